@@ -1,0 +1,455 @@
+//! JSON exactly as V8's `JSON.parse` accepts it, without building anything.
+//!
+//! A capsule is mostly an embedding that nobody asks for, so a file is *scanned*: every byte is checked against the
+//! grammar (a file that `JSON.parse` refuses is refused here), while values stay what they are in the file, as slices.
+//! What JavaScript receives is then made from those slices by `JSON.parse` itself, so that big numbers, lone
+//! surrogates, duplicate keys in nested objects and `__proto__` keys come out as they always did.
+//!
+//! Nesting costs one bit a level and no stack.
+
+mod number_array;
+
+use std::borrow::Cow;
+
+/// What is wrong with a JSON text, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Offset in bytes.
+    pub offset: usize,
+    /// What was found instead of what the grammar allows.
+    pub problem: &'static str,
+}
+
+impl SyntaxError {
+    /// The message that a person reads: the problem with its line and column (both from 1, columns in characters).
+    #[must_use]
+    pub fn describe(&self, text: &str) -> String {
+        let before = &text.as_bytes()[..self.offset.min(text.len())];
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
+        let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+        let column = 1 + before[line_start..].iter().filter(|byte| (**byte & 0xc0) != 0x80).count();
+        format!("{} in JSON at line {line} column {column} (byte {})", self.problem, self.offset)
+    }
+}
+
+/// The type of a JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// Any number.
+    Number,
+    /// Any string.
+    String,
+    /// Any array.
+    Array,
+    /// Any object.
+    Object,
+}
+
+/// One JSON value as it stands in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value<'a> {
+    /// Its type.
+    pub kind: Kind,
+    /// Its text, valid by itself, without white space around it.
+    pub text: &'a str,
+}
+
+impl<'a> Value<'a> {
+    /// Whether JavaScript takes the value for true.
+    #[must_use]
+    pub fn is_truthy(&self) -> bool {
+        match self.kind {
+            Kind::Null | Kind::False => false,
+            Kind::True | Kind::Array | Kind::Object => true,
+            Kind::String => self.text.len() > 2,
+            Kind::Number => self.number() != Some(0.0),
+        }
+    }
+
+    /// The value as a double, if it is a number. Beyond a double's range it is infinite, as in JavaScript.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        if self.kind == Kind::Number { self.text.parse().ok() } else { None }
+    }
+
+    /// The bytes of the string, if it is one: WTF-8, which is UTF-8 that can also hold a lone surrogate.
+    #[must_use]
+    pub fn string(&self) -> Option<Cow<'a, [u8]>> {
+        if self.kind == Kind::String { Some(unescape(&self.text[1..self.text.len() - 1])) } else { None }
+    }
+}
+
+/// Checks a whole JSON text. If it is an object, `member` is called for each of its direct members in the file's
+/// order, with the decoded key (WTF-8) and the value; of equal keys JavaScript keeps the last value.
+///
+/// # Errors
+/// Where the text is not JSON. Members before that place have been reported by then.
+pub fn scan<'a>(text: &'a str, mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, nesting: Nesting::default() };
+    scanner.white_space();
+    let start = scanner.at;
+    let kind = if scanner.peek() == Some(b'{') {
+        scanner.at += 1;
+        scanner.white_space();
+        if scanner.peek() == Some(b'}') {
+            scanner.at += 1;
+        } else {
+            loop {
+                let key = scanner.key()?;
+                scanner.white_space();
+                let value = scanner.value()?;
+                member(unescape(key), value);
+                scanner.white_space();
+                match scanner.peek() {
+                    Some(b',') => {
+                        scanner.at += 1;
+                        scanner.white_space();
+                    }
+                    Some(b'}') => {
+                        scanner.at += 1;
+                        break;
+                    }
+                    _ => return Err(scanner.error("expected ',' or '}'")),
+                }
+            }
+        }
+        Kind::Object
+    } else {
+        scanner.value()?.kind
+    };
+    let whole = Value { kind, text: &text[start..scanner.at] };
+    scanner.white_space();
+    if scanner.at < scanner.bytes.len() {
+        return Err(scanner.error("unexpected text after the value"));
+    }
+    Ok(whole)
+}
+
+/// Which of the open containers are arrays: one bit each.
+#[derive(Default)]
+struct Nesting {
+    words: Vec<u64>,
+    depth: usize,
+}
+
+impl Nesting {
+    fn open(&mut self, array: bool) {
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        if word == self.words.len() {
+            self.words.push(0);
+        }
+        self.words[word] = (self.words[word] & !(1 << bit)) | (u64::from(array) << bit);
+        self.depth += 1;
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn in_array(&self) -> bool {
+        let top = self.depth - 1;
+        self.words[top / 64] >> (top % 64) & 1 == 1
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    nesting: Nesting,
+}
+
+impl<'a> Scanner<'a> {
+    fn error(&self, problem: &'static str) -> SyntaxError {
+        let problem = if self.at >= self.bytes.len() { "unexpected end" } else { problem };
+        SyntaxError { offset: self.at, problem }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn white_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// A key and its colon; gives the text between the quotes.
+    fn key(&mut self) -> Result<&'a str, SyntaxError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error("expected a key in double quotes"));
+        }
+        let start = self.at;
+        self.string()?;
+        let key = &self.text[start + 1..self.at - 1];
+        self.white_space();
+        if self.peek() != Some(b':') {
+            return Err(self.error("expected ':'"));
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// One value, however deep. Iterative: what is open is kept in `nesting`.
+    fn value(&mut self) -> Result<Value<'a>, SyntaxError> {
+        let start = self.at;
+        let first = self.peek();
+        let kind = match first {
+            Some(b'"') => Kind::String,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b't') => Kind::True,
+            Some(b'f') => Kind::False,
+            Some(b'n') => Kind::Null,
+            _ => Kind::Number,
+        };
+        let outside = self.nesting.depth;
+        'value: loop {
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b'[') => {
+                    self.at += 1;
+                    if let Some(end) = number_array::end(self.bytes, self.at) {
+                        self.at = end;
+                    } else {
+                        self.white_space();
+                        if self.peek() == Some(b']') {
+                            self.at += 1;
+                        } else {
+                            self.nesting.open(true);
+                            continue 'value;
+                        }
+                    }
+                }
+                Some(b'{') => {
+                    self.at += 1;
+                    self.white_space();
+                    if self.peek() == Some(b'}') {
+                        self.at += 1;
+                    } else {
+                        self.nesting.open(false);
+                        self.key()?;
+                        self.white_space();
+                        continue 'value;
+                    }
+                }
+                Some(b't') => self.literal(b"true")?,
+                Some(b'f') => self.literal(b"false")?,
+                Some(b'n') => self.literal(b"null")?,
+                _ => return Err(self.error("expected a value")),
+            }
+            loop {
+                if self.nesting.depth == outside {
+                    return Ok(Value { kind, text: &self.text[start..self.at] });
+                }
+                self.white_space();
+                match (self.peek(), self.nesting.in_array()) {
+                    (Some(b','), true) => {
+                        self.at += 1;
+                        self.white_space();
+                        continue 'value;
+                    }
+                    (Some(b','), false) => {
+                        self.at += 1;
+                        self.white_space();
+                        self.key()?;
+                        self.white_space();
+                        continue 'value;
+                    }
+                    (Some(b']'), true) | (Some(b'}'), false) => {
+                        self.at += 1;
+                        self.nesting.close();
+                    }
+                    (_, true) => return Err(self.error("expected ',' or ']'")),
+                    (_, false) => return Err(self.error("expected ',' or '}'")),
+                }
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &'static [u8]) -> Result<(), SyntaxError> {
+        for expected in word {
+            if self.peek() != Some(*expected) {
+                return Err(self.error("expected a value"));
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), SyntaxError> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.error("expected a digit"));
+        }
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), SyntaxError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'0'..=b'9')) {
+                return Err(self.error("a number must not start with 0"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), SyntaxError> {
+        self.at += 1;
+        loop {
+            self.at += plain_length(&self.bytes[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.peek() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                        Some(b'u') => {
+                            self.at += 1;
+                            for _ in 0..4 {
+                                if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                                    return Err(self.error("expected four hexadecimal digits"));
+                                }
+                                self.at += 1;
+                            }
+                        }
+                        _ => return Err(self.error("unknown escape")),
+                    }
+                }
+                Some(_) => return Err(self.error("unescaped control character")),
+                None => return Err(self.error("unexpected end")),
+            }
+        }
+    }
+}
+
+/// How many bytes go by before one that ends a string or needs a look: `"`, `\` or a control character.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c))) & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    at + bytes[at..].iter().position(special).unwrap_or(bytes.len() - at)
+}
+
+/// The text between a valid string's quotes, decoded to WTF-8.
+fn unescape(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    if memchr::memchr(b'\\', bytes).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        decoded.extend_from_slice(&rest[..at]);
+        let code = rest[at + 1];
+        rest = &rest[at + 2..];
+        let plain = match code {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let mut unit = hexadecimal(rest);
+                rest = &rest[4..];
+                if (0xd800..0xdc00).contains(&unit) && rest.starts_with(b"\\u") {
+                    let low = hexadecimal(&rest[2..]);
+                    if (0xdc00..0xe000).contains(&low) {
+                        unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                        rest = &rest[6..];
+                    }
+                }
+                push_code_point(&mut decoded, unit);
+                continue;
+            }
+            other => other,
+        };
+        decoded.push(plain);
+    }
+    decoded.extend_from_slice(rest);
+    Cow::Owned(decoded)
+}
+
+fn hexadecimal(digits: &[u8]) -> u32 {
+    digits.iter().take(4).fold(0, |value, digit| value * 16 + (*digit as char).to_digit(16).unwrap_or(0))
+}
+
+/// Appends a code point in UTF-8; a lone surrogate in the three bytes that UTF-8 would give it if it could (WTF-8).
+fn push_code_point(out: &mut Vec<u8>, code_point: u32) {
+    if let Some(character) = char::from_u32(code_point) {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    } else {
+        let low_bits = |shift: u32| 0x80 | ((code_point >> shift) & 0x3f).to_le_bytes()[0];
+        out.extend_from_slice(&[0xed, low_bits(6), low_bits(0)]);
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    loop {
+        let plain = plain_length(rest.as_bytes());
+        out.push_str(&rest[..plain]);
+        let Some(special) = rest.as_bytes().get(plain) else { break };
+        match special {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                out.push_str("\\u00");
+                out.push(DIGITS[usize::from(control >> 4)] as char);
+                out.push(DIGITS[usize::from(control & 15)] as char);
+            }
+        }
+        rest = &rest[plain + 1..];
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests;

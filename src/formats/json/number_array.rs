@@ -1,0 +1,299 @@
+//! Skipping an embedding: an array that holds nothing but numbers, checked 64 bytes at a time.
+//!
+//! Each block of 64 bytes becomes one bit mask per class of character. The grammar of `[ number , number , … ]` is then
+//! a set of statements on neighbouring bits, and "where does this run of digits end" is an addition whose carry runs
+//! through the run. So there is no branch a number, and an invalid array is still told from a valid one.
+
+use wide::u8x16;
+
+/// The offset after the `]` of a valid, non-empty array of numbers, of which `from` is the offset after its `[`;
+/// `None` if it is anything else, which the ordinary scanner then judges.
+pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+    // A cheap look keeps arrays of strings and objects out of here.
+    match bytes.get(from..)?.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))? {
+        b'-' | b'0'..=b'9' => {}
+        _ => return None,
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("bmi1") {
+        // SAFETY: the processor has the features that the function is compiled for; it has no other requirement.
+        #[allow(unsafe_code, reason = "calling code for newer processors is how Rust offers them at run time")]
+        return unsafe { avx2::end(bytes, from) };
+    }
+    end_with(bytes, from, Block::new)
+}
+
+#[inline]
+fn end_with(bytes: &[u8], from: usize, classify: impl Fn(&[u8; 64]) -> Block) -> Option<usize> {
+    let mut state = State::default();
+    let mut at = from;
+    loop {
+        let rest = &bytes[at..];
+        let block = match rest.first_chunk::<64>() {
+            Some(whole) => classify(whole),
+            None if rest.is_empty() => return None,
+            None => {
+                // Filled up with a character that no array of numbers holds: an unfinished array is not taken.
+                let mut padded = [0; 64];
+                padded[..rest.len()].copy_from_slice(rest);
+                classify(&padded)
+            }
+        };
+        match state.step(&block, rest) {
+            Step::Invalid => return None,
+            Step::Ended(length) => return Some(at + length),
+            Step::Continues => at += 64,
+        }
+    }
+}
+
+/// The same for processors with AVX2, which nearly all have: 32 characters an instruction.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x,
+        _mm256_set1_epi8, _mm256_sub_epi8,
+    };
+
+    use super::Block;
+
+    #[target_feature(enable = "avx2,bmi1")]
+    pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+        super::end_with(bytes, from, |bytes| classify(bytes))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1")]
+    fn classify(bytes: &[u8; 64]) -> Block {
+        let parts = [load(bytes, 0), load(bytes, 32)];
+        let equal = |byte: u8| mask(parts.map(|part| _mm256_cmpeq_epi8(part, splat(byte))));
+        let one_of = |part: __m256i, a: u8, b: u8| {
+            _mm256_or_si256(_mm256_cmpeq_epi8(part, splat(a)), _mm256_cmpeq_epi8(part, splat(b)))
+        };
+        Block {
+            digits: mask(parts.map(|part| {
+                let value = _mm256_sub_epi8(part, splat(b'0'));
+                _mm256_cmpeq_epi8(_mm256_min_epu8(value, splat(9)), value)
+            })),
+            zeros: equal(b'0'),
+            white_space: mask(parts.map(|part| _mm256_or_si256(one_of(part, b' ', b'\n'), one_of(part, b'\r', b'\t')))),
+            commas: equal(b','),
+            minuses: equal(b'-'),
+            points: equal(b'.'),
+            brackets: equal(b']'),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(bytes: &[u8; 64], from: usize) -> __m256i {
+        let word = |index: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[from + index * 8..from + index * 8 + 8]);
+            i64::from_le_bytes(eight)
+        };
+        _mm256_set_epi64x(word(3), word(2), word(1), word(0))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn splat(byte: u8) -> __m256i {
+        _mm256_set1_epi8(byte.cast_signed())
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mask(tests: [__m256i; 2]) -> u64 {
+        let [low, high] = tests.map(|test| u64::from(_mm256_movemask_epi8(test).cast_unsigned()));
+        low | high << 32
+    }
+}
+
+/// The classes of 64 characters; bit n stands for character n.
+struct Block {
+    digits: u64,
+    zeros: u64,
+    white_space: u64,
+    commas: u64,
+    minuses: u64,
+    points: u64,
+    brackets: u64,
+}
+
+impl Block {
+    #[inline]
+    fn new(bytes: &[u8; 64]) -> Self {
+        let parts: [u8x16; 4] = std::array::from_fn(|part| {
+            let mut sixteen = [0; 16];
+            sixteen.copy_from_slice(&bytes[part * 16..part * 16 + 16]);
+            u8x16::from(sixteen)
+        });
+        let equal = |byte: u8| mask(&parts, |part| part.simd_eq(u8x16::splat(byte)));
+        Self {
+            digits: mask(&parts, |part| {
+                let value = part - u8x16::splat(b'0');
+                value.min(u8x16::splat(9)).simd_eq(value)
+            }),
+            zeros: equal(b'0'),
+            white_space: mask(&parts, |part| {
+                part.simd_eq(u8x16::splat(b' '))
+                    | part.simd_eq(u8x16::splat(b'\n'))
+                    | part.simd_eq(u8x16::splat(b'\r'))
+                    | part.simd_eq(u8x16::splat(b'\t'))
+            }),
+            commas: equal(b','),
+            minuses: equal(b'-'),
+            points: equal(b'.'),
+            brackets: equal(b']'),
+        }
+    }
+}
+
+#[inline]
+fn mask(parts: &[u8x16; 4], test: impl Fn(u8x16) -> u8x16) -> u64 {
+    let bits = |part: usize| u64::from(test(parts[part]).to_bitmask()) << (part * 16);
+    bits(0) | bits(1) | bits(2) | bits(3)
+}
+
+enum Step {
+    Invalid,
+    Ended(usize),
+    Continues,
+}
+
+/// What one block hands to the next: the last bit of a mask that is looked at shifted, or the carry of an addition.
+struct State {
+    after_comma: Bit,
+    after_digit: Bit,
+    after_leading_zero: Bit,
+    after_minus: Bit,
+    after_point: Bit,
+    after_exponent: Bit,
+    after_exponent_sign: Bit,
+    in_integer: Bit,
+    in_fraction: Bit,
+    in_exponent: Bit,
+    before_value: Bit,
+    behind_value: Bit,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            // What follows `[` is what follows a comma: a value must come.
+            after_comma: Bit(1),
+            after_digit: Bit(0),
+            after_leading_zero: Bit(0),
+            after_minus: Bit(0),
+            after_point: Bit(0),
+            after_exponent: Bit(0),
+            after_exponent_sign: Bit(0),
+            in_integer: Bit(0),
+            in_fraction: Bit(0),
+            in_exponent: Bit(0),
+            before_value: Bit(0),
+            behind_value: Bit(0),
+        }
+    }
+}
+
+struct Bit(u64);
+
+impl Bit {
+    /// The positions right after those of `mask`.
+    fn shift(&mut self, mask: u64) -> u64 {
+        let shifted = (mask << 1) | self.0;
+        self.0 = mask >> 63;
+        shifted
+    }
+
+    /// For each start (the first character of a run, or a character outside every run) the first position from there
+    /// on that is not in a run.
+    fn run_through(&mut self, starts: u64, runs: u64) -> u64 {
+        let (sum, first) = runs.overflowing_add(starts);
+        let (sum, second) = sum.overflowing_add(self.0);
+        self.0 = u64::from(first | second);
+        sum & !runs
+    }
+}
+
+impl State {
+    /// `text` begins with the block's characters.
+    #[inline]
+    fn step(&mut self, block: &Block, text: &[u8]) -> Step {
+        // Only what stands before the closing bracket counts; `upto` includes the bracket, where the last run may end.
+        let bracket = block.brackets & block.brackets.wrapping_neg();
+        let before = bracket.wrapping_sub(1);
+        let plain = block.digits | block.white_space | block.commas | block.minuses | block.points;
+        let rest = before & !plain;
+        let wrong = if rest == 0 && self.after_exponent.0 | self.after_exponent_sign.0 | self.in_exponent.0 == 0 {
+            self.check::<false>(block, bracket, 0, 0)
+        } else {
+            // Few blocks have an exponent: its characters are looked for one by one.
+            let (mut exponents, mut pluses) = (0, 0);
+            for (at, byte) in text.iter().take(64).enumerate() {
+                exponents |= u64::from(matches!(byte, b'e' | b'E')) << at;
+                pluses |= u64::from(*byte == b'+') << at;
+            }
+            let unknown = rest & !(exponents | pluses);
+            unknown | self.check::<true>(block, bracket, exponents & before, pluses & before)
+        };
+        if wrong != 0 {
+            Step::Invalid
+        } else if bracket == 0 {
+            Step::Continues
+        } else {
+            Step::Ended(bracket.trailing_zeros() as usize + 1)
+        }
+    }
+
+    /// The places that break the grammar. Without `EXPONENTS` there is none in this block and none reaches into it.
+    #[inline]
+    fn check<const EXPONENTS: bool>(&mut self, block: &Block, bracket: u64, exponents: u64, pluses: u64) -> u64 {
+        let before = bracket.wrapping_sub(1);
+        let upto = before | bracket;
+        let digits = block.digits & before;
+        let white_space = block.white_space & before;
+        let commas = block.commas & before;
+        let minuses = block.minuses & before;
+        let points = block.points & before;
+
+        let after_exponent = if EXPONENTS { self.after_exponent.shift(exponents) } else { 0 };
+        let after_exponent_sign =
+            if EXPONENTS { self.after_exponent_sign.shift(after_exponent & (minuses | pluses)) } else { 0 };
+        let value_minuses = minuses & !after_exponent;
+        let after_minus = self.after_minus.shift(value_minuses);
+        let after_point = self.after_point.shift(points);
+        let after_comma = self.after_comma.shift(commas);
+
+        let run_starts = digits & !self.after_digit.shift(digits);
+        let exponent_starts = (after_exponent | after_exponent_sign) & digits;
+        let fraction_starts = after_point & digits;
+        let integer_starts = run_starts & !exponent_starts & !fraction_starts;
+        let value_starts = value_minuses | (integer_starts & !after_minus);
+
+        let integer_ends = self.in_integer.run_through(integer_starts, digits) & upto;
+        let fraction_ends = self.in_fraction.run_through(fraction_starts, digits) & upto;
+        let exponent_ends = if EXPONENTS { self.in_exponent.run_through(exponent_starts, digits) & upto } else { 0 };
+        let value_ends = (integer_ends & !(points | exponents)) | (fraction_ends & !exponents) | exponent_ends;
+
+        let expected_values = self.before_value.run_through(after_comma & upto, white_space) & upto;
+        let separators = self.behind_value.run_through(value_ends, white_space) & upto;
+        let after_leading_zero = self.after_leading_zero.shift(integer_starts & block.zeros);
+
+        // Each character has the neighbours that the grammar gives it …
+        ((after_minus | after_point | after_exponent_sign) & upto & !digits)
+            | (after_exponent & upto & !(digits | minuses | pluses))
+            | (pluses & !after_exponent)
+            | (points & !integer_ends)
+            | (exponents & !(integer_ends | fraction_ends))
+            | (after_leading_zero & digits)
+            // … and values and commas take turns.
+            | (value_ends & !(white_space | commas | bracket))
+            | (separators & !(commas | bracket))
+            | (expected_values ^ value_starts)
+    }
+}
+
+#[cfg(test)]
+mod tests;

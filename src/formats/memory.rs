@@ -1,0 +1,165 @@
+//! One memory, from whatever file it came, as `readMemories` answers with it.
+
+use crate::formats::json::{self, Kind, Value};
+use crate::javascript::date;
+
+/// When a memory was made, as `new Date(memory.timestamp)` has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Moment {
+    /// Milliseconds since 1970; NaN if the timestamp is no date.
+    At(f64),
+    /// The file names no time: Chatty takes the time of reading.
+    Now,
+    /// Only JavaScript's own `Date` can tell: it is asked with the timestamp's JSON text.
+    Undecided,
+}
+
+impl Moment {
+    /// The moment of a timestamp that stands in a file.
+    #[must_use]
+    pub fn of(timestamp: &Value<'_>) -> Self {
+        match timestamp.kind {
+            // `new Date(null)` and `new Date(false)` are 1970; neither a capsule nor a transcript can bring `false` here.
+            Kind::Null | Kind::False => Self::At(0.0),
+            Kind::True => Self::At(1.0),
+            Kind::Number => Self::At(timestamp.number().map_or(f64::NAN, date::from_number)),
+            Kind::String => {
+                let decided = timestamp.string().and_then(|text| date::from_iso(&text));
+                decided.map_or(Self::Undecided, Self::At)
+            }
+            Kind::Array | Kind::Object => Self::Undecided,
+        }
+    }
+}
+
+/// The members of a memory that its file decides, each kept as JSON text. What the file's name decides (a capsule's id)
+/// is written from the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Member {
+    Id,
+    Timestamp,
+    Content,
+    Role,
+    Session,
+    User,
+    Tags,
+    Consent,
+    EmbedModel,
+    Hash,
+    Emotions,
+    ContentLength,
+}
+
+const MEMBERS: usize = 12;
+
+/// A parsed memory.
+#[derive(Debug, PartialEq)]
+pub struct Memory {
+    /// Whether it comes from a transcript; otherwise from a memory capsule.
+    transcript: bool,
+    texts: Box<str>,
+    /// Where each member ends in `texts`.
+    ends: [u32; MEMBERS],
+    moment: Moment,
+    session: Option<Box<[u8]>>,
+}
+
+impl Memory {
+    /// The members that are there, as JSON texts in the order of [`Member`]. `None` if they are together larger than 4 GiB.
+    pub(super) fn new(
+        transcript: bool,
+        members: &[(Member, &str)],
+        moment: Moment,
+        session: Option<Box<[u8]>>,
+    ) -> Option<Self> {
+        debug_assert!(members.is_sorted_by_key(|(member, _)| *member as usize));
+        let mut ends = [0; MEMBERS];
+        let mut texts = String::with_capacity(members.iter().map(|(_, text)| text.len()).sum());
+        for (member, text) in members {
+            texts.push_str(text);
+            ends[*member as usize..].fill(u32::try_from(texts.len()).ok()?);
+        }
+        Some(Self { transcript, texts: texts.into(), ends, moment, session })
+    }
+
+    fn member(&self, member: Member) -> &str {
+        let at = member as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        &self.texts[start..self.ends[at] as usize]
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// The timestamp as JSON; empty if the file names none.
+    #[must_use]
+    pub fn timestamp(&self) -> &str {
+        self.member(Member::Timestamp)
+    }
+
+    /// The session that the file itself names (WTF-8), if any.
+    #[must_use]
+    pub fn session(&self) -> Option<&[u8]> {
+        self.session.as_deref()
+    }
+
+    /// Whether `memory.role === role`.
+    #[must_use]
+    pub fn has_role(&self, role: &[u8]) -> bool {
+        let text = self.member(Member::Role);
+        text.starts_with('"') && Value { kind: Kind::String, text }.string().is_some_and(|own| own.as_ref() == role)
+    }
+
+    /// Bytes that it holds on the heap.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        self.texts.len() + self.session.as_ref().map_or(0, |session| session.len())
+    }
+
+    /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for
+    /// a file that names none.
+    pub fn write_json(&self, file_name: &str, now: &str, out: &mut String) {
+        let mut put = |before: &str, json: &str| {
+            out.push_str(before);
+            out.push_str(json);
+        };
+        if self.transcript {
+            put("{\"id\":", self.member(Member::Id));
+            put(",\"type\":\"transcript\",\"timestamp\":", self.member(Member::Timestamp));
+            put(",\"content\":", self.member(Member::Content));
+            put(",\"role\":", self.member(Member::Role));
+            put(",\"sessionId\":", self.member(Member::Session));
+            put(",\"userId\":", self.member(Member::User));
+            put(",\"metadata\":{\"source\":\"transcript\",\"sessionId\":", self.member(Member::Session));
+            put(",\"emotions\":", self.member(Member::Emotions));
+            put(",\"contentLength\":", self.member(Member::ContentLength));
+        } else {
+            let mut name_json = String::with_capacity(file_name.len() + 2);
+            json::write_string(&mut name_json, file_name);
+            let mut id_json = String::with_capacity(name_json.len());
+            json::write_string(&mut id_json, file_name.strip_suffix(".json").unwrap_or(file_name));
+            put("{\"id\":", &id_json);
+            put(",\"type\":\"capsule\",\"timestamp\":", self.member(Member::Timestamp));
+            if self.moment == Moment::Now {
+                put("\"", now);
+                put("\"", "");
+            }
+            put(",\"content\":", self.member(Member::Content));
+            put(",\"role\":", self.member(Member::Role));
+            put(",\"metadata\":{\"source\":\"capsule\",\"filename\":", &name_json);
+            put(",\"capsuleId\":", &id_json);
+            put(",\"tags\":", self.member(Member::Tags));
+            put(",\"consent\":", self.member(Member::Consent));
+            for (before, member) in [(",\"embedModel\":", Member::EmbedModel), (",\"hash\":", Member::Hash)] {
+                if !self.member(member).is_empty() {
+                    put(before, self.member(member));
+                }
+            }
+        }
+        put("}", "}");
+    }
+}

@@ -1,0 +1,175 @@
+//! A memory capsule: one memory in one `.json` file (`config/capsule_schema.json` of VVAULT; what Chatty's
+//! `readMemories` took from it).
+//!
+//! Every JSON value except `null` is a memory; what is missing gets the default that Chatty gives it. The embedding is
+//! checked as JSON and skipped.
+
+use std::borrow::Cow;
+
+use super::json::{self, Kind, SyntaxError, Value};
+use super::memory::{Member, Memory, Moment};
+
+/// Why a file gives no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not JSON.
+    Syntax(SyntaxError),
+    /// It is JSON's `null`.
+    Null,
+    /// Its members are together larger than 4 GiB.
+    TooLarge,
+}
+
+#[derive(Default)]
+struct Members<'a> {
+    created_ts: Option<Value<'a>>,
+    timestamp: Option<Value<'a>>,
+    raw: Option<Value<'a>>,
+    content: Option<Value<'a>>,
+    role: Option<Value<'a>>,
+    tags: Option<Value<'a>>,
+    consent: Option<Value<'a>>,
+    embed_model: Option<Value<'a>>,
+    raw_sha256: Option<Value<'a>>,
+    hash: Option<Value<'a>>,
+    session_snake_case: Option<Value<'a>>,
+    session_camel_case: Option<Value<'a>>,
+    source: Option<Value<'a>>,
+}
+
+/// Reads one memory capsule.
+///
+/// # Errors
+/// If the text is not JSON, or `null`.
+pub fn parse(text: &str) -> Result<Memory, Refusal> {
+    let mut members = Members::default();
+    let whole = json::scan(text, |key, value| {
+        let place = match key.as_ref() {
+            b"created_ts" => &mut members.created_ts,
+            b"timestamp" => &mut members.timestamp,
+            b"raw" => &mut members.raw,
+            b"content" => &mut members.content,
+            b"role" => &mut members.role,
+            b"tags" => &mut members.tags,
+            b"consent" => &mut members.consent,
+            b"embed_model" => &mut members.embed_model,
+            b"raw_sha256" => &mut members.raw_sha256,
+            b"hash" => &mut members.hash,
+            b"session_id" => &mut members.session_snake_case,
+            b"sessionId" => &mut members.session_camel_case,
+            b"source_id" => &mut members.source,
+            _ => return,
+        };
+        *place = Some(value);
+    })
+    .map_err(Refusal::Syntax)?;
+    if whole.kind == Kind::Null {
+        return Err(Refusal::Null);
+    }
+    let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
+    Memory::new(
+        false,
+        &[
+            (Member::Timestamp, text_or(timestamp, "")),
+            (Member::Content, text_or(truthy(members.raw).or(truthy(members.content)), "\"\"")),
+            (Member::Role, text_or(truthy(members.role), "\"system\"")),
+            (Member::Tags, text_or(truthy(members.tags), "[]")),
+            (Member::Consent, text_or(truthy(members.consent), "\"unknown\"")),
+            (Member::EmbedModel, text_or(members.embed_model, "")),
+            (Member::Hash, text_or(truthy(members.raw_sha256).or(members.hash), "")),
+        ],
+        timestamp.map_or(Moment::Now, |timestamp| Moment::of(&timestamp)),
+        session(&members),
+    )
+    .ok_or(Refusal::TooLarge)
+}
+
+/// The session that the capsule names: `session_id`, else `sessionId`, else what follows `chatty_` in `source_id`.
+fn session(members: &Members<'_>) -> Option<Box<[u8]>> {
+    let named = |value: Option<Value<'_>>| -> Option<Box<[u8]>> {
+        let name = value?.string()?;
+        if name.is_empty() { None } else { Some(name.as_ref().into()) }
+    };
+    named(members.session_snake_case).or_else(|| named(members.session_camel_case)).or_else(|| {
+        let source: Cow<'_, [u8]> = members.source?.string()?;
+        let session = source.strip_prefix(b"chatty_")?;
+        if session.is_empty() { None } else { Some(session.into()) }
+    })
+}
+
+fn truthy(value: Option<Value<'_>>) -> Option<Value<'_>> {
+    value.filter(Value::is_truthy)
+}
+
+fn text_or<'a>(value: Option<Value<'a>>, default: &'a str) -> &'a str {
+    value.map_or(default, |value| value.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, parse};
+    use crate::formats::memory::Moment;
+
+    fn json(text: &str) -> serde_json::Value {
+        let mut out = String::new();
+        parse(text).expect("a memory").write_json("a b.json", "NOW", &mut out);
+        serde_json::from_str(&out).expect("valid JSON")
+    }
+
+    #[test]
+    fn maps_what_chatty_maps() {
+        let text = r#"{"memory_id":"m","created_ts":"2025-03-03T20:55:27Z","raw":"Hello","content":"no","role":"user",
+            "tags":["a"],"consent":"self","embed_model":"x:1","embedding":[0.5,1e-05],"raw_sha256":"ff","hash":"00"}"#;
+        assert_eq!(
+            json(text),
+            serde_json::json!({"id": "a b", "type": "capsule", "timestamp": "2025-03-03T20:55:27Z", "content": "Hello",
+                "role": "user", "metadata": {"source": "capsule", "filename": "a b.json", "capsuleId": "a b", "tags": ["a"],
+                "consent": "self", "embedModel": "x:1", "hash": "ff"}})
+        );
+        assert_eq!(parse(text).expect("a memory").moment(), Moment::At(1_741_035_327_000.0));
+    }
+
+    #[test]
+    fn gives_the_defaults_that_chatty_gives() {
+        let defaults = serde_json::json!({"id": "a b", "type": "capsule", "timestamp": "NOW", "content": "",
+            "role": "system", "metadata": {"source": "capsule", "filename": "a b.json", "capsuleId": "a b", "tags": [],
+            "consent": "unknown"}});
+        for text in
+            ["{}", "[1]", "5", "\"x\"", "true", "false", r#"{"created_ts":"","role":0,"tags":null,"raw":false}"#]
+        {
+            assert_eq!(json(text), defaults, "{text}");
+        }
+        assert_eq!(json(r#"{"embed_model":null,"raw_sha256":"","hash":0}"#)["metadata"]["hash"], 0);
+        assert_eq!(json(r#"{"embed_model":null}"#)["metadata"]["embedModel"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        assert_eq!(json(r#"{"raw":"a","r\u0061w":"b"}"#)["content"], "b");
+        assert_eq!(json(r#"{"raw":"a","raw":0,"content":"c"}"#)["content"], "c");
+    }
+
+    #[test]
+    fn names_its_session() {
+        let session = |text| parse(text).expect("a memory").session().map(<[u8]>::to_vec);
+        assert_eq!(session(r#"{"session_id":"a","sessionId":"b","source_id":"chatty_c"}"#), Some(b"a".to_vec()));
+        assert_eq!(session(r#"{"session_id":"","sessionId":"b"}"#), Some(b"b".to_vec()));
+        assert_eq!(session(r#"{"source_id":"chatty_c"}"#), Some(b"c".to_vec()));
+        assert_eq!(session(r#"{"source_id":"chatty_"}"#), None);
+        assert_eq!(session(r#"{"source_id":"other_c","session_id":5}"#), None);
+    }
+
+    #[test]
+    fn refuses_null_and_what_is_not_json() {
+        assert_eq!(parse(" null "), Err(Refusal::Null));
+        assert!(matches!(parse("{"), Err(Refusal::Syntax(_))));
+        assert!(matches!(parse("\u{feff}{}"), Err(Refusal::Syntax(_))));
+    }
+
+    #[test]
+    fn compares_roles_by_value() {
+        let memory = parse(r#"{"role":"us\u0065r\ud800"}"#).expect("a memory");
+        assert!(memory.has_role(b"user\xed\xa0\x80") && !memory.has_role(b"user"));
+        assert!(!parse(r#"{"role":["user"]}"#).expect("a memory").has_role(b"user"));
+    }
+}

@@ -1,0 +1,56 @@
+//! The folders that are kept in memory: process-wide, so that worker threads share them, and limited.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use super::folder::{Folder, FolderKind, Ticket, lock};
+
+/// About so many bytes are kept; the folders that were not used for longest go first.
+const CAPACITY: usize = 512 << 20;
+
+struct Kept {
+    folder: Arc<Folder>,
+    used: Ticket,
+    heap_size: usize,
+}
+
+#[derive(Default)]
+struct Cache {
+    folders: HashMap<(PathBuf, FolderKind), Kept>,
+    heap_size: usize,
+}
+
+static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
+
+/// The index of the folder at a real path.
+pub(super) fn folder(path: &Path, kind: FolderKind) -> Arc<Folder> {
+    let mut cache = lock(&CACHE);
+    let kept = cache.folders.entry((path.to_owned(), kind.clone())).or_insert_with(|| Kept {
+        folder: Arc::new(Folder::new(kind)),
+        used: Ticket::draw(),
+        heap_size: 0,
+    });
+    kept.used = Ticket::draw();
+    kept.folder.clone()
+}
+
+/// Notes how large a folder's index has become, and lets others go if all together are too large.
+pub(super) fn note_size(path: &Path, kind: FolderKind, heap_size: usize) {
+    /// What an index costs without any file.
+    const EMPTY: usize = 1024;
+    let mut cache = lock(&CACHE);
+    let key = (path.to_owned(), kind);
+    let heap_size = heap_size + EMPTY;
+    if let Some(kept) = cache.folders.get_mut(&key) {
+        let before = std::mem::replace(&mut kept.heap_size, heap_size);
+        cache.heap_size = cache.heap_size - before + heap_size;
+    }
+    while cache.heap_size > CAPACITY {
+        let others = cache.folders.iter().filter(|(other, kept)| **other != key && kept.heap_size > 0);
+        let Some(oldest) = others.min_by_key(|(_, kept)| kept.used).map(|(other, _)| other.clone()) else { break };
+        if let Some(gone) = cache.folders.remove(&oldest) {
+            cache.heap_size -= gone.heap_size;
+        }
+    }
+}

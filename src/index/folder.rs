@@ -1,0 +1,347 @@
+//! One folder of memory files and the sweep that brings its index up to date.
+//!
+//! A sweep looks at every file's state and reads those whose state is new. It is exact where two states can't have one
+//! signature. Within one tick of the file system's clock they can: so a file whose change lay less than some ticks back
+//! when it was read is *unsettled*, and is read again by the next sweep, until it has been read at a time when any later
+//! change would have shown.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use crate::formats::memory::{Memory, Moment};
+use crate::formats::{memory_capsule, transcript};
+use crate::javascript::text;
+use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature};
+
+/// Files above this size are read one after the other, so that memory holds one of them at a time.
+const LARGE: u64 = 8 << 20;
+/// Below so many files a second thread costs more than it brings.
+const SPLIT: usize = 64;
+
+/// When a question was asked, as a place in the order of all questions and sweeps of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// The present place: later than everything that has been drawn.
+    #[must_use]
+    pub fn draw() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// What the files in a folder are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FolderKind {
+    /// Memory capsules, `*.json`.
+    Capsules,
+    /// The transcripts of the session that the folder is named for, `*.txt`.
+    Transcripts {
+        /// The folder's name.
+        session: Box<str>,
+    },
+}
+
+impl FolderKind {
+    #[allow(clippy::case_sensitive_file_extension_comparisons, reason = "Chatty's own comparison is")]
+    fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Capsules => name.ends_with(".json"),
+            Self::Transcripts { .. } => name.ends_with(".txt"),
+        }
+    }
+
+    fn parse(&self, name: &str, bytes: &[u8]) -> Content {
+        // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
+        // (`from_utf8_lossy` alone would go through valid text much more slowly.)
+        let content = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
+        let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
+        match self {
+            Self::Capsules => match memory_capsule::parse(&content) {
+                Ok(memory) => Content::Memory(memory),
+                Err(memory_capsule::Refusal::Syntax(error)) => Content::unreadable(error.describe(&content)),
+                Err(memory_capsule::Refusal::Null) => {
+                    Content::Broken { message: "the capsule is null".into(), empty: true }
+                }
+                Err(memory_capsule::Refusal::TooLarge) => too_large(),
+            },
+            Self::Transcripts { session } => {
+                transcript::parse(&content, name, session).map_or_else(too_large, Content::Memory)
+            }
+        }
+    }
+}
+
+/// What a file holds.
+#[derive(Debug, PartialEq)]
+pub(super) enum Content {
+    Memory(Memory),
+    Broken {
+        message: Box<str>,
+        /// It could be read, but holds nothing (JSON's `null`).
+        empty: bool,
+    },
+}
+
+impl Content {
+    fn unreadable(message: String) -> Self {
+        Self::Broken { message: message.into(), empty: false }
+    }
+}
+
+/// What JavaScript's `Date` made of a timestamp, in which time zone.
+#[derive(Debug, Clone)]
+pub(super) struct DateAnswer {
+    pub(super) zone: Arc<str>,
+    /// Milliseconds since 1970 or NaN; or the message of what it threw.
+    pub(super) time: Result<f64, Arc<str>>,
+}
+
+/// One file as it was read.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Box<str>,
+    pub(super) content: Content,
+    /// Only where the moment is undecided.
+    pub(super) answer: Option<Box<Mutex<Option<DateAnswer>>>>,
+    /// `None` for a file that could not be read: it is tried again by every sweep.
+    signature: Option<Signature>,
+    settled: bool,
+}
+
+impl Entry {
+    fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
+        let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
+        Self { name, content, answer: undecided.then(Box::default), signature, settled }
+    }
+
+    fn heap_size(&self) -> usize {
+        let content = match &self.content {
+            Content::Memory(memory) => memory.heap_size(),
+            Content::Broken { message, .. } => message.len(),
+        };
+        size_of::<Self>() + self.name.len() + content
+    }
+}
+
+/// An order that has been worked out, and the time zone it holds in (none if it depends on none).
+#[derive(Debug, Clone)]
+pub(super) struct NewestFirst {
+    pub(super) zone: Option<Arc<str>>,
+    pub(super) order: Arc<[u32]>,
+}
+
+/// A folder's files at one moment, in the order in which Chatty goes through them.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub(super) entries: Vec<Arc<Entry>>,
+    pub(super) newest_first: Mutex<Option<NewestFirst>>,
+    heap_size: usize,
+}
+
+impl Snapshot {
+    fn new(entries: Vec<Arc<Entry>>) -> Self {
+        let sizes = entries.par_iter().with_min_len(SPLIT).map(|entry| entry.heap_size());
+        let heap_size = sizes.sum::<usize>() + entries.len() * (size_of::<Arc<Entry>>() + size_of::<u32>());
+        Self { entries, newest_first: Mutex::default(), heap_size }
+    }
+
+    /// Bytes that it holds, about.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        self.heap_size
+    }
+}
+
+/// A file that gave no memory, found by the sweep that told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenFile {
+    /// Its name.
+    pub name: Box<str>,
+    /// What is wrong.
+    pub message: Box<str>,
+    /// It could be read, but holds nothing (JSON's `null`).
+    pub empty: bool,
+}
+
+/// The index of one folder.
+#[derive(Debug)]
+pub struct Folder {
+    kind: FolderKind,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    snapshot: Arc<Snapshot>,
+    /// When the sweep that made it began.
+    swept: Option<Ticket>,
+    /// The folder's own state when its names were listed, if it was settled then.
+    listed: Option<Signature>,
+}
+
+impl Folder {
+    /// An index that knows nothing yet.
+    #[must_use]
+    pub fn new(kind: FolderKind) -> Self {
+        Self { kind, state: Mutex::default() }
+    }
+
+    /// The folder's files as they are now, at least as late as `asked`, and the files that turned out broken in this
+    /// very sweep. Callers that asked before a sweep began share its result.
+    ///
+    /// # Errors
+    /// If the folder can't be listed.
+    pub fn refresh(
+        &self,
+        directory: &Directory,
+        boundary: &Boundary,
+        asked: Ticket,
+    ) -> io::Result<(Arc<Snapshot>, Vec<BrokenFile>)> {
+        let mut state = lock(&self.state);
+        if state.swept.is_some_and(|swept| swept > asked) {
+            return Ok((state.snapshot.clone(), Vec::new()));
+        }
+        let swept = Ticket::draw();
+        let (local, began) = (directory.is_local(), SystemTime::now());
+        let Swept { snapshot, listed, broken } =
+            Sweep { kind: &self.kind, directory, boundary, local, began }.run(&state)?;
+        *state = State { snapshot, swept: Some(swept), listed };
+        Ok((state.snapshot.clone(), broken))
+    }
+}
+
+/// A lock whose holder panicked protects state that is replaced as a whole, so it is still whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Sweep<'a> {
+    kind: &'a FolderKind,
+    directory: &'a Directory,
+    boundary: &'a Boundary,
+    local: bool,
+    began: SystemTime,
+}
+
+struct Swept {
+    snapshot: Arc<Snapshot>,
+    listed: Option<Signature>,
+    broken: Vec<BrokenFile>,
+}
+
+/// A name in the folder and what is known of it.
+struct Slot<'a> {
+    name: &'a str,
+    known: Option<&'a Arc<Entry>>,
+}
+
+impl Sweep<'_> {
+    fn run(&self, state: &State) -> io::Result<Swept> {
+        let own = self.directory.signature()?;
+        let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
+        let known = &state.snapshot.entries;
+        // A folder that has not changed since it was listed still holds the names that it held then.
+        let names = if state.listed == Some(own) { None } else { Some(self.names()?) };
+        let same_names = names.as_ref().is_none_or(|names| {
+            names.len() == known.len() && names.iter().zip(known).all(|(name, entry)| *name == entry.name)
+        });
+        let slots: Vec<Slot<'_>> = match &names {
+            Some(names) if !same_names => {
+                let by_name: HashMap<&str, &Arc<Entry>> = known.iter().map(|entry| (&*entry.name, entry)).collect();
+                names.iter().map(|name| Slot { name, known: by_name.get(&**name).copied() }).collect()
+            }
+            _ => known.iter().map(|entry| Slot { name: &entry.name, known: Some(entry) }).collect(),
+        };
+        let indexed = slots.par_iter().with_min_len(SPLIT).enumerate();
+        let to_read: Vec<usize> = indexed.filter(|(_, slot)| !self.is_current(slot)).map(|(at, _)| at).collect();
+        if to_read.is_empty() && same_names {
+            return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken: Vec::new() });
+        }
+
+        let read = to_read.par_iter().with_min_len(SPLIT / 8).map(|at| self.read(&slots[*at], LARGE));
+        let mut read: Vec<Option<Arc<Entry>>> = read.collect();
+        for (at, read) in to_read.iter().zip(&mut read) {
+            if read.is_none() {
+                *read = self.read(&slots[*at], LARGEST_FILE);
+            }
+        }
+        let mut read = to_read.into_iter().zip(read).peekable();
+        let mut changed = !same_names;
+        let mut broken = Vec::new();
+        let mut entries = Vec::with_capacity(slots.len());
+        for (at, slot) in slots.iter().enumerate() {
+            let entry = if read.peek().is_some_and(|(place, _)| *place == at) {
+                read.next().and_then(|(_, entry)| entry)
+            } else {
+                slot.known.cloned()
+            };
+            let Some(entry) = entry else { continue };
+            changed |= slot.known.is_none_or(|known| !Arc::ptr_eq(known, &entry));
+            let news =
+                slot.known.is_none_or(|known| known.content != entry.content || known.signature != entry.signature);
+            if let (Content::Broken { message, empty }, true) = (&entry.content, news) {
+                broken.push(BrokenFile { name: entry.name.clone(), message: message.clone(), empty: *empty });
+            }
+            entries.push(entry);
+        }
+        let snapshot = if changed { Arc::new(Snapshot::new(entries)) } else { state.snapshot.clone() };
+        Ok(Swept { snapshot, listed, broken })
+    }
+
+    fn names(&self) -> io::Result<Vec<Box<str>>> {
+        let mut names = self.directory.list()?;
+        names.retain(|name| self.kind.takes(name));
+        if matches!(self.kind, FolderKind::Transcripts { .. }) {
+            // Chatty sorts these once more, as JavaScript sorts strings.
+            names.sort_by(|left, right| text::compare(left, right));
+        }
+        Ok(names)
+    }
+
+    fn is_current(&self, slot: &Slot<'_>) -> bool {
+        slot.known.is_some_and(|entry| {
+            entry.settled && self.directory.file_signature(slot.name, self.boundary).ok() == entry.signature
+        })
+    }
+
+    /// Reads a file; gives the known entry where that has not changed, and nothing for a file larger than `limit` that
+    /// could still be read.
+    fn read(&self, slot: &Slot<'_>, limit: u64) -> Option<Arc<Entry>> {
+        thread_local! {
+            static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let (content, signature) = match self.directory.read(slot.name, self.boundary, limit, buffer) {
+                Ok(signature) => (self.kind.parse(slot.name, buffer), Some(signature)),
+                Err(FileProblem::TooLarge { size, .. }) if size <= LARGEST_FILE => return None,
+                Err(problem) => (Content::unreadable(problem.to_string()), None),
+            };
+            if buffer.capacity() as u64 > LARGE {
+                *buffer = Vec::new();
+            }
+            let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
+            let mut entry = Entry::new(slot.name.into(), content, signature, settled);
+            if let Some(known) = slot.known
+                && known.signature == entry.signature
+                && known.content == entry.content
+            {
+                if known.settled == settled {
+                    return Some(known.clone());
+                }
+                entry.answer = known.answer.as_ref().map(|answer| Box::new(Mutex::new(lock(answer).clone())));
+            }
+            Some(Arc::new(entry))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

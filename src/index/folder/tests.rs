@@ -1,0 +1,216 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+
+use super::{BrokenFile, Content, Folder, FolderKind, Snapshot, Ticket};
+use crate::vault::{Boundary, Directory};
+
+struct Vault {
+    place: tempfile::TempDir,
+    folder: Folder,
+}
+
+impl Vault {
+    fn new() -> Self {
+        Self { place: tempfile::tempdir().expect("a folder"), folder: Folder::new(FolderKind::Capsules) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn write(&self, name: &str, raw: &str) {
+        fs::write(self.path(name), format!("{{\"raw\":\"{raw}\"}}")).expect("a file");
+    }
+
+    fn sweep(&self) -> (Arc<Snapshot>, Vec<BrokenFile>) {
+        let boundary = Boundary::new(self.place.path()).expect("a vault");
+        let directory = Directory::open(self.place.path()).expect("a folder");
+        self.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep")
+    }
+
+    fn contents(&self) -> Vec<(String, Option<String>)> {
+        texts(&self.sweep().0)
+    }
+}
+
+fn texts(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
+    let text = |content: &Content| match content {
+        Content::Memory(memory) => {
+            let mut json = String::new();
+            memory.write_json("", "", &mut json);
+            let value: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
+            Some(value["content"].as_str().expect("a string").to_owned())
+        }
+        Content::Broken { .. } => None,
+    };
+    snapshot.entries.iter().map(|entry| (entry.name.to_string(), text(&entry.content))).collect()
+}
+
+fn pair(name: &str, raw: &str) -> (String, Option<String>) {
+    (name.to_owned(), Some(raw.to_owned()))
+}
+
+/// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
+#[test]
+fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
+    let vault = Vault::new();
+    for round in 0..3000 {
+        let raw = format!("{round:06}");
+        vault.write("a.json", &raw);
+        assert_eq!(vault.contents(), [pair("a.json", &raw)]);
+    }
+}
+
+#[test]
+fn replacement_removal_and_a_new_folder_are_seen() {
+    let vault = Vault::new();
+    vault.write("b.json", "1");
+    vault.write("a.json", "1");
+    vault.write("no.txt", "1");
+    assert_eq!(vault.contents(), [pair("a.json", "1"), pair("b.json", "1")]);
+    vault.write("new", "2");
+    fs::rename(vault.path("new"), vault.path("a.json")).expect("a replacement");
+    assert_eq!(vault.contents(), [pair("a.json", "2"), pair("b.json", "1")]);
+    fs::remove_file(vault.path("b.json")).expect("removed");
+    assert_eq!(vault.contents(), [pair("a.json", "2")]);
+    fs::remove_dir_all(vault.place.path()).expect("removed");
+    fs::create_dir(vault.place.path()).expect("a folder");
+    assert_eq!(vault.contents(), []);
+    vault.write("a.json", "3");
+    assert_eq!(vault.contents(), [pair("a.json", "3")]);
+}
+
+#[test]
+fn a_settled_folder_is_not_read_again() {
+    let vault = Vault::new();
+    vault.write("a.json", "1");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    // The first sweeps still find the file too young to rely on its times.
+    while !vault.sweep().0.entries[0].settled {
+        assert!(std::time::Instant::now() < deadline, "the file never settled");
+    }
+    let (first, second) = (vault.sweep().0, vault.sweep().0);
+    assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[test]
+fn a_broken_file_is_told_once_for_each_of_its_states() {
+    let vault = Vault::new();
+    fs::write(vault.path("a.json"), "{bad").expect("a file");
+    vault.write("b.json", "1");
+    let (snapshot, broken) = vault.sweep();
+    assert_eq!(snapshot.entries.len(), 2);
+    assert_eq!(broken.len(), 1);
+    assert_eq!((&*broken[0].name, broken[0].empty), ("a.json", false));
+    assert!(broken[0].message.starts_with("expected a key in double quotes in JSON at line 1 column 2"));
+    assert_eq!(vault.sweep().1, []);
+    fs::write(vault.path("a.json"), "null").expect("a file");
+    let broken = vault.sweep().1;
+    assert!(broken.len() == 1 && broken[0].empty);
+    assert_eq!(vault.sweep().1, []);
+    vault.write("a.json", "mended");
+    assert_eq!((vault.sweep().1, vault.contents()), (vec![], vec![pair("a.json", "mended"), pair("b.json", "1")]));
+    fs::create_dir(vault.path("c.json")).expect("a folder");
+    assert_eq!(vault.sweep().1.len(), 1);
+    assert_eq!(vault.sweep().1, []);
+}
+
+#[test]
+fn who_asked_before_a_sweep_began_shares_it() {
+    let vault = Vault::new();
+    vault.write("a.json", "1");
+    let boundary = Boundary::new(vault.place.path()).expect("a vault");
+    let directory = Directory::open(vault.place.path()).expect("a folder");
+    let early = Ticket::draw();
+    let (first, _) = vault.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
+    vault.write("a.json", "2");
+    let (shared, _) = vault.folder.refresh(&directory, &boundary, early).expect("a sweep");
+    assert!(Arc::ptr_eq(&first, &shared));
+    let (own, _) = vault.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
+    assert_eq!(texts(&own), [pair("a.json", "2")]);
+}
+
+/// Readers and a writer at once: what was written before a reader asked is in its answer.
+#[test]
+fn concurrent_readers_are_never_stale() {
+    let vault = Vault::new();
+    vault.write("a.json", "0");
+    let (written, done) = (std::sync::atomic::AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let before = written.load(Ordering::SeqCst);
+                    // A half-written file is a broken one, for a moment.
+                    if let Some(seen) = &vault.contents()[0].1 {
+                        assert!(seen.parse::<u32>().expect("a number") >= before, "{seen} after {before}");
+                    }
+                }
+            });
+        }
+        for round in 1..2000 {
+            vault.write("a.json", &round.to_string());
+            written.store(round, Ordering::SeqCst);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write(u8, u8),
+    Replace(u8, u8),
+    Remove(u8),
+    Break(u8),
+    Rename(u8, u8),
+    Touch(u8),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let name = 0..6_u8;
+    prop_oneof![
+        4 => (name.clone(), 0..10_u8).prop_map(|(name, text)| Change::Write(name, text)),
+        2 => (name.clone(), 0..10_u8).prop_map(|(name, text)| Change::Replace(name, text)),
+        1 => name.clone().prop_map(Change::Remove),
+        1 => name.clone().prop_map(Change::Break),
+        1 => (name.clone(), name.clone()).prop_map(|(from, to)| Change::Rename(from, to)),
+        1 => name.prop_map(Change::Touch),
+    ]
+}
+
+proptest! {
+    /// After any changes the index says what a reader without an index says.
+    #[test]
+    fn equals_a_fresh_reading_after_any_changes(changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..30)) {
+        let vault = Vault::new();
+        let path = |name: u8| vault.path(&format!("{name}.json"));
+        for step in changes {
+            for change in step {
+                match change {
+                    Change::Write(name, text) => vault.write(&format!("{name}.json"), &text.to_string()),
+                    Change::Replace(name, text) => {
+                        vault.write("temporary", &text.to_string());
+                        fs::rename(vault.path("temporary"), path(name)).expect("a replacement");
+                    }
+                    Change::Remove(name) => drop(fs::remove_file(path(name))),
+                    Change::Break(name) => fs::write(path(name), "{").expect("a file"),
+                    Change::Rename(from, to) => drop(fs::rename(path(from), path(to))),
+                    Change::Touch(name) => {
+                        if let Ok(file) = fs::File::open(path(name)) {
+                            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
+                        }
+                    }
+                }
+            }
+            let fresh = Vault { place: tempfile::tempdir().expect("a folder"), folder: Folder::new(FolderKind::Capsules) };
+            let boundary = Boundary::new(vault.place.path()).expect("a vault");
+            let directory = Directory::open(vault.place.path()).expect("a folder");
+            let (expected, _) = fresh.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
+            prop_assert_eq!(vault.contents(), texts(&expected));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Chatty's `readMemories`: from a user's name to the memories that a question is put to.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::cache;
+use super::folder::{FolderKind, Snapshot, Ticket};
+use super::view::View;
+use crate::Error;
+use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user};
+
+/// Whose memories, and where. All paths are absolute.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The vault's root, which nothing read may lie outside of.
+    pub vault: PathBuf,
+    /// The folder of all users.
+    pub users: PathBuf,
+    /// The user's folder by name.
+    pub user: PathBuf,
+    /// The folder of memory capsules, from the user's folder.
+    pub capsules: Option<PathBuf>,
+    /// The folder of transcripts, from the user's folder.
+    pub transcripts: Option<PathBuf>,
+    /// Of the transcripts, only this session's; `Some(None)` if what is asked for can be no session's name.
+    pub session: Option<Option<String>>,
+    /// When the question was asked.
+    pub asked: Ticket,
+}
+
+/// Where memories came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// There is no such user.
+    NoUser,
+    /// The user's memory capsules.
+    Capsules,
+    /// The transcripts, as the user has no folder of capsules.
+    Transcripts,
+}
+
+/// What was found, before any filter.
+#[derive(Debug)]
+pub struct Found {
+    /// Where.
+    pub source: Source,
+    /// The memories.
+    pub view: View,
+    /// What could not be read. Nothing of it stops the rest.
+    pub warnings: Vec<Warning>,
+}
+
+/// Which kind of thing could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningKind {
+    /// A memory capsule; told once for each state of the file.
+    CapsuleFile,
+    /// A memory capsule that holds `null`; told once for each state of the file.
+    EmptyCapsule,
+    /// A transcript; told once for each state of the file.
+    TranscriptFile,
+    /// The folder of capsules.
+    CapsulesFolder,
+    /// The folder of transcripts.
+    TranscriptsFolder,
+    /// The folder of a session.
+    SessionFolder,
+    /// A link that leads out of the vault.
+    Link,
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Of what kind it is.
+    pub kind: WarningKind,
+    /// The file or folder.
+    pub name: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Reads a user's memories, as they are on disk at `request.asked` or later.
+///
+/// # Errors
+/// [`Error::OutsideVault`] if the user's name leads out of the vault.
+pub fn read(request: &Request) -> Result<Found, Error> {
+    let user = UserPath::new(&request.users, &request.user)?;
+    // A vault that is configured elsewhere than its users is bounded by the users.
+    let root = if request.users.starts_with(&request.vault) { &request.vault } else { &request.users };
+    let Ok(boundary) = Boundary::new(root) else { return Ok(nothing(Source::NoUser, Vec::new())) };
+    let user = match find_user(&user, &boundary) {
+        UserFolder::Found(user) => user,
+        UserFolder::Missing => return Ok(nothing(Source::NoUser, Vec::new())),
+        UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
+    };
+    let mut reading = Reading { boundary, asked: request.asked, warnings: Vec::new() };
+    if let Some(capsules) = &request.capsules {
+        let path = join(&user, capsules);
+        match reading.boundary.resolve(&path) {
+            Ok(Some(real)) => {
+                let view = reading.capsules(&path, &real);
+                return Ok(Found { source: Source::Capsules, view, warnings: reading.warnings });
+            }
+            Ok(None) => reading.warnings.push(outside(&path)),
+            Err(_) => {}
+        }
+    }
+    let view = match &request.transcripts {
+        Some(transcripts) => reading.transcripts(&join(&user, transcripts), request.session.as_ref()),
+        None => View::default(),
+    };
+    Ok(Found { source: Source::Transcripts, view, warnings: reading.warnings })
+}
+
+fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
+    Found { source, view: View::default(), warnings }
+}
+
+fn outside(path: &Path) -> Warning {
+    Warning {
+        kind: WarningKind::Link,
+        name: path.display().to_string(),
+        message: "a link that leads out of the vault is not followed".to_owned(),
+    }
+}
+
+/// Joins as Node.js does: a path that begins with a separator is no way back to the root, and `x/..` is nothing even where
+/// there is no `x`.
+fn join(folder: &Path, below: &Path) -> PathBuf {
+    let mut joined = folder.to_owned();
+    for part in below.components() {
+        match part {
+            Component::Normal(name) => joined.push(name),
+            Component::ParentDir => drop(joined.pop()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    joined
+}
+
+struct Reading {
+    boundary: Boundary,
+    asked: Ticket,
+    warnings: Vec<Warning>,
+}
+
+impl Reading {
+    fn capsules(&mut self, path: &Path, real: &Path) -> View {
+        let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));
+        match found {
+            Ok(snapshot) => View::new(vec![snapshot]),
+            Err(error) => {
+                self.warn(WarningKind::CapsulesFolder, path, describe(&error, "scandir", path));
+                View::default()
+            }
+        }
+    }
+
+    fn transcripts(&mut self, path: &Path, session: Option<&Option<String>>) -> View {
+        let real = match self.boundary.resolve(path) {
+            Ok(Some(real)) => real,
+            Ok(None) => {
+                self.warnings.push(outside(path));
+                return View::default();
+            }
+            Err(_) => return View::default(),
+        };
+        let sessions = match Directory::open(&real).and_then(|directory| directory.list()) {
+            Ok(sessions) => sessions,
+            Err(error) => {
+                self.warn(WarningKind::TranscriptsFolder, path, describe(&error, "scandir", path));
+                return View::default();
+            }
+        };
+        let mut snapshots = Vec::new();
+        for name in sessions {
+            if session.is_some_and(|session| session.as_deref() != Some(&*name)) {
+                continue;
+            }
+            let folder = path.join(&*name);
+            match self.boundary.resolve(&folder) {
+                Ok(Some(real)) if real.is_dir() => {
+                    let kind = FolderKind::Transcripts { session: name };
+                    match Directory::open(&real).and_then(|directory| self.folder(&directory, kind)) {
+                        Ok(snapshot) => snapshots.push(snapshot),
+                        Err(error) => {
+                            self.warn(WarningKind::SessionFolder, &folder, describe(&error, "scandir", &folder));
+                        }
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => self.warnings.push(outside(&folder)),
+                Err(error) => {
+                    // Chatty's own walk ends here, with what it has.
+                    self.warn(WarningKind::TranscriptsFolder, path, describe(&error, "stat", &folder));
+                    break;
+                }
+            }
+        }
+        View::new(snapshots)
+    }
+
+    fn folder(&mut self, directory: &Directory, kind: FolderKind) -> io::Result<Arc<Snapshot>> {
+        let (file, path) = (file_warning(&kind), directory.path());
+        let folder = cache::folder(path, kind.clone());
+        let (snapshot, broken) = folder.refresh(directory, &self.boundary, self.asked)?;
+        cache::note_size(path, kind, snapshot.heap_size());
+        self.warnings.extend(broken.into_iter().map(|broken| Warning {
+            kind: if broken.empty { WarningKind::EmptyCapsule } else { file },
+            name: broken.name.into(),
+            message: broken.message.into(),
+        }));
+        Ok(snapshot)
+    }
+
+    fn warn(&mut self, kind: WarningKind, path: &Path, message: String) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.warnings.push(Warning { kind, name, message });
+    }
+}
+
+fn file_warning(kind: &FolderKind) -> WarningKind {
+    match kind {
+        FolderKind::Capsules => WarningKind::CapsuleFile,
+        FolderKind::Transcripts { .. } => WarningKind::TranscriptFile,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join;
+    use std::path::Path;
+
+    #[test]
+    fn joins_like_node() {
+        let cases =
+            [("capsules", "/u/capsules"), ("/a//b/", "/u/a/b"), ("", "/u"), ("no/../a", "/u/a"), ("../b/./c", "/b/c")];
+        for (below, joined) in cases {
+            assert_eq!(join(Path::new("/u"), Path::new(below)), Path::new(joined), "{below}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The memory engine of Chatty's vault.
+
+mod error;
+pub mod formats;
+pub mod index;
+pub mod javascript;
+#[cfg(feature = "node")]
+mod node;
+pub mod vault;
+
+pub use error::Error;

@@ -1,0 +1,46 @@
+//! The bindings: they convert what JavaScript gives and gets, and decide nothing.
+//!
+//! Everything that touches a disk or grows with a vault runs on tokio's blocking threads. An error crosses as JSON in its
+//! message; `lib/errors.js` makes an `Error` with `code` and `path` of it.
+
+mod reading;
+
+use tokio::runtime;
+
+use crate::Error;
+
+#[napi_derive::module_init]
+fn start() {
+    // The promises need one thread; the work is done on blocking threads, of which more than this only fight for the
+    // disk. If the runtime can't be made, napi makes its own.
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .thread_name("vvault")
+        .enable_all()
+        .build();
+    if let Ok(runtime) = runtime {
+        napi::bindgen_prelude::create_custom_tokio_runtime(runtime);
+    }
+}
+
+fn to_js(error: &Error) -> napi::Error {
+    let mut json = String::from("{\"code\":");
+    let mut put = |before: &str, text: &str| {
+        json.push_str(before);
+        crate::formats::json::write_string(&mut json, text);
+    };
+    put("", error.code());
+    put(",\"message\":", &error.to_string());
+    if let Some(path) = error.path() {
+        put(",\"path\":", &path.to_string_lossy());
+    }
+    json.push('}');
+    napi::Error::from_reason(json)
+}
+
+/// Runs work off the JavaScript thread; a panic becomes an error.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> napi::Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(Error::Internal { message: panic.to_string() })).map_err(|error| to_js(&error))
+}

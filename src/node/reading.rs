@@ -1,0 +1,268 @@
+//! `readMemories` for JavaScript: one question, from finding the files to the rows.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use napi::bindgen_prelude::Float64Array;
+use napi_derive::napi;
+
+use super::off_thread;
+use crate::Error;
+use crate::formats::json;
+use crate::index::{Query, Request, SessionFilter, Source, Ticket, UndecidedDate, View, WarningKind, read};
+
+/// A text of rows is about so large, in bytes: what V8 parses in a millisecond or so.
+const TEXT_SIZE: usize = 128 << 10;
+
+/// What is asked for; paths absolute, times in milliseconds since 1970.
+#[napi(object)]
+pub struct ReadingRequest {
+    /// The vault's root.
+    pub vault: String,
+    /// The folder of all users.
+    pub users: String,
+    /// The user's folder by name.
+    pub user: String,
+    /// The folder of memory capsules, from the user's folder.
+    pub capsules: Option<String>,
+    /// The folder of transcripts, from the user's folder.
+    pub transcripts: Option<String>,
+    /// The session as JSON: a string, or anything else for one that no session equals.
+    pub session: Option<String>,
+    /// The role as a JSON string.
+    pub role: Option<String>,
+    /// At most so many memories; all if absent.
+    pub limit: Option<f64>,
+    /// Only memories of this time or later.
+    pub since: Option<f64>,
+    /// Only memories of this time or earlier.
+    pub until: Option<f64>,
+    /// The present time.
+    pub now: f64,
+    /// The same as an ISO date.
+    pub now_text: String,
+    /// What `Date` depends on besides its argument: the process's time zone, in any form.
+    pub zone: String,
+}
+
+/// How far a reading has come.
+#[napi(object)]
+pub struct ReadingOutcome {
+    /// `none` (no such user), `capsules` or `transcripts`.
+    pub source: String,
+    /// What could not be read.
+    pub warnings: Vec<ReadingWarning>,
+    /// Dates must be told first: `undecided` and `decide`, then `select`.
+    pub undecided: bool,
+    /// How many memories there are.
+    pub count: u32,
+    /// The first of them, as a JSON array.
+    pub text: String,
+    /// Whether `next` has more.
+    pub more: bool,
+}
+
+/// Something that could not be read.
+#[napi(object)]
+pub struct ReadingWarning {
+    /// What kind of thing.
+    #[napi(
+        ts_type = "'capsuleFile' | 'emptyCapsule' | 'transcriptFile' | 'capsulesFolder' | 'transcriptsFolder' | 'sessionFolder' | 'link'"
+    )]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+struct State {
+    request: Request,
+    query: Query,
+    now_text: String,
+    source: Source,
+    view: View,
+    undecided: VecDeque<UndecidedDate>,
+    /// Those that JavaScript is just being asked for.
+    asked: Vec<UndecidedDate>,
+    texts: VecDeque<String>,
+}
+
+impl State {
+    fn select(&mut self) -> Result<ReadingOutcome, Error> {
+        let selection = self.view.select(&self.query)?;
+        self.texts = selection.to_json(&self.now_text, TEXT_SIZE).into();
+        let text = self.texts.pop_front().unwrap_or_default();
+        let count = u32::try_from(selection.len()).unwrap_or(u32::MAX);
+        Ok(ReadingOutcome { count, text, more: !self.texts.is_empty(), ..self.outcome() })
+    }
+
+    fn outcome(&self) -> ReadingOutcome {
+        let source = match self.source {
+            Source::NoUser => "none",
+            Source::Capsules => "capsules",
+            Source::Transcripts => "transcripts",
+        };
+        ReadingOutcome {
+            source: source.to_owned(),
+            warnings: Vec::new(),
+            undecided: !self.undecided.is_empty(),
+            count: 0,
+            text: String::new(),
+            more: false,
+        }
+    }
+}
+
+/// A date that can't be made from its timestamp.
+#[napi(object)]
+pub struct ThrownDate {
+    /// Which of those asked for, from 0.
+    pub place: u32,
+    /// The message of what `new Date` threw.
+    pub message: String,
+}
+
+/// One question.
+#[napi]
+pub struct MemoryReading {
+    state: Arc<Mutex<State>>,
+}
+
+#[napi]
+impl MemoryReading {
+    /// The question is asked now: what was written before is in its answer.
+    #[napi(constructor, catch_unwind)]
+    #[must_use]
+    pub fn new(request: ReadingRequest) -> Self {
+        let session = request.session.as_deref().map(string_of);
+        let query = Query {
+            limit: request.limit.map(whole),
+            session: session.clone().map(|session| session.map_or(SessionFilter::Nameless, SessionFilter::Named)),
+            role: request.role.as_deref().and_then(string_of),
+            since: request.since,
+            until: request.until,
+            now: request.now,
+            zone: request.zone.into(),
+        };
+        let request_of_core = Request {
+            vault: PathBuf::from(request.vault),
+            users: PathBuf::from(request.users),
+            user: PathBuf::from(request.user),
+            capsules: request.capsules.map(PathBuf::from),
+            transcripts: request.transcripts.map(PathBuf::from),
+            session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
+            asked: Ticket::draw(),
+        };
+        let state = State {
+            request: request_of_core,
+            query,
+            now_text: request.now_text,
+            source: Source::NoUser,
+            view: View::default(),
+            undecided: VecDeque::new(),
+            asked: Vec::new(),
+            texts: VecDeque::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Finds the memories and, if no date is undecided, selects.
+    #[napi]
+    pub async fn run(&self) -> napi::Result<ReadingOutcome> {
+        let state = self.state.clone();
+        off_thread(move || {
+            let mut state = lock(&state);
+            let found = read(&state.request)?;
+            state.source = found.source;
+            state.view = found.view;
+            state.undecided = state.view.undecided(&state.query.zone).into();
+            let mut outcome = if state.undecided.is_empty() { state.select()? } else { state.outcome() };
+            let told = found.warnings.into_iter().map(|warning| ReadingWarning {
+                kind: kind(warning.kind).to_owned(),
+                name: warning.name,
+                message: warning.message,
+            });
+            outcome.warnings = told.collect();
+            Ok(outcome)
+        })
+        .await
+    }
+
+    /// The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn undecided(&self) -> Option<String> {
+        const MOST: usize = 1000;
+        let mut state = lock(&self.state);
+        let mut text = String::from("[");
+        while text.len() < TEXT_SIZE && state.asked.len() < MOST {
+            let Some(date) = state.undecided.pop_front() else { break };
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(date.timestamp());
+            state.asked.push(date);
+        }
+        text.push(']');
+        (!state.asked.is_empty()).then_some(text)
+    }
+
+    /// Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
+    pub fn decide(&self, times: Float64Array, thrown: Vec<ThrownDate>) {
+        let mut state = lock(&self.state);
+        let zone = state.query.zone.clone();
+        for (place, (date, time)) in state.asked.drain(..).zip(times.iter()).enumerate() {
+            let thrown = thrown.iter().find(|thrown| usize::try_from(thrown.place) == Ok(place));
+            date.answer(zone.clone(), thrown.map_or(Ok(*time), |thrown| Err(thrown.message.as_str().into())));
+        }
+    }
+
+    /// Selects, after the undecided dates were told.
+    #[napi]
+    pub async fn select(&self) -> napi::Result<ReadingOutcome> {
+        let state = self.state.clone();
+        off_thread(move || lock(&state).select()).await
+    }
+
+    /// The next rows, as a JSON array; `null` when there are no more.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn next(&self) -> Option<String> {
+        lock(&self.state).texts.pop_front()
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The string that a JSON text is, in WTF-8.
+fn string_of(text: &str) -> Option<Vec<u8>> {
+    json::scan(text, |_, _| {}).ok()?.string().map(std::borrow::Cow::into_owned)
+}
+
+/// A limit as `Array.prototype.slice` takes it.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "that is how `as` cuts, and negatives are 0"
+)]
+fn whole(limit: f64) -> usize {
+    limit as usize
+}
+
+fn kind(kind: WarningKind) -> &'static str {
+    match kind {
+        WarningKind::CapsuleFile => "capsuleFile",
+        WarningKind::EmptyCapsule => "emptyCapsule",
+        WarningKind::TranscriptFile => "transcriptFile",
+        WarningKind::CapsulesFolder => "capsulesFolder",
+        WarningKind::TranscriptsFolder => "transcriptsFolder",
+        WarningKind::SessionFolder => "sessionFolder",
+        WarningKind::Link => "link",
+    }
+}

@@ -1,0 +1,29 @@
+//! The vault's border, which no link may lead across.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The real path of a vault's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary {
+    root: PathBuf,
+}
+
+impl Boundary {
+    /// The border of the vault at `root`.
+    ///
+    /// # Errors
+    /// If the root can't be resolved, as when it does not exist.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: root.canonicalize()? })
+    }
+
+    /// The real path that `path` leads to, or `None` if that is outside.
+    ///
+    /// # Errors
+    /// If nothing is there, or it can't be looked at.
+    pub fn resolve(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let real = path.canonicalize()?;
+        Ok(if real.starts_with(&self.root) { Some(real) } else { None })
+    }
+}

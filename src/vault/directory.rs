@@ -1,0 +1,205 @@
+//! One folder, held open: its names, the state of its files, and their contents.
+//!
+//! Files are reached from the open folder by name, without following links, so that nobody can put a link in the way
+//! between a check and a read. A file that is a link is resolved and must end inside the vault. Only regular files are
+//! read, with a limit: a pipe can't hang a reader, nor a giant fill the memory.
+
+#[cfg_attr(unix, path = "directory/unix.rs")]
+#[cfg_attr(not(unix), path = "directory/portable.rs")]
+mod system;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rayon::slice::ParallelSliceMut as _;
+
+use super::{Boundary, describe};
+
+/// The largest file that is read, in bytes: V8's longest string, beyond which Chatty's own reader fails too.
+pub const LARGEST_FILE: u64 = 0x1fff_ffe8;
+
+/// What tells one state of a file from another. A write gives the file a new change time, a replacement another inode.
+/// Only where two writes fall into one tick of the file system's clock two states can have one signature; see
+/// [`Signature::is_settled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature {
+    device: u64,
+    inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970, as the file system has it.
+    modified: i64,
+    /// Nanoseconds since 1970; set by the system at every change of content or name, not settable by programs.
+    changed: i64,
+}
+
+impl Signature {
+    /// Whether a change made at `now` or later is sure to give another signature: the last one lies back by more than
+    /// the ticks of the clock that stamps files.
+    #[must_use]
+    pub fn is_settled(&self, now: SystemTime, local: bool) -> bool {
+        /// Some ticks of the slowest kernel clock in use (10 ms), in nanoseconds.
+        const TICKS: i64 = 60_000_000;
+        /// For file systems that stamp whole seconds (as FAT, every second one), or by another machine's clock.
+        const COARSE: i64 = 5_000_000_000;
+        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return false };
+        let Ok(now) = i64::try_from(now.as_nanos()) else { return false };
+        let margin = if local && self.changed % 1_000_000_000 != 0 { TICKS } else { COARSE };
+        self.changed < now.saturating_sub(margin)
+    }
+}
+
+/// Why a file could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileProblem {
+    /// It is larger than allowed; nothing of it was read.
+    #[error("the file has {size} bytes; at most {limit} are read")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The allowed size in bytes.
+        limit: u64,
+    },
+    /// It is a pipe, a socket or a device.
+    #[error("not a regular file")]
+    NotRegular,
+    /// It is a folder.
+    #[error("EISDIR: illegal operation on a directory, read")]
+    Folder,
+    /// It is a link that leads out of the vault.
+    #[error("a link that leads out of the vault is not followed, '{}'", .0.display())]
+    Outside(PathBuf),
+    /// The system refused, in the words of Node.js.
+    #[error("{0}")]
+    System(String),
+}
+
+enum ItemKind {
+    Regular,
+    Link,
+    Folder,
+    Other,
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub struct Directory {
+    handle: system::Handle,
+    /// As the caller named it: what messages say.
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens the folder at `path`, following links: the caller has resolved it (see [`Boundary::resolve`]).
+    ///
+    /// # Errors
+    /// If it is not there, not a folder, or not to be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { handle: system::Handle::open(path)?, path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names in it, in the order in which Node.js lists them: by their bytes. A name that is not UTF-8 has U+FFFD in
+    /// place of what is not, as in JavaScript.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn list(&self) -> io::Result<Vec<Box<str>>> {
+        let mut names = self.handle.names()?;
+        names.par_sort_unstable();
+        Ok(names
+            .into_iter()
+            .map(|name| match String::from_utf8(name) {
+                Ok(name) => name.into_boxed_str(),
+                Err(error) => String::from_utf8_lossy(error.as_bytes()).into(),
+            })
+            .collect())
+    }
+
+    /// The folder's own state: it changes when a name in it comes, goes or changes.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn signature(&self) -> io::Result<Signature> {
+        self.handle.signature()
+    }
+
+    /// Whether the folder lies on a file system of this machine, whose times come from this machine's clock and whose
+    /// folders change when their names do.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.handle.is_local()
+    }
+
+    /// The state of the file `name`, or of what it links to inside the vault.
+    ///
+    /// # Errors
+    /// In words, if there is none that could be read.
+    pub fn file_signature(&self, name: &str, boundary: &Boundary) -> Result<Signature, FileProblem> {
+        match self.handle.file(name) {
+            Ok((signature, ItemKind::Regular)) => Ok(signature),
+            Ok((_, ItemKind::Link)) => {
+                let target = self.resolve(name, boundary)?;
+                let (signature, kind) = system::file_at(&target).map_err(|error| self.problem(&error, "open", name))?;
+                if let ItemKind::Regular = kind { Ok(signature) } else { Err(not_regular(&kind)) }
+            }
+            Ok((_, kind)) => Err(not_regular(&kind)),
+            Err(error) => Err(self.problem(&error, "open", name)),
+        }
+    }
+
+    /// Reads the file `name` into `buffer` (its old content is lost) and gives the state that it had before.
+    ///
+    /// # Errors
+    /// In words, if it is not a regular file inside the vault, larger than `limit` bytes, or not to be read.
+    pub fn read(
+        &self,
+        name: &str,
+        boundary: &Boundary,
+        limit: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Signature, FileProblem> {
+        let opened = match self.handle.open_file(name) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                let target = self.resolve(name, boundary)?;
+                system::open_target(&target).map_err(|error| self.problem(&error, "open", name))?
+            }
+            Err(error) => return Err(self.problem(&error, "open", name)),
+        };
+        let (mut file, signature, kind) = opened;
+        let ItemKind::Regular = kind else { return Err(not_regular(&kind)) };
+        if signature.size > limit {
+            return Err(FileProblem::TooLarge { size: signature.size, limit });
+        }
+        system::read_whole(&mut file, signature.size, limit, buffer)
+            .map_err(|error| self.problem(&error, "read", name))?;
+        Ok(signature)
+    }
+
+    fn resolve(&self, name: &str, boundary: &Boundary) -> Result<PathBuf, FileProblem> {
+        let path = self.path.join(name);
+        match boundary.resolve(&path) {
+            Ok(Some(target)) => Ok(target),
+            Ok(None) => Err(FileProblem::Outside(path)),
+            Err(error) => Err(self.problem(&error, "open", name)),
+        }
+    }
+
+    fn problem(&self, error: &io::Error, call: &str, name: &str) -> FileProblem {
+        FileProblem::System(describe(error, call, &self.path.join(name)))
+    }
+}
+
+fn not_regular(kind: &ItemKind) -> FileProblem {
+    if let ItemKind::Folder = kind { FileProblem::Folder } else { FileProblem::NotRegular }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use std::fs;
+
+use super::{Directory, LARGEST_FILE};
+use crate::vault::Boundary;
+
+struct Folder {
+    place: tempfile::TempDir,
+    boundary: Boundary,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let place = tempfile::tempdir().expect("a folder");
+        let boundary = Boundary::new(place.path()).expect("a vault");
+        Self { place, boundary }
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        let mut buffer = vec![7; 3];
+        let directory = Directory::open(self.place.path()).expect("a folder");
+        let looked = directory.file_signature(name, &self.boundary);
+        match directory.read(name, &self.boundary, 1000, &mut buffer) {
+            Ok(signature) => {
+                assert_eq!(looked, Ok(signature));
+                Ok(buffer)
+            }
+            Err(problem) => Err(problem.to_string()),
+        }
+    }
+}
+
+#[test]
+fn reads_whole_files_of_any_size() {
+    let folder = Folder::new();
+    for size in [0, 1, 2, 999, 1000] {
+        fs::write(folder.place.path().join("a"), vec![b'x'; size]).expect("a file");
+        assert_eq!(folder.read("a"), Ok(vec![b'x'; size]));
+    }
+    fs::write(folder.place.path().join("a"), vec![b'x'; 1001]).expect("a file");
+    assert_eq!(folder.read("a"), Err("the file has 1001 bytes; at most 1000 are read".to_owned()));
+}
+
+#[test]
+fn a_giant_is_not_read() {
+    let folder = Folder::new();
+    let giant = fs::File::create(folder.place.path().join("giant")).expect("a file");
+    giant.set_len(LARGEST_FILE + 1).expect("a sparse file");
+    assert!(folder.read("giant").expect_err("too large").contains("at most 1000"));
+}
+
+#[test]
+fn lists_in_the_order_of_bytes() {
+    let folder = Folder::new();
+    for name in ["b", "a", "Z", "\u{ffee}", "\u{1f600}", ".x", "10", "9"] {
+        fs::write(folder.place.path().join(name), "").expect("a file");
+    }
+    let names = Directory::open(folder.place.path()).expect("a folder").list().expect("names");
+    assert_eq!(
+        names.iter().map(AsRef::as_ref).collect::<Vec<_>>(),
+        [".x", "10", "9", "Z", "a", "b", "\u{ffee}", "\u{1f600}"]
+    );
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::Folder;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = Folder::new();
+        let path = folder.place.path();
+        fs::create_dir(path.join("folder")).expect("a folder");
+        rustix::fs::mknodat(rustix::fs::CWD, path.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a pipe");
+        let _socket = std::os::unix::net::UnixListener::bind(path.join("socket")).expect("a socket");
+        symlink("pipe", path.join("to-pipe")).expect("a link");
+        assert_eq!(folder.read("folder"), Err("EISDIR: illegal operation on a directory, read".to_owned()));
+        assert_eq!(folder.read("pipe"), Err("not a regular file".to_owned()));
+        assert_eq!(folder.read("to-pipe"), Err("not a regular file".to_owned()));
+        assert!(folder.read("socket").is_err());
+    }
+
+    #[test]
+    fn links_are_followed_inside_only() {
+        let (folder, other) = (Folder::new(), tempfile::tempdir().expect("a folder"));
+        let path = folder.place.path();
+        fs::write(path.join("real"), "inside").expect("a file");
+        fs::write(other.path().join("secret"), "outside").expect("a file");
+        symlink("real", path.join("relative")).expect("a link");
+        symlink(path.join("real"), path.join("absolute")).expect("a link");
+        symlink(other.path().join("secret"), path.join("out")).expect("a link");
+        symlink("nowhere", path.join("dangling")).expect("a link");
+        symlink("loop", path.join("loop")).expect("a link");
+        symlink(other.path().join("link-back"), path.join("through")).expect("a link");
+        symlink(path.join("real"), other.path().join("link-back")).expect("a link");
+        assert_eq!(folder.read("relative"), Ok(b"inside".to_vec()));
+        assert_eq!(folder.read("absolute"), Ok(b"inside".to_vec()));
+        // By way of the outside, but it ends inside.
+        assert_eq!(folder.read("through"), Ok(b"inside".to_vec()));
+        assert!(folder.read("out").expect_err("outside").starts_with("a link that leads out of the vault"));
+        assert!(
+            folder
+                .read("dangling")
+                .expect_err("nothing there")
+                .starts_with("ENOENT: no such file or directory, open '")
+        );
+        assert!(folder.read("loop").expect_err("a loop").starts_with("ELOOP"));
+    }
+}
+
+#[test]
+fn a_change_changes_the_signature() {
+    let folder = Folder::new();
+    let path = folder.place.path().join("a");
+    let directory = Directory::open(folder.place.path()).expect("a folder");
+    let signature = || directory.file_signature("a", &folder.boundary).expect("a file");
+    fs::write(&path, "one").expect("a file");
+    let first = signature();
+    assert_eq!(signature(), first);
+    fs::write(&path, "longer").expect("a file");
+    let second = signature();
+    assert_ne!(second, first);
+    fs::write(folder.place.path().join("b"), "longer").expect("a file");
+    fs::rename(folder.place.path().join("b"), &path).expect("a replacement");
+    assert_ne!(signature(), second);
+}

@@ -1,0 +1,159 @@
+//! The system calls of Unix, relative to an open folder.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+use rustix::io::Errno;
+
+use super::{ItemKind, Signature};
+
+#[derive(Debug)]
+pub(super) struct Handle {
+    folder: OwnedFd,
+}
+
+/// A file that was opened, its state and its type.
+pub(super) type Opened = (OwnedFd, Signature, ItemKind);
+
+/// Not blocking, so that opening a pipe without a writer returns; reading one is refused by its type.
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+impl Handle {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { folder: open(path, flags, Mode::empty())? })
+    }
+
+    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for item in Dir::read_from(&self.folder)? {
+            let item = item?;
+            let name = item.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn signature(&self) -> io::Result<Signature> {
+        Ok(signature(&fstat(&self.folder)?))
+    }
+
+    pub(super) fn file(&self, name: &str) -> io::Result<(Signature, ItemKind)> {
+        let stat = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((signature(&stat), kind(&stat)))
+    }
+
+    /// Opens a file; `None` if it is a link.
+    pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
+        match openat(&self.folder, name, READ, Mode::empty()) {
+            Ok(file) => opened(file).map(Some),
+            // FreeBSD says EMLINK.
+            Err(Errno::LOOP | Errno::MLINK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_local(&self) -> bool {
+        // linux/magic.h: ext2–4, xfs, btrfs, tmpfs, f2fs, zfs, bcachefs, overlayfs, ramfs.
+        const LOCAL: [u32; 9] = [
+            0xef53,
+            0x5846_5342,
+            0x9123_683e,
+            0x0102_1994,
+            0xf2f5_2010,
+            0x2fc1_2fc1,
+            0xca45_1a4e,
+            0x794c_7630,
+            0x8584_58f6,
+        ];
+        rustix::fs::fstatfs(&self.folder)
+            .is_ok_and(|system| u32::try_from(system.f_type).is_ok_and(|magic| LOCAL.contains(&magic)))
+    }
+
+    #[cfg(target_vendor = "apple")]
+    pub(super) fn is_local(&self) -> bool {
+        // sys/mount.h
+        const MNT_LOCAL: u32 = 0x1000;
+        rustix::fs::fstatfs(&self.folder).is_ok_and(|system| system.f_flags & MNT_LOCAL != 0)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    pub(super) fn is_local(&self) -> bool {
+        false
+    }
+}
+
+/// The file at a resolved path, which must not have become a link since.
+pub(super) fn file_at(path: &Path) -> io::Result<(Signature, ItemKind)> {
+    let stat = statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((signature(&stat), kind(&stat)))
+}
+
+/// Opens the file at a resolved path, which must not have become a link since.
+pub(super) fn open_target(path: &Path) -> io::Result<Opened> {
+    opened(open(path, READ, Mode::empty())?)
+}
+
+fn opened(file: OwnedFd) -> io::Result<Opened> {
+    let stat = fstat(&file)?;
+    Ok((file, signature(&stat), kind(&stat)))
+}
+
+/// Reads to the end. A regular file that gives less than was asked for, at or beyond its known size, has ended.
+pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let size = usize::try_from(size).map_err(io::Error::other)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX - 1);
+    buffer.clear();
+    buffer.resize(size + 1, 0);
+    let mut filled = 0;
+    loop {
+        match rustix::io::read(&mut *file, &mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if filled > limit {
+            return Err(io::Error::other(format!("the file grew beyond {limit} bytes")));
+        }
+        if filled == buffer.len() {
+            buffer.resize(filled * 2, 0);
+        } else if filled >= size {
+            break;
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
+}
+
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the fields' types differ from system to system; the values fit all of them"
+)]
+fn signature(stat: &Stat) -> Signature {
+    let nanoseconds = |seconds: i64, part: i64| seconds.saturating_mul(1_000_000_000).saturating_add(part);
+    Signature {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        size: stat.st_size as u64,
+        modified: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+    }
+}
+
+fn kind(stat: &Stat) -> ItemKind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => ItemKind::Regular,
+        FileType::Symlink => ItemKind::Link,
+        FileType::Directory => ItemKind::Folder,
+        _ => ItemKind::Other,
+    }
+}
