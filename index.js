@@ -1,0 +1,5 @@
+'use strict';
+
+const { readMemories } = require('./lib/read-memories');
+
+module.exports = { readMemories };

@@ -1,0 +1,4 @@
+import vvault from './index.js';
+
+export const { readMemories } = vvault;
+export default vvault;

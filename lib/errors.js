@@ -1,0 +1,38 @@
+'use strict';
+
+/**
+ * An error of the engine.
+ *
+ * @typedef {Error & { code: string, path?: string }} VaultError
+ */
+
+/**
+ * Makes an `Error` with `code` and `path` of what the binding threw: it carries both as JSON in its message.
+ *
+ * @param {unknown} thrown
+ * @returns {Error}
+ */
+function toVaultError(thrown) {
+  if (!(thrown instanceof Error)) return new Error(String(thrown));
+  if (!thrown.message.startsWith('{')) return thrown;
+  /** @type {{ code: string, message: string, path?: string }} */
+  let told;
+  try {
+    told = JSON.parse(thrown.message);
+  } catch {
+    return thrown;
+  }
+  return withCode(new Error(told.message), told.code, told.path);
+}
+
+/**
+ * @param {Error} error
+ * @param {string} code
+ * @param {string} [path]
+ * @returns {VaultError}
+ */
+function withCode(error, code, path) {
+  return Object.assign(error, path === undefined ? { code } : { code, path });
+}
+
+module.exports = { toVaultError, withCode };
