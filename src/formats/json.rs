@@ -54,20 +54,31 @@ pub enum Kind {
 /// One JSON value as it stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value<'a> {
-    /// Its type.
-    pub kind: Kind,
-    /// Its text, valid by itself, without white space around it.
-    pub text: &'a str,
+    kind: Kind,
+    bytes: &'a [u8],
 }
 
 impl<'a> Value<'a> {
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its text, valid by itself, without white space around it.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        // The scanner has seen that strings are UTF-8, and outside of them there is only ASCII.
+        std::str::from_utf8(self.bytes).unwrap_or("null")
+    }
+
     /// Whether JavaScript takes the value for true.
     #[must_use]
     pub fn is_truthy(&self) -> bool {
         match self.kind {
             Kind::Null | Kind::False => false,
             Kind::True | Kind::Array | Kind::Object => true,
-            Kind::String => self.text.len() > 2,
+            Kind::String => self.bytes.len() > 2,
             Kind::Number => self.number() != Some(0.0),
         }
     }
@@ -75,23 +86,23 @@ impl<'a> Value<'a> {
     /// The value as a double, if it is a number. Beyond a double's range it is infinite, as in JavaScript.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
-        if self.kind == Kind::Number { self.text.parse().ok() } else { None }
+        if self.kind == Kind::Number { self.text().parse().ok() } else { None }
     }
 
     /// The bytes of the string, if it is one: WTF-8, which is UTF-8 that can also hold a lone surrogate.
     #[must_use]
     pub fn string(&self) -> Option<Cow<'a, [u8]>> {
-        if self.kind == Kind::String { Some(unescape(&self.text[1..self.text.len() - 1])) } else { None }
+        if self.kind == Kind::String { Some(unescape(&self.bytes[1..self.bytes.len() - 1])) } else { None }
     }
 }
 
-/// Checks a whole JSON text. If it is an object, `member` is called for each of its direct members in the file's
+/// Checks a whole JSON text, which must be UTF-8 as far as it matters (its strings). If it is an object, `member` is called for each of its direct members in the file's
 /// order, with the decoded key (WTF-8) and the value; of equal keys JavaScript keeps the last value.
 ///
 /// # Errors
 /// Where the text is not JSON. Members before that place have been reported by then.
-pub fn scan<'a>(text: &'a str, mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
-    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, nesting: Nesting::default() };
+pub fn scan<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+    let mut scanner = Scanner { bytes: text, at: 0, nesting: Nesting::default() };
     scanner.white_space();
     let start = scanner.at;
     let kind = if scanner.peek() == Some(b'{') {
@@ -123,12 +134,18 @@ pub fn scan<'a>(text: &'a str, mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>))
     } else {
         scanner.value()?.kind
     };
-    let whole = Value { kind, text: &text[start..scanner.at] };
+    let whole = Value { kind, bytes: &text[start..scanner.at] };
     scanner.white_space();
     if scanner.at < scanner.bytes.len() {
         return Err(scanner.error("unexpected text after the value"));
     }
     Ok(whole)
+}
+
+/// The string that a JSON text is, in WTF-8; `None` if it is anything else.
+#[must_use]
+pub fn string(text: &str) -> Option<Cow<'_, [u8]>> {
+    scan(text.as_bytes(), |_, _| {}).ok()?.string()
 }
 
 /// Which of the open containers are arrays: one bit each.
@@ -159,7 +176,6 @@ impl Nesting {
 }
 
 struct Scanner<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     nesting: Nesting,
@@ -182,13 +198,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key and its colon; gives the text between the quotes.
-    fn key(&mut self) -> Result<&'a str, SyntaxError> {
+    fn key(&mut self) -> Result<&'a [u8], SyntaxError> {
         if self.peek() != Some(b'"') {
             return Err(self.error("expected a key in double quotes"));
         }
         let start = self.at;
         self.string()?;
-        let key = &self.text[start + 1..self.at - 1];
+        let key = &self.bytes[start + 1..self.at - 1];
         self.white_space();
         if self.peek() != Some(b':') {
             return Err(self.error("expected ':'"));
@@ -248,7 +264,7 @@ impl<'a> Scanner<'a> {
             }
             loop {
                 if self.nesting.depth == outside {
-                    return Ok(Value { kind, text: &self.text[start..self.at] });
+                    return Ok(Value { kind, bytes: &self.bytes[start..self.at] });
                 }
                 self.white_space();
                 match (self.peek(), self.nesting.in_array()) {
@@ -323,10 +339,14 @@ impl<'a> Scanner<'a> {
 
     fn string(&mut self) -> Result<(), SyntaxError> {
         self.at += 1;
+        let start = self.at;
         loop {
             self.at += plain_length(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
+                    if let Err(error) = std::str::from_utf8(&self.bytes[start..self.at]) {
+                        return Err(SyntaxError { offset: start + error.valid_up_to(), problem: "invalid UTF-8" });
+                    }
                     self.at += 1;
                     return Ok(());
                 }
@@ -373,8 +393,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 }
 
 /// The text between a valid string's quotes, decoded to WTF-8.
-fn unescape(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
+fn unescape(bytes: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'\\', bytes).is_none() {
         return Cow::Borrowed(bytes);
     }

@@ -18,7 +18,7 @@ impl Moment {
     /// The moment of a timestamp that stands in a file.
     #[must_use]
     pub fn of(timestamp: &Value<'_>) -> Self {
-        match timestamp.kind {
+        match timestamp.kind() {
             // `new Date(null)` and `new Date(false)` are 1970; neither a capsule nor a transcript can bring `false` here.
             Kind::Null | Kind::False => Self::At(0.0),
             Kind::True => Self::At(1.0),
@@ -111,7 +111,7 @@ impl Memory {
     #[must_use]
     pub fn has_role(&self, role: &[u8]) -> bool {
         let text = self.member(Member::Role);
-        text.starts_with('"') && Value { kind: Kind::String, text }.string().is_some_and(|own| own.as_ref() == role)
+        text.starts_with('"') && json::string(text).is_some_and(|own| own.as_ref() == role)
     }
 
     /// Bytes that it holds on the heap.

@@ -41,7 +41,7 @@ struct Members<'a> {
 ///
 /// # Errors
 /// If the text is not JSON, or `null`.
-pub fn parse(text: &str) -> Result<Memory, Refusal> {
+pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
     let mut members = Members::default();
     let whole = json::scan(text, |key, value| {
         let place = match key.as_ref() {
@@ -63,7 +63,7 @@ pub fn parse(text: &str) -> Result<Memory, Refusal> {
         *place = Some(value);
     })
     .map_err(Refusal::Syntax)?;
-    if whole.kind == Kind::Null {
+    if whole.kind() == Kind::Null {
         return Err(Refusal::Null);
     }
     let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
@@ -102,7 +102,7 @@ fn truthy(value: Option<Value<'_>>) -> Option<Value<'_>> {
 }
 
 fn text_or<'a>(value: Option<Value<'a>>, default: &'a str) -> &'a str {
-    value.map_or(default, |value| value.text)
+    value.map_or(default, |value| value.text())
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
 
     fn json(text: &str) -> serde_json::Value {
         let mut out = String::new();
-        parse(text).expect("a memory").write_json("a b.json", "NOW", &mut out);
+        parse(text.as_bytes()).expect("a memory").write_json("a b.json", "NOW", &mut out);
         serde_json::from_str(&out).expect("valid JSON")
     }
 
@@ -126,7 +126,7 @@ mod tests {
                 "role": "user", "metadata": {"source": "capsule", "filename": "a b.json", "capsuleId": "a b", "tags": ["a"],
                 "consent": "self", "embedModel": "x:1", "hash": "ff"}})
         );
-        assert_eq!(parse(text).expect("a memory").moment(), Moment::At(1_741_035_327_000.0));
+        assert_eq!(parse(text.as_bytes()).expect("a memory").moment(), Moment::At(1_741_035_327_000.0));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn names_its_session() {
-        let session = |text| parse(text).expect("a memory").session().map(<[u8]>::to_vec);
+        let session = |text: &str| parse(text.as_bytes()).expect("a memory").session().map(<[u8]>::to_vec);
         assert_eq!(session(r#"{"session_id":"a","sessionId":"b","source_id":"chatty_c"}"#), Some(b"a".to_vec()));
         assert_eq!(session(r#"{"session_id":"","sessionId":"b"}"#), Some(b"b".to_vec()));
         assert_eq!(session(r#"{"source_id":"chatty_c"}"#), Some(b"c".to_vec()));
@@ -161,15 +161,15 @@ mod tests {
 
     #[test]
     fn refuses_null_and_what_is_not_json() {
-        assert_eq!(parse(" null "), Err(Refusal::Null));
-        assert!(matches!(parse("{"), Err(Refusal::Syntax(_))));
-        assert!(matches!(parse("\u{feff}{}"), Err(Refusal::Syntax(_))));
+        assert_eq!(parse(b" null "), Err(Refusal::Null));
+        assert!(matches!(parse(b"{"), Err(Refusal::Syntax(_))));
+        assert!(matches!(parse("\u{feff}{}".as_bytes()), Err(Refusal::Syntax(_))));
     }
 
     #[test]
     fn compares_roles_by_value() {
-        let memory = parse(r#"{"role":"us\u0065r\ud800"}"#).expect("a memory");
+        let memory = parse(br#"{"role":"us\u0065r\ud800"}"#).expect("a memory");
         assert!(memory.has_role(b"user\xed\xa0\x80") && !memory.has_role(b"user"));
-        assert!(!parse(r#"{"role":["user"]}"#).expect("a memory").has_role(b"user"));
+        assert!(!parse(br#"{"role":["user"]}"#).expect("a memory").has_role(b"user"));
     }
 }

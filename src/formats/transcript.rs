@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::json::{self, Kind, Value};
+use super::json;
 use super::memory::{Member, Memory, Moment};
+use crate::javascript::date;
 use crate::javascript::text::{self, trim};
 
 /// Reads one transcript of the session folder `session`; `file_name` gives timestamp and role where the text does not.
@@ -35,8 +36,8 @@ pub fn parse(content: &str, file_name: &str, session: &str) -> Option<Memory> {
         } else if let Some(value) = line.strip_prefix("# Session:") {
             named_session = Some(trim(value));
         } else if let Some(value) = line.strip_prefix("# Emotions:") {
-            if let Ok(value) = json::scan(trim(value), |_, _| {}) {
-                emotions = value.text;
+            if let Ok(value) = json::scan(trim(value).as_bytes(), |_, _| {}) {
+                emotions = value.text();
             }
         } else if line == "# ---" {
             body = trim(rest.unwrap_or(""));
@@ -65,8 +66,10 @@ pub fn parse(content: &str, file_name: &str, session: &str) -> Option<Memory> {
     let id = format!("{session}_{}_{}", timestamp.unwrap_or("null"), role.unwrap_or("null"));
     let session = named_session.filter(|session| !session.is_empty()).unwrap_or(session);
     let timestamp_json = as_json(timestamp);
-    let kind = if timestamp.is_some() { Kind::String } else { Kind::Null };
-    let moment = Moment::of(&Value { kind, text: &timestamp_json });
+    let moment = match timestamp {
+        Some(text) => date::from_iso(text.as_bytes()).map_or(Moment::Undecided, Moment::At),
+        None => Moment::At(0.0),
+    };
     Memory::new(
         true,
         &[

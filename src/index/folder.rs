@@ -6,9 +6,10 @@
 //! change would have shown.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -33,7 +34,7 @@ impl Ticket {
     #[must_use]
     pub fn draw() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::SeqCst))
+        Self(NEXT.fetch_add(1, atomic::Ordering::SeqCst))
     }
 }
 
@@ -58,23 +59,32 @@ impl FolderKind {
         }
     }
 
-    fn parse(&self, name: &str, bytes: &[u8]) -> Content {
-        // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
-        // (`from_utf8_lossy` alone would go through valid text much more slowly.)
-        let content = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
-        let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
+    /// The order in which Chatty goes through the files: as listed, by bytes; transcripts it sorts once more, as
+    /// JavaScript sorts strings.
+    fn order(&self, left: &str, right: &str) -> Ordering {
         match self {
-            Self::Capsules => match memory_capsule::parse(&content) {
+            Self::Capsules => left.cmp(right),
+            Self::Transcripts { .. } => text::compare(left, right),
+        }
+    }
+
+    fn parse(&self, name: &str, bytes: &[u8]) -> Content {
+        let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
+        // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
+        match self {
+            Self::Capsules => match memory_capsule::parse(bytes) {
                 Ok(memory) => Content::Memory(memory),
-                Err(memory_capsule::Refusal::Syntax(error)) => Content::unreadable(error.describe(&content)),
+                Err(memory_capsule::Refusal::Syntax(error)) => match String::from_utf8_lossy(bytes) {
+                    Cow::Borrowed(text) => Content::unreadable(error.describe(text)),
+                    Cow::Owned(decoded) => self.parse(name, decoded.as_bytes()),
+                },
                 Err(memory_capsule::Refusal::Null) => {
                     Content::Broken { message: "the capsule is null".into(), empty: true }
                 }
                 Err(memory_capsule::Refusal::TooLarge) => too_large(),
             },
-            Self::Transcripts { session } => {
-                transcript::parse(&content, name, session).map_or_else(too_large, Content::Memory)
-            }
+            Self::Transcripts { session } => transcript::parse(&String::from_utf8_lossy(bytes), name, session)
+                .map_or_else(too_large, Content::Memory),
         }
     }
 }
@@ -120,6 +130,11 @@ impl Entry {
     fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
         let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
         Self { name, content, answer: undecided.then(Box::default), signature, settled }
+    }
+
+    fn broken(&self) -> Option<BrokenFile> {
+        let Content::Broken { message, empty } = &self.content else { return None };
+        Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
     }
 
     fn heap_size(&self) -> usize {
@@ -248,6 +263,12 @@ impl Sweep<'_> {
         let own = self.directory.signature()?;
         let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
         let known = &state.snapshot.entries;
+        if known.is_empty()
+            && let Some(entries) = self.first()?
+        {
+            let broken = entries.iter().filter_map(|entry| entry.broken()).collect();
+            return Ok(Swept { snapshot: Arc::new(Snapshot::new(entries)), listed, broken });
+        }
         // A folder that has not changed since it was listed still holds the names that it held then.
         let names = if state.listed == Some(own) { None } else { Some(self.names()?) };
         let same_names = names.as_ref().is_none_or(|names| {
@@ -287,8 +308,8 @@ impl Sweep<'_> {
             changed |= slot.known.is_none_or(|known| !Arc::ptr_eq(known, &entry));
             let news =
                 slot.known.is_none_or(|known| known.content != entry.content || known.signature != entry.signature);
-            if let (Content::Broken { message, empty }, true) = (&entry.content, news) {
-                broken.push(BrokenFile { name: entry.name.clone(), message: message.clone(), empty: *empty });
+            if news {
+                broken.extend(entry.broken());
             }
             entries.push(entry);
         }
@@ -296,12 +317,42 @@ impl Sweep<'_> {
         Ok(Swept { snapshot, listed, broken })
     }
 
+    /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
+    /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
+    fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
+        let (entries, large) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let all_named = rayon::in_place_scope(|scope| {
+            self.directory.list_in_batches(SPLIT, |mut batch| {
+                batch.retain(|name| self.kind.takes(name));
+                let (entries, large) = (&entries, &large);
+                scope.spawn(move |_| {
+                    let mut read = Vec::with_capacity(batch.len());
+                    for name in batch {
+                        match self.read(&Slot { name: &name, known: None }, LARGE) {
+                            Some(entry) => read.push(entry),
+                            None => lock(large).push(name),
+                        }
+                    }
+                    lock(entries).append(&mut read);
+                });
+            })
+        })?;
+        if !all_named {
+            return Ok(None);
+        }
+        let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for name in large.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            entries.extend(self.read(&Slot { name: &name, known: None }, LARGEST_FILE));
+        }
+        entries.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
+        Ok(Some(entries))
+    }
+
     fn names(&self) -> io::Result<Vec<Box<str>>> {
         let mut names = self.directory.list()?;
         names.retain(|name| self.kind.takes(name));
         if matches!(self.kind, FolderKind::Transcripts { .. }) {
-            // Chatty sorts these once more, as JavaScript sorts strings.
-            names.sort_by(|left, right| text::compare(left, right));
+            names.sort_by(|left, right| self.kind.order(left, right));
         }
         Ok(names)
     }
@@ -320,11 +371,11 @@ impl Sweep<'_> {
         }
         BUFFER.with_borrow_mut(|buffer| {
             let (content, signature) = match self.directory.read(slot.name, self.boundary, limit, buffer) {
-                Ok(signature) => (self.kind.parse(slot.name, buffer), Some(signature)),
+                Ok((signature, length)) => (self.kind.parse(slot.name, &buffer[..length]), Some(signature)),
                 Err(FileProblem::TooLarge { size, .. }) if size <= LARGEST_FILE => return None,
                 Err(problem) => (Content::unreadable(problem.to_string()), None),
             };
-            if buffer.capacity() as u64 > LARGE {
+            if buffer.len() as u64 > LARGE {
                 *buffer = Vec::new();
             }
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));

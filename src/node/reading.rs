@@ -242,7 +242,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// The string that a JSON text is, in WTF-8.
 fn string_of(text: &str) -> Option<Vec<u8>> {
-    json::scan(text, |_, _| {}).ok()?.string().map(std::borrow::Cow::into_owned)
+    json::string(text).map(std::borrow::Cow::into_owned)
 }
 
 /// A limit as `Array.prototype.slice` takes it.

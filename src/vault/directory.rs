@@ -111,7 +111,7 @@ impl Directory {
     /// # Errors
     /// If the folder can't be read.
     pub fn list(&self) -> io::Result<Vec<Box<str>>> {
-        let mut names = self.handle.names()?;
+        let mut names = self.handle.names()?.collect::<io::Result<Vec<_>>>()?;
         names.par_sort_unstable();
         Ok(names
             .into_iter()
@@ -120,6 +120,24 @@ impl Directory {
                 Err(error) => String::from_utf8_lossy(error.as_bytes()).into(),
             })
             .collect())
+    }
+
+    /// Hands the names on in batches of `size`, in no order, as they come from the system. Gives false, and stops, if
+    /// one is not UTF-8.
+    ///
+    /// # Errors
+    /// If the folder can't be read.
+    pub fn list_in_batches(&self, size: usize, mut take: impl FnMut(Vec<Box<str>>)) -> io::Result<bool> {
+        let mut batch = Vec::with_capacity(size);
+        for name in self.handle.names()? {
+            let Ok(name) = String::from_utf8(name?) else { return Ok(false) };
+            batch.push(name.into_boxed_str());
+            if batch.len() == size {
+                take(std::mem::replace(&mut batch, Vec::with_capacity(size)));
+            }
+        }
+        take(batch);
+        Ok(true)
     }
 
     /// The folder's own state: it changes when a name in it comes, goes or changes.
@@ -154,7 +172,8 @@ impl Directory {
         }
     }
 
-    /// Reads the file `name` into `buffer` (its old content is lost) and gives the state that it had before.
+    /// Reads the file `name` into `buffer`, which is grown as needed and never shrunk, so that it can be used again at
+    /// no cost. Gives the state that the file had before, and its length.
     ///
     /// # Errors
     /// In words, if it is not a regular file inside the vault, larger than `limit` bytes, or not to be read.
@@ -164,7 +183,7 @@ impl Directory {
         boundary: &Boundary,
         limit: u64,
         buffer: &mut Vec<u8>,
-    ) -> Result<Signature, FileProblem> {
+    ) -> Result<(Signature, usize), FileProblem> {
         let opened = match self.handle.open_file(name) {
             Ok(Some(opened)) => opened,
             Ok(None) => {
@@ -178,9 +197,9 @@ impl Directory {
         if signature.size > limit {
             return Err(FileProblem::TooLarge { size: signature.size, limit });
         }
-        system::read_whole(&mut file, signature.size, limit, buffer)
+        let length = system::read_whole(&mut file, signature.size, limit, buffer)
             .map_err(|error| self.problem(&error, "read", name))?;
-        Ok(signature)
+        Ok((signature, length))
     }
 
     fn resolve(&self, name: &str, boundary: &Boundary) -> Result<PathBuf, FileProblem> {

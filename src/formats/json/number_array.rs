@@ -23,7 +23,8 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     end_with(bytes, from, Block::new)
 }
 
-#[inline]
+#[allow(clippy::inline_always, reason = "otherwise it is not compiled for AVX2, and takes three times as long")]
+#[inline(always)]
 fn end_with(bytes: &[u8], from: usize, classify: impl Fn(&[u8; 64]) -> Block) -> Option<usize> {
     let mut state = State::default();
     let mut at = from;
@@ -51,7 +52,7 @@ fn end_with(bytes: &[u8], from: usize, classify: impl Fn(&[u8; 64]) -> Block) ->
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
         _mm256_set1_epi8, _mm256_sub_epi8,
     };
 
@@ -62,10 +63,14 @@ mod avx2 {
         super::end_with(bytes, from, |bytes| classify(bytes))
     }
 
-    #[inline]
+    // Not inlined: LLVM would spread the masks out into single bits and work on those.
+    #[inline(never)]
     #[target_feature(enable = "avx2,bmi1")]
     fn classify(bytes: &[u8; 64]) -> Block {
-        let parts = [load(bytes, 0), load(bytes, 32)];
+        // SAFETY: loads without alignment of the two halves of the 64 bytes that the array has.
+        #[allow(unsafe_code, reason = "put together from smaller loads it is several times slower")]
+        let parts =
+            unsafe { [_mm256_loadu_si256(bytes.as_ptr().cast()), _mm256_loadu_si256(bytes[32..].as_ptr().cast())] };
         let equal = |byte: u8| mask(parts.map(|part| _mm256_cmpeq_epi8(part, splat(byte))));
         let one_of = |part: __m256i, a: u8, b: u8| {
             _mm256_or_si256(_mm256_cmpeq_epi8(part, splat(a)), _mm256_cmpeq_epi8(part, splat(b)))
@@ -82,17 +87,6 @@ mod avx2 {
             points: equal(b'.'),
             brackets: equal(b']'),
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn load(bytes: &[u8; 64], from: usize) -> __m256i {
-        let word = |index: usize| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&bytes[from + index * 8..from + index * 8 + 8]);
-            i64::from_le_bytes(eight)
-        };
-        _mm256_set_epi64x(word(3), word(2), word(1), word(0))
     }
 
     #[inline]
@@ -121,7 +115,8 @@ struct Block {
 }
 
 impl Block {
-    #[inline]
+    // Not inlined, as in `avx2`.
+    #[inline(never)]
     fn new(bytes: &[u8; 64]) -> Self {
         let parts: [u8x16; 4] = std::array::from_fn(|part| {
             let mut sixteen = [0; 16];
@@ -219,24 +214,20 @@ impl Bit {
 
 impl State {
     /// `text` begins with the block's characters.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as `end_with`")]
+    #[inline(always)]
     fn step(&mut self, block: &Block, text: &[u8]) -> Step {
         // Only what stands before the closing bracket counts; `upto` includes the bracket, where the last run may end.
         let bracket = block.brackets & block.brackets.wrapping_neg();
         let before = bracket.wrapping_sub(1);
         let plain = block.digits | block.white_space | block.commas | block.minuses | block.points;
         let rest = before & !plain;
-        let wrong = if rest == 0 && self.after_exponent.0 | self.after_exponent_sign.0 | self.in_exponent.0 == 0 {
-            self.check::<false>(block, bracket, 0, 0)
+        let exponent_reaches_in = self.after_exponent.0 | self.after_exponent_sign.0 | self.in_exponent.0 != 0;
+        let wrong = if rest == 0 && !exponent_reaches_in {
+            // Nearly every block; without a bracket much of the check falls away.
+            if bracket == 0 { self.check::<false>(block, 0, 0, 0) } else { self.check::<false>(block, bracket, 0, 0) }
         } else {
-            // Few blocks have an exponent: its characters are looked for one by one.
-            let (mut exponents, mut pluses) = (0, 0);
-            for (at, byte) in text.iter().take(64).enumerate() {
-                exponents |= u64::from(matches!(byte, b'e' | b'E')) << at;
-                pluses |= u64::from(*byte == b'+') << at;
-            }
-            let unknown = rest & !(exponents | pluses);
-            unknown | self.check::<true>(block, bracket, exponents & before, pluses & before)
+            self.check_exponents(block, bracket, text)
         };
         if wrong != 0 {
             Step::Invalid
@@ -247,8 +238,24 @@ impl State {
         }
     }
 
+    /// For the few blocks that an exponent reaches into.
+    #[cold]
+    #[inline(never)]
+    fn check_exponents(&mut self, block: &Block, bracket: u64, text: &[u8]) -> u64 {
+        let before = bracket.wrapping_sub(1);
+        let (mut exponents, mut pluses) = (0, 0);
+        for (at, byte) in text.iter().take(64).enumerate() {
+            exponents |= u64::from(matches!(byte, b'e' | b'E')) << at;
+            pluses |= u64::from(*byte == b'+') << at;
+        }
+        let plain = block.digits | block.white_space | block.commas | block.minuses | block.points;
+        let unknown = before & !(plain | exponents | pluses);
+        unknown | self.check::<true>(block, bracket, exponents & before, pluses & before)
+    }
+
     /// The places that break the grammar. Without `EXPONENTS` there is none in this block and none reaches into it.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as `end_with`")]
+    #[inline(always)]
     fn check<const EXPONENTS: bool>(&mut self, block: &Block, bracket: u64, exponents: u64, pluses: u64) -> u64 {
         let before = bracket.wrapping_sub(1);
         let upto = before | bracket;

@@ -6,12 +6,12 @@ type Members = Vec<(Vec<u8>, String)>;
 
 fn members(text: &str) -> Result<(Kind, Members), SyntaxError> {
     let mut members = Vec::new();
-    let whole = scan(text, |key, value| members.push((key.into_owned(), value.text.to_owned())))?;
-    Ok((whole.kind, members))
+    let whole = scan(text.as_bytes(), |key, value| members.push((key.into_owned(), value.text().to_owned())))?;
+    Ok((whole.kind(), members))
 }
 
 fn value(text: &str) -> Value<'_> {
-    scan(text, |_, _| {}).expect("valid JSON")
+    scan(text.as_bytes(), |_, _| {}).expect("valid JSON")
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn refuses_what_javascript_refuses() {
         "[[[1],[2,]]]",
     ];
     for text in refused {
-        assert!(scan(text, |_, _| {}).is_err(), "{text:?} was taken");
+        assert!(scan(text.as_bytes(), |_, _| {}).is_err(), "{text:?} was taken");
     }
 }
 
@@ -96,18 +96,26 @@ fn takes_what_javascript_takes() {
         "{ }",
         "[[],{}]",
     ] {
-        assert!(scan(text, |_, _| {}).is_ok(), "{text:?} was refused");
+        assert!(scan(text.as_bytes(), |_, _| {}).is_ok(), "{text:?} was refused");
     }
+}
+
+#[test]
+fn refuses_strings_that_are_not_utf8() {
+    for text in [&b"\"\xff\""[..], b"{\"\xc3\":1}", b"[\"\xed\xa0\x80\"]", b"\xc3\xa9"] {
+        assert!(scan(text, |_, _| {}).is_err());
+    }
+    assert_eq!(scan(b"\"a\xff\"", |_, _| {}).expect_err("not UTF-8").offset, 2);
 }
 
 #[test]
 fn nesting_of_millions_takes_no_stack() {
     let depth = 5_000_000;
     let text = "[".repeat(depth) + &"]".repeat(depth);
-    assert_eq!(value(&text).kind, Kind::Array);
-    assert!(scan(&text[1..], |_, _| {}).is_err());
+    assert_eq!(value(&text).kind(), Kind::Array);
+    assert!(scan(&text.as_bytes()[1..], |_, _| {}).is_err());
     let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
-    assert_eq!(value(&objects).kind, Kind::Object);
+    assert_eq!(value(&objects).kind(), Kind::Object);
 }
 
 #[test]
@@ -133,7 +141,7 @@ fn strings_decode_to_wtf8() {
 #[test]
 fn an_error_names_its_place() {
     let text = "{\n  \"é\": tru }";
-    let error = scan(text, |_, _| {}).expect_err("invalid JSON");
+    let error = scan(text.as_bytes(), |_, _| {}).expect_err("invalid JSON");
     assert_eq!(error.describe(text), "expected a value in JSON at line 2 column 11 (byte 13)");
 }
 
@@ -143,12 +151,12 @@ proptest! {
     #[test]
     fn agrees_with_serde_json(text in r#"([\[\]{},:"ab01.e \n-]|true|null|"a":|\\n|\\u00e9){0,40}"#) {
         let other = serde_json::from_str::<serde::de::IgnoredAny>(&text);
-        prop_assert_eq!(scan(&text, |_, _| {}).is_ok(), other.is_ok(), "{:?}", other);
+        prop_assert_eq!(scan(text.as_bytes(), |_, _| {}).is_ok(), other.is_ok(), "{:?}", other);
     }
 
     #[test]
     fn never_panics(text in any::<String>()) {
-        let _ = scan(&text, |_, value| { let _ = (value.is_truthy(), value.string(), value.number()); });
+        let _ = scan(text.as_bytes(), |_, value| { let _ = (value.is_truthy(), value.string(), value.number()); });
     }
 
     #[test]

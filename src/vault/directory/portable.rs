@@ -21,10 +21,8 @@ impl Handle {
         Ok(Self { folder: path.to_owned() })
     }
 
-    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        fs::read_dir(&self.folder)?
-            .map(|item| Ok(item?.file_name().to_string_lossy().into_owned().into_bytes()))
-            .collect()
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+        Ok(fs::read_dir(&self.folder)?.map(|item| Ok(item?.file_name().to_string_lossy().into_owned().into_bytes())))
     }
 
     pub(super) fn signature(&self) -> io::Result<Signature> {
@@ -66,13 +64,13 @@ pub(super) fn open_target(path: &Path) -> io::Result<Opened> {
 }
 
 /// Reads to the end.
-pub(super) fn read_whole(file: &mut File, _size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn read_whole(file: &mut File, _size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
     buffer.clear();
     let read = file.take(limit + 1).read_to_end(buffer)?;
     if u64::try_from(read).is_ok_and(|read| read > limit) {
         return Err(io::Error::other(format!("the file grew beyond {limit} bytes")));
     }
-    Ok(())
+    Ok(read)
 }
 
 fn signature(metadata: &Metadata) -> Signature {

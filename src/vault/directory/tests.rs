@@ -20,9 +20,9 @@ impl Folder {
         let directory = Directory::open(self.place.path()).expect("a folder");
         let looked = directory.file_signature(name, &self.boundary);
         match directory.read(name, &self.boundary, 1000, &mut buffer) {
-            Ok(signature) => {
+            Ok((signature, length)) => {
                 assert_eq!(looked, Ok(signature));
-                Ok(buffer)
+                Ok(buffer[..length].to_vec())
             }
             Err(problem) => Err(problem.to_string()),
         }

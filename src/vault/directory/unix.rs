@@ -27,16 +27,9 @@ impl Handle {
         Ok(Self { folder: open(path, flags, Mode::empty())? })
     }
 
-    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        let mut names = Vec::new();
-        for item in Dir::read_from(&self.folder)? {
-            let item = item?;
-            let name = item.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
-            }
-        }
-        Ok(names)
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+        let names = Dir::read_from(&self.folder)?.map(|item| Ok(item?.file_name().to_bytes().to_vec()));
+        Ok(names.filter(|name| !matches!(name.as_deref(), Ok(b"." | b".."))))
     }
 
     pub(super) fn signature(&self) -> io::Result<Signature> {
@@ -106,11 +99,12 @@ fn opened(file: OwnedFd) -> io::Result<Opened> {
 }
 
 /// Reads to the end. A regular file that gives less than was asked for, at or beyond its known size, has ended.
-pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let size = usize::try_from(size).map_err(io::Error::other)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX - 1);
-    buffer.clear();
-    buffer.resize(size + 1, 0);
+    if buffer.len() <= size {
+        buffer.resize(size + 1, 0);
+    }
     let mut filled = 0;
     loop {
         match rustix::io::read(&mut *file, &mut buffer[filled..]) {
@@ -128,8 +122,7 @@ pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut
             break;
         }
     }
-    buffer.truncate(filled);
-    Ok(())
+    Ok(filled)
 }
 
 #[allow(
