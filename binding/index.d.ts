@@ -21,7 +21,12 @@ export declare class MemoryReading {
   decide(times: Float64Array, thrown: Array<ThrownDate>): void
   /** Selects, after the undecided dates were told. */
   select(): Promise<ReadingOutcome>
-  /** The next rows, as a JSON array; `null` when there are no more. */
+  /**
+   * The next rows, as a JSON array; `null` when there are no more.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
   next(): string | null
 }
 
@@ -33,12 +38,8 @@ export interface ReadingOutcome {
   warnings: Array<ReadingWarning>
   /** Dates must be told first: `undecided` and `decide`, then `select`. */
   undecided: boolean
-  /** How many memories there are. */
+  /** How many memories there are: `next` hands them out. */
   count: number
-  /** The first of them, as a JSON array. */
-  text: string
-  /** Whether `next` has more. */
-  more: boolean
 }
 
 /** What is asked for; paths absolute, times in milliseconds since 1970. */

@@ -13,10 +13,11 @@ function load() {
   } catch (thrown) {
     const reasons = [];
     for (let cause = /** @type {any} */ (thrown); cause; cause = cause.cause) {
-      // A file that is not there is the usual case of another platform's package; the interesting one is the rest.
-      if (cause.code !== 'MODULE_NOT_FOUND') reasons.push(cause.message);
+      // The generated loader tries one place after another, most of which are not there; what was there and could not be
+      // loaded is the reason.
+      if (!/^Cannot find (module|native binding)/.test(cause.message)) reasons.push(cause.message);
     }
-    const reason = reasons.at(-1) ?? 'no binary was found';
+    const reason = reasons.at(-1) ?? 'none is installed';
     const message =
       `vvault-native has no binary that works on ${process.platform}-${process.arch} (Node ${process.version}): ${reason}. ` +
       'Install it again for this platform (without --omit=optional), or build it with `npm run build` where Rust is installed.';

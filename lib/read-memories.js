@@ -83,8 +83,8 @@ async function read(config, userId, options) {
   }
   warn(found);
 
-  const outcome = found.undecided ? await decideDates(reading) : found;
-  const memories = await rows(reading, outcome);
+  if (found.undecided) await decideDates(reading);
+  const memories = await rows(reading);
   if (config.logging.logFileOps) {
     console.log(`🧠 Retrieved ${memories.length} memories for user: ${userId}`);
     if (options.sessionId) console.log(`   Filtered by session: ${options.sessionId}`);
@@ -105,7 +105,6 @@ function sessionText(sessionId) {
  * Some timestamps only JavaScript's own `Date` can tell; each is told once and kept.
  *
  * @param {import('../binding').MemoryReading} reading
- * @returns {Promise<Outcome>}
  */
 async function decideDates(reading) {
   for (let text = reading.undecided(); text !== null; text = reading.undecided()) {
@@ -122,20 +121,18 @@ async function decideDates(reading) {
     reading.decide(Float64Array.from(times), thrown);
     await turn();
   }
-  return reading.select();
+  await reading.select();
 }
 
 /**
  * Few rows come as one text. Many come as several, one for each turn of the event loop, so that none takes it for long.
  *
  * @param {import('../binding').MemoryReading} reading
- * @param {Outcome} outcome
  * @returns {Promise<Memory[]>}
  */
-async function rows(reading, outcome) {
+async function rows(reading) {
   /** @type {Memory[]} */
-  const memories = JSON.parse(outcome.text);
-  if (!outcome.more) return memories;
+  const memories = JSON.parse(reading.next() ?? '[]');
   for (let text = reading.next(); text !== null; text = reading.next()) {
     await turn();
     for (const memory of JSON.parse(text)) memories.push(memory);

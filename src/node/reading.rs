@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use napi::bindgen_prelude::Float64Array;
+use encoding_rs::mem;
+use napi::JsString;
+use napi::bindgen_prelude::{Env, Float64Array};
 use napi_derive::napi;
 
 use super::off_thread;
@@ -12,8 +14,9 @@ use crate::Error;
 use crate::formats::json;
 use crate::index::{Query, Request, SessionFilter, Source, Ticket, UndecidedDate, View, WarningKind, read};
 
-/// A text of rows is about so large, in bytes: what V8 parses in a millisecond or so.
-const TEXT_SIZE: usize = 128 << 10;
+/// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
+/// would get memory pages of its own.
+const TEXT_SIZE: usize = 64 << 10;
 
 /// What is asked for; paths absolute, times in milliseconds since 1970.
 #[napi(object)]
@@ -55,12 +58,8 @@ pub struct ReadingOutcome {
     pub warnings: Vec<ReadingWarning>,
     /// Dates must be told first: `undecided` and `decide`, then `select`.
     pub undecided: bool,
-    /// How many memories there are.
+    /// How many memories there are: `next` hands them out.
     pub count: u32,
-    /// The first of them, as a JSON array.
-    pub text: String,
-    /// Whether `next` has more.
-    pub more: bool,
 }
 
 /// Something that could not be read.
@@ -86,16 +85,15 @@ struct State {
     undecided: VecDeque<UndecidedDate>,
     /// Those that JavaScript is just being asked for.
     asked: Vec<UndecidedDate>,
-    texts: VecDeque<String>,
+    texts: VecDeque<Text>,
 }
 
 impl State {
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
         let selection = self.view.select(&self.query)?;
-        self.texts = selection.to_json(&self.now_text, TEXT_SIZE).into();
-        let text = self.texts.pop_front().unwrap_or_default();
+        self.texts = selection.to_json(&self.now_text, TEXT_SIZE).into_iter().map(Text::from).collect();
         let count = u32::try_from(selection.len()).unwrap_or(u32::MAX);
-        Ok(ReadingOutcome { count, text, more: !self.texts.is_empty(), ..self.outcome() })
+        Ok(ReadingOutcome { count, ..self.outcome() })
     }
 
     fn outcome(&self) -> ReadingOutcome {
@@ -109,8 +107,6 @@ impl State {
             warnings: Vec::new(),
             undecided: !self.undecided.is_empty(),
             count: 0,
-            text: String::new(),
-            more: false,
         }
     }
 }
@@ -229,10 +225,40 @@ impl MemoryReading {
     }
 
     /// The next rows, as a JSON array; `null` when there are no more.
-    #[napi(catch_unwind)]
-    #[must_use]
-    pub fn next(&self) -> Option<String> {
-        lock(&self.state).texts.pop_front()
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        let text = lock(&self.state).texts.pop_front();
+        text.map(|text| text.to_js(env)).transpose()
+    }
+}
+
+/// A text as V8 keeps it, so that handing it over is a copy: V8 decodes UTF-8 as slowly as it parses JSON.
+enum Text {
+    Latin1(Vec<u8>),
+    Utf16(Vec<u16>),
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        if text.is_ascii() {
+            Self::Latin1(text.into_bytes())
+        } else if mem::is_str_latin1(&text) {
+            Self::Latin1(mem::encode_latin1_lossy(&text).into_owned())
+        } else {
+            Self::Utf16(text.encode_utf16().collect())
+        }
+    }
+}
+
+impl Text {
+    fn to_js<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
+        match self {
+            Self::Latin1(bytes) => env.create_string_latin1(bytes),
+            Self::Utf16(units) => env.create_string_utf16(units),
+        }
     }
 }
 
