@@ -8,6 +8,7 @@
 //! Nesting costs one bit a level and no stack.
 
 mod number_array;
+pub mod tree;
 
 use std::borrow::Cow;
 
@@ -102,7 +103,7 @@ impl<'a> Value<'a> {
 /// # Errors
 /// Where the text is not JSON. Members before that place have been reported by then.
 pub fn scan<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
-    let mut scanner = Scanner { bytes: text, at: 0, nesting: Nesting::default() };
+    let mut scanner = Scanner::new(text);
     scanner.white_space();
     let start = scanner.at;
     let kind = if scanner.peek() == Some(b'{') {
@@ -182,6 +183,10 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, nesting: Nesting::default() }
+    }
+
     fn error(&self, problem: &'static str) -> SyntaxError {
         let problem = if self.at >= self.bytes.len() { "unexpected end" } else { problem };
         SyntaxError { offset: self.at, problem }

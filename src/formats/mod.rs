@@ -1,5 +1,6 @@
 //! What stands in the files: each format is read here, by pure functions on text.
 
+pub mod fingerprint;
 pub mod json;
 pub mod memory;
 pub mod memory_capsule;

@@ -1,0 +1,114 @@
+//! The fingerprints that capsules carry at `metadata.fingerprint_hash`.
+//!
+//! Four programs write that field and each hashes another text, so a capsule is checked against each recipe in turn, and
+//! the verdict names the one that matched. All are SHA-256 in lower-case hexadecimals.
+//!
+//! | recipe | who | hashed text |
+//! | --- | --- | --- |
+//! | F1 | CapsuleForge (`capsuleforge.py`), user capsules, NULLSHELL | Python's `json.dumps(sort_keys=True)` without the field |
+//! | F2 | VVAULTCore (`vvault_core.py`) | the same with the field as `""` |
+//! | F3 | Chatty's `capsuleIntegrityValidator.js` | `JSON.stringify(capsule, its sorted top-level keys, 2)` without the field |
+//! | F4 | Chatty's `simForge.js` | compact JSON, keys sorted in UTF-16 order, without the field and three that vary |
+//!
+//! F3's list of keys filters nested objects too, so it covers hardly anything: what only F3 vouches for may have been
+//! changed nearly everywhere.
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+
+use super::json::tree::{Dialect, Node};
+
+mod write;
+
+/// How a fingerprint was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipe {
+    /// F1, by CapsuleForge.
+    CapsuleForge,
+    /// F2, by VVAULTCore.
+    VvaultCore,
+    /// F3, by Chatty's validator: covers only top-level keys and what is named like them.
+    ChattyValidator,
+    /// F4, by simForge.
+    SimForge,
+}
+
+impl Recipe {
+    /// All of them, the strongest and most usual first.
+    pub const ALL: [Self; 4] = [Self::CapsuleForge, Self::VvaultCore, Self::SimForge, Self::ChattyValidator];
+
+    /// Its short name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CapsuleForge => "F1",
+            Self::VvaultCore => "F2",
+            Self::ChattyValidator => "F3",
+            Self::SimForge => "F4",
+        }
+    }
+
+    /// The fingerprint of a capsule's text; `None` where the recipe's own program refuses the text.
+    #[must_use]
+    pub fn fingerprint(self, text: &[u8]) -> Option<String> {
+        let hashed = match self {
+            Self::CapsuleForge | Self::VvaultCore => self.python(Node::parse(text, Dialect::Python).ok()?)?,
+            Self::ChattyValidator | Self::SimForge => {
+                // Node.js decodes what is not UTF-8 as U+FFFD.
+                let decoded = String::from_utf8_lossy(text);
+                self.javascript(Node::parse(decoded.as_bytes(), Dialect::JavaScript).ok()?)?
+            }
+        };
+        Some(hexadecimal(&Sha256::digest(hashed)))
+    }
+
+    fn python(self, mut capsule: Node<'_>) -> Option<Vec<u8>> {
+        capsule.members()?;
+        let metadata = capsule.get_mut("metadata");
+        if self == Self::VvaultCore {
+            let Some(Node::Object(members)) = metadata else { return None };
+            let stated = members.iter_mut().find(|(key, _)| key.as_ref() == b"fingerprint_hash")?;
+            stated.1 = Node::String(Cow::Borrowed(b""));
+        } else if let Some(metadata) = metadata {
+            metadata.remove("fingerprint_hash");
+        }
+        write::python(&capsule)
+    }
+
+    fn javascript(self, mut capsule: Node<'_>) -> Option<Vec<u8>> {
+        capsule.members()?;
+        if let Some(metadata) = capsule.get_mut("metadata") {
+            metadata.remove("fingerprint_hash");
+            if self == Self::SimForge {
+                metadata.remove("timestamp");
+            }
+        }
+        if self == Self::ChattyValidator {
+            return Some(write::allow_listed(&capsule));
+        }
+        if let Some(sigil) = capsule.get_mut("additional_data").and_then(|data| data.get_mut("sigil")) {
+            sigil.remove("forged_timestamp");
+        }
+        capsule.remove("last_active");
+        Some(write::compact(&capsule))
+    }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().fold(String::with_capacity(digest.len() * 2), |mut text, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+        text
+    })
+}
+
+/// SHA-256 of a text in lower-case hexadecimals: a memory's `raw_sha256`.
+#[must_use]
+pub fn sha256(text: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! JSON written as three programs write it, to the byte: what they hash.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use crate::formats::json::tree::Node;
+
+/// The most digits that Python converts to an integer.
+const LONGEST_INTEGER: usize = 4300;
+
+/// `json.dumps(node, sort_keys=True)`; `None` where Python can't have read it.
+pub(super) fn python(node: &Node<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    write_python(node, &mut out)?;
+    Some(out)
+}
+
+fn write_python(node: &Node<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match node {
+        Node::Null => out.extend_from_slice(b"null"),
+        Node::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Node::Number(text) => out.extend_from_slice(python_number(text)?.as_bytes()),
+        Node::String(text) => write_ascii_string(text, out),
+        Node::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                write_python(item, out)?;
+            }
+            out.push(b']');
+        }
+        Node::Object(members) => {
+            out.push(b'{');
+            for (at, (key, value)) in members.iter().enumerate() {
+                if at > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                write_ascii_string(key, out);
+                out.extend_from_slice(b": ");
+                write_python(value, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Some(())
+}
+
+/// What Python reads from a number's text and writes again: an integer exactly, a float as its `repr`.
+fn python_number(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['.', 'e', 'E', 'N', 'I']) {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        return match digits {
+            "0" => Some(Cow::Borrowed("0")),
+            _ if digits.len() > LONGEST_INTEGER => None,
+            _ => Some(Cow::Borrowed(text)),
+        };
+    }
+    let value: f64 = match text {
+        "NaN" | "Infinity" | "-Infinity" => return Some(Cow::Borrowed(text)),
+        _ => text.parse().ok()?,
+    };
+    if value.is_infinite() {
+        return Some(Cow::Borrowed(if value > 0.0 { "Infinity" } else { "-Infinity" }));
+    }
+    Some(Cow::Owned(python_float(value)))
+}
+
+/// Python's `repr(float)`: the shortest digits that read back, as a decimal from 1e-4 up to 1e16, else with an exponent of
+/// two digits or more. (The digits are JavaScript's; Rust's own formatting rounds a tie up where both round to even.)
+fn python_float(value: f64) -> String {
+    let mut buffer = ryu_js::Buffer::new();
+    let shortest = buffer.format_finite(value.abs());
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    // Where the point stands, counted from the first digit.
+    let point = exponent.parse().unwrap_or(0) + places(whole) - places(&all) + places(digits);
+    let digits = digits.trim_end_matches('0');
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    if digits.is_empty() {
+        return format!("{sign}0.0");
+    }
+    if !(-3..=16).contains(&point) {
+        let (first, rest) = digits.split_at(1);
+        let separator = if rest.is_empty() { "" } else { "." };
+        let exponent_sign = if point < 1 { '-' } else { '+' };
+        return format!("{sign}{first}{separator}{rest}e{exponent_sign}{:02}", (point - 1).abs());
+    }
+    match usize::try_from(point) {
+        Ok(0) | Err(_) => format!("{sign}0.{}{digits}", "0".repeat(point.unsigned_abs() as usize)),
+        Ok(point) if point >= digits.len() => format!("{sign}{digits}{}.0", "0".repeat(point - digits.len())),
+        Ok(point) => format!("{sign}{}.{}", &digits[..point], &digits[point..]),
+    }
+}
+
+fn places(digits: &str) -> i32 {
+    i32::try_from(digits.len()).unwrap_or(i32::MAX)
+}
+
+/// Compact JSON with the keys of every object in UTF-16 order, as JavaScript writes values.
+pub(super) fn compact(node: &Node<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_compact(node, &mut out);
+    out
+}
+
+fn write_compact(node: &Node<'_>, out: &mut Vec<u8>) {
+    match node {
+        Node::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_compact(item, out);
+            }
+            out.push(b']');
+        }
+        Node::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by(|left, right| compare_utf16(&left.0, &right.0));
+            out.push(b'{');
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
+                write_compact(value, out);
+            }
+            out.push(b'}');
+        }
+        plain => write_plain(plain, out),
+    }
+}
+
+/// `JSON.stringify(node, Object.keys(node).sort(), 2)`: the list of keys goes for nested objects too.
+pub(super) fn allow_listed(node: &Node<'_>) -> Vec<u8> {
+    let mut keys: Vec<&[u8]> = node.members().unwrap_or_default().iter().map(|(key, _)| key.as_ref()).collect();
+    keys.sort_by(|left, right| compare_utf16(left, right));
+    let mut out = Vec::new();
+    write_allow_listed(node, &keys, 0, &mut out);
+    out
+}
+
+fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut Vec<u8>) {
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + depth * 2, b' ');
+    };
+    match node {
+        Node::Array(items) if items.is_empty() => out.extend_from_slice(b"[]"),
+        Node::Array(items) => {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                line(out, depth + 1);
+                write_allow_listed(item, keys, depth + 1, out);
+            }
+            line(out, depth);
+            out.push(b']');
+        }
+        Node::Object(members) => {
+            let mut first = true;
+            out.push(b'{');
+            for key in keys {
+                let own = members.binary_search_by(|(own, _)| own.as_ref().cmp(key)).ok().map(|at| &members[at].1);
+                // A key is looked up like any property: where an object has no own `__proto__`, that is its prototype,
+                // whose own prototype is null. Whatever else is inherited is a function and not written.
+                if own.is_none() && *key != b"__proto__" {
+                    continue;
+                }
+                if !std::mem::take(&mut first) {
+                    out.push(b',');
+                }
+                line(out, depth + 1);
+                write_string(key, out);
+                out.extend_from_slice(b": ");
+                if let Some(value) = own {
+                    write_allow_listed(value, keys, depth + 1, out);
+                } else {
+                    out.push(b'{');
+                    line(out, depth + 2);
+                    out.extend_from_slice(b"\"__proto__\": null");
+                    line(out, depth + 1);
+                    out.push(b'}');
+                }
+            }
+            if !first {
+                line(out, depth);
+            }
+            out.push(b'}');
+        }
+        plain => write_plain(plain, out),
+    }
+}
+
+/// Everything but arrays and objects, as `JSON.stringify` writes it.
+fn write_plain(node: &Node<'_>, out: &mut Vec<u8>) {
+    match node {
+        Node::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Node::Number(text) => match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => {
+                out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
+            }
+            _ => out.extend_from_slice(b"null"),
+        },
+        Node::String(text) => write_string(text, out),
+        Node::Null | Node::Array(_) | Node::Object(_) => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A string as `JSON.stringify` writes it: only what must be is escaped, and lone surrogates.
+fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for code_point in code_points(text) {
+        if matches!(code_point, 0x22 | 0x5c | 0..0x20 | 0xd800..0xe000) {
+            write_escape(code_point, out);
+        } else if let Some(character) = char::from_u32(code_point) {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// A string as Python's `ensure_ascii` writes it.
+fn write_ascii_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for code_point in code_points(text) {
+        match code_point {
+            0x22 | 0x5c | 0..0x20 | 0x7f..0x1_0000 => write_escape(code_point, out),
+            0x1_0000.. => {
+                let offset = code_point - 0x1_0000;
+                write_escape(0xd800 + (offset >> 10), out);
+                write_escape(0xdc00 + (offset & 0x3ff), out);
+            }
+            ascii => out.push(ascii.to_le_bytes()[0]),
+        }
+    }
+    out.push(b'"');
+}
+
+/// The escape of one UTF-16 code unit, the short one if there is one. Python and JavaScript have the same.
+fn write_escape(unit: u32, out: &mut Vec<u8>) {
+    let short = match unit {
+        0x22 => b'"',
+        0x5c => b'\\',
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// The order of two WTF-8 strings by their UTF-16 code units.
+fn compare_utf16(left: &[u8], right: &[u8]) -> Ordering {
+    units(left).cmp(units(right))
+}
+
+fn units(text: &[u8]) -> impl Iterator<Item = u32> {
+    code_points(text).flat_map(|code_point| {
+        let pair = match code_point.checked_sub(0x1_0000) {
+            Some(offset) => [Some(0xd800 + (offset >> 10)), Some(0xdc00 + (offset & 0x3ff))],
+            None => [Some(code_point), None],
+        };
+        pair.into_iter().flatten()
+    })
+}
+
+/// The code points of WTF-8, lone surrogates among them.
+fn code_points(text: &[u8]) -> impl Iterator<Item = u32> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (first, behind) = rest.split_first()?;
+        let (length, mut code_point) = match first {
+            0..0x80 => (0, u32::from(*first)),
+            0x80..0xe0 => (1, u32::from(first & 0x1f)),
+            0xe0..0xf0 => (2, u32::from(first & 0x0f)),
+            0xf0.. => (3, u32::from(first & 0x07)),
+        };
+        let (more, behind) = behind.split_at(length.min(behind.len()));
+        for byte in more {
+            code_point = (code_point << 6) | u32::from(byte & 0x3f);
+        }
+        rest = behind;
+        Some(code_point)
+    })
+}
