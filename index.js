@@ -1,5 +1,6 @@
 'use strict';
 
+const { CapsuleLoader } = require('./lib/capsule-loader');
 const { readMemories } = require('./lib/read-memories');
 
-module.exports = { readMemories };
+module.exports = { CapsuleLoader, readMemories };

@@ -9,6 +9,25 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** A capsule file and the verdict on it. */
+export declare class LoadedCapsule {
+  /** Whether the stated hash is right; `null` if none is stated. */
+  fingerprintValid?: boolean
+  /** Whether the tether signature is the expected one; `null` if none is expected. */
+  tetherValid?: boolean
+  /** The recipe that matched. */
+  recipe?: string
+  /** Why the capsule is not sound, or not there. */
+  errorMessage?: string
+  /**
+   * The file's text, once; `null` if it could not be read.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  text(): string | null
+}
+
 /** One question. */
 export declare class MemoryReading {
   /** The question is asked now: what was written before is in its answer. */
@@ -29,6 +48,14 @@ export declare class MemoryReading {
    */
   next(): string | null
 }
+
+/**
+ * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
+ *
+ * # Errors
+ * Only for a defect of the engine.
+ */
+export declare function loadCapsule(path: string, expectedTether?: string | undefined | null): Promise<LoadedCapsule>
 
 /** How far a reading has come. */
 export interface ReadingOutcome {
@@ -81,6 +108,14 @@ export interface ReadingWarning {
   /** What is wrong with it. */
   message: string
 }
+
+/**
+ * Restores a construct from its capsule's JSON text, as JSON.
+ *
+ * # Errors
+ * If the text is not a JSON object.
+ */
+export declare function restoreConstruct(capsule: string): string
 
 /** A date that can't be made from its timestamp. */
 export interface ThrownDate {

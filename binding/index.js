@@ -835,4 +835,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.LoadedCapsule = nativeBinding.LoadedCapsule
 module.exports.MemoryReading = nativeBinding.MemoryReading
+module.exports.loadCapsule = nativeBinding.loadCapsule
+module.exports.restoreConstruct = nativeBinding.restoreConstruct

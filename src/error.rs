@@ -18,6 +18,12 @@ pub enum Error {
         /// JavaScript's own message.
         message: String,
     },
+    /// What should be a capsule is something else.
+    #[error("not a capsule: {message}")]
+    NotACapsule {
+        /// What a capsule is.
+        message: String,
+    },
     /// A defect of the engine itself, kept from Node.js.
     #[error("internal error: {message} (please report it)")]
     Internal {
@@ -33,6 +39,7 @@ impl Error {
         match self {
             Self::OutsideVault { .. } => "VVAULT_OUTSIDE",
             Self::Timestamp { .. } => "VVAULT_TIMESTAMP",
+            Self::NotACapsule { .. } => "VVAULT_NOT_A_CAPSULE",
             Self::Internal { .. } => "VVAULT_INTERNAL",
         }
     }
@@ -42,7 +49,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::OutsideVault { path } => Some(path),
-            Self::Timestamp { .. } | Self::Internal { .. } => None,
+            Self::Timestamp { .. } | Self::NotACapsule { .. } | Self::Internal { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@ pub mod formats;
 pub mod index;
 pub mod javascript;
 #[cfg(feature = "node")]
-mod node;
+pub mod node;
 pub mod vault;
 
 pub use error::Error;

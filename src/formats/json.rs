@@ -143,6 +143,40 @@ pub fn scan<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)
     Ok(whole)
 }
 
+/// The items of a JSON array, in order; none if the text is anything else.
+#[must_use]
+pub fn items(text: &str) -> Vec<Value<'_>> {
+    let mut items = Vec::new();
+    let mut scanner = Scanner::new(text.as_bytes());
+    if scanner.peek() != Some(b'[') {
+        return items;
+    }
+    scanner.at += 1;
+    loop {
+        scanner.white_space();
+        let Ok(item) = scanner.value() else { return items };
+        items.push(item);
+        scanner.white_space();
+        if scanner.peek() != Some(b',') {
+            return items;
+        }
+        scanner.at += 1;
+    }
+}
+
+/// The last value of each of these members of a JSON object; none of a text that is anything else.
+#[must_use]
+pub fn members<'a, const N: usize>(text: &'a str, keys: [&str; N]) -> [Option<Value<'a>>; N] {
+    let mut values = [None; N];
+    // The text is a value that has been scanned before: there is no error to tell.
+    let _ = scan(text.as_bytes(), |key, value| {
+        if let Some(at) = keys.iter().position(|wanted| wanted.as_bytes() == key.as_ref()) {
+            values[at] = Some(value);
+        }
+    });
+    values
+}
+
 /// The string that a JSON text is, in WTF-8; `None` if it is anything else.
 #[must_use]
 pub fn string(text: &str) -> Option<Cow<'_, [u8]>> {

@@ -1,6 +1,8 @@
 //! What stands in the files: each format is read here, by pure functions on text.
 
+pub mod construct;
 pub mod fingerprint;
+pub mod integrity;
 pub mod json;
 pub mod memory;
 pub mod memory_capsule;

@@ -3,7 +3,9 @@
 //! Everything that touches a disk or grows with a vault runs on tokio's blocking threads. An error crosses as JSON in its
 //! message; `lib/errors.js` makes an `Error` with `code` and `path` of it.
 
-mod reading;
+pub mod capsule;
+pub mod reading;
+mod text;
 
 use tokio::runtime;
 

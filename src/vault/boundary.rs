@@ -18,6 +18,13 @@ impl Boundary {
         Ok(Self { root: root.canonicalize()? })
     }
 
+    /// No border, for a path that the caller itself named.
+    #[must_use]
+    pub fn none() -> Self {
+        // Every path starts with the empty one.
+        Self { root: PathBuf::new() }
+    }
+
     /// The real path that `path` leads to, or `None` if that is outside.
     ///
     /// # Errors

@@ -216,6 +216,23 @@ impl Directory {
     }
 }
 
+/// Reads the file at a path that the caller itself named.
+///
+/// # Errors
+/// In words, if it is not a regular file, larger than `limit` bytes, or not to be read.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
+    let system = |error: &io::Error| FileProblem::System(describe(error, "open", path));
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(std::ffi::OsStr::to_str)) else {
+        return Err(system(&io::ErrorKind::NotFound.into()));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let directory = Directory::open(parent).map_err(|error| system(&error))?;
+    let mut bytes = Vec::new();
+    let (_, length) = directory.read(name, &Boundary::none(), limit, &mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
 fn not_regular(kind: &ItemKind) -> FileProblem {
     if let ItemKind::Folder = kind { FileProblem::Folder } else { FileProblem::NotRegular }
 }

@@ -6,6 +6,6 @@ mod problem;
 mod user;
 
 pub use boundary::Boundary;
-pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature};
+pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file};
 pub use problem::describe;
 pub use user::{UserFolder, UserPath, find_user};

@@ -1,0 +1,99 @@
+'use strict';
+
+const path = require('node:path');
+const native = require('./native');
+const { toVaultError, withCode } = require('./errors');
+
+/** @typedef {import('../index').ConstructState} ConstructState */
+/** @typedef {import('../index').CapsuleLoadResult} CapsuleLoadResult */
+/** @typedef {import('../index').MemoryRuntime} MemoryRuntime */
+/** @typedef {import('../index').RestoredMemory} RestoredMemory */
+
+/** Loads a construct's capsule, restores it, and hands its memories to a runtime: see `index.d.ts`. */
+class CapsuleLoader {
+  /** @type {MemoryRuntime | undefined} */
+  #runtime;
+
+  /** @param {{ runtime?: MemoryRuntime }} [options] */
+  constructor({ runtime } = {}) {
+    this.#runtime = runtime;
+  }
+
+  /**
+   * @param {string} file
+   * @param {string | null} [expectedTetherSignature]
+   * @returns {Promise<CapsuleLoadResult>}
+   */
+  async loadCapsule(file, expectedTetherSignature) {
+    if (typeof file !== 'string' || file === '') {
+      throw withCode(new TypeError('path must be a non-empty string'), 'VVAULT_INVALID_ARGUMENT');
+    }
+    const loaded = await native.loadCapsule(path.resolve(file), expectedTetherSignature ?? undefined).catch(fail);
+    const { fingerprintValid = null, tetherValid = null, recipe = null } = loaded;
+    let errorMessage = loaded.errorMessage ?? null;
+    let capsuleData = null;
+    const text = loaded.text();
+    if (text !== null) {
+      try {
+        capsuleData = JSON.parse(text);
+        if (capsuleData === null || typeof capsuleData !== 'object' || Array.isArray(capsuleData)) {
+          errorMessage ??= 'not a capsule: a capsule is a JSON object';
+        }
+      } catch (error) {
+        // Python writes NaN and Infinity, which are hashed but can't be parsed here.
+        errorMessage ??= /** @type {Error} */ (error).message;
+      }
+    }
+    return { isValid: errorMessage === null, capsuleData, errorMessage, fingerprintValid, tetherValid, recipe };
+  }
+
+  /**
+   * @param {object} capsuleData
+   * @returns {ConstructState}
+   */
+  restoreConstruct(capsuleData) {
+    try {
+      return JSON.parse(native.restoreConstruct(JSON.stringify(capsuleData) ?? 'null'));
+    } catch (thrown) {
+      throw toVaultError(thrown);
+    }
+  }
+
+  /**
+   * @param {Iterable<RestoredMemory | string>} memories
+   * @returns {Promise<number>}
+   */
+  async dropMemIntoRuntime(memories) {
+    const runtime = this.#runtime;
+    if (typeof runtime?.addMemory !== 'function') {
+      const message = 'no runtime takes memories: give new CapsuleLoader({ runtime }) one with addMemory(content, metadata)';
+      throw withCode(new Error(message), 'VVAULT_NO_RUNTIME');
+    }
+    let taken = 0;
+    for (const memory of memories) {
+      const { content, metadata } = described(memory);
+      if ((await runtime.addMemory(content, metadata)) !== false) taken += 1;
+    }
+    return taken;
+  }
+}
+
+/**
+ * @param {RestoredMemory | string} memory
+ * @returns {{ content: string, metadata: Record<string, unknown> }}
+ */
+function described(memory) {
+  if (typeof memory === 'string') return { content: memory, metadata: {} };
+  const { content, metadata, id, timestamp, role } = memory;
+  return { content, metadata: { ...metadata, id, timestamp, role } };
+}
+
+/**
+ * @param {unknown} thrown
+ * @returns {never}
+ */
+function fail(thrown) {
+  throw toVaultError(thrown);
+}
+
+module.exports = { CapsuleLoader };

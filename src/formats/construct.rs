@@ -1,0 +1,209 @@
+//! A construct's capsule: what it restores to.
+//!
+//! Many programs have written capsules, each with its memories in other places. Read here are, in this order: the five
+//! lists of `memory` in the order of VVAULT's own `restore_construct` (short-term, long-term, emotional, procedural,
+//! episodic), `memory.memory_log`, `memory_log` at the top (Chatty's Node code, both "role: text"), `long_term_memories`
+//! at the top (the bridge's older form), and the exchanges of `sessions` (memup). Memories are strings, or objects with
+//! `content` or `text`. A section that is missing or of another type is empty.
+//!
+//! Nothing in a capsule is ever run, and values cross to JavaScript as the JSON text that stands in the file.
+
+use std::collections::HashMap;
+
+use super::fingerprint::sha256;
+use super::json::{self, Kind, Value};
+
+/// The five lists of `memory`, each with its kind, in the order in which they are restored.
+const LISTS: [(&str, &str); 5] = [
+    ("short_term_memories", "short-term"),
+    ("long_term_memories", "long-term"),
+    ("emotional_memories", "emotional"),
+    ("procedural_memories", "procedural"),
+    ("episodic_memories", "episodic"),
+];
+
+/// Restores a capsule and gives the state as JSON: `{ instanceName, uuid, timestamp, traits, personality, memoryLog,
+/// memories, environment, additionalData }`. `None` if the text is not a JSON object.
+#[must_use]
+pub fn restore(text: &[u8]) -> Option<String> {
+    let decoded = String::from_utf8_lossy(text);
+    let whole = json::scan(decoded.as_bytes(), |_, _| {}).ok()?;
+    if whole.kind() != Kind::Object {
+        return None;
+    }
+    let [metadata, traits, personality, memory, environment, additional_data, own_traits, construct_id] = json::members(
+        whole.text(),
+        [
+            "metadata",
+            "traits",
+            "personality",
+            "memory",
+            "environment",
+            "additional_data",
+            "personality_traits",
+            "construct_id",
+        ],
+    );
+    let [instance_name, uuid, timestamp] = json::members(text_of(metadata), ["instance_name", "uuid", "timestamp"]);
+    let object = |value: Option<Value<'_>>| -> String {
+        value.filter(|value| value.kind() == Kind::Object).map_or("{}", |value| value.text()).to_owned()
+    };
+    let name = instance_name.or(construct_id);
+
+    let mut restoring = Restoring {
+        name: name.map_or("null", |name| name.text()),
+        uuid: text_of(uuid),
+        written: timestamp,
+        seen: HashMap::new(),
+        log: Vec::new(),
+        memories: Vec::new(),
+    };
+    restoring.memory(memory);
+    restoring.top_level(whole.text());
+
+    let mut out = String::new();
+    for (key, value) in [
+        ("{\"instanceName\":", restoring.name.to_owned()),
+        (",\"uuid\":", text_of(uuid).to_owned()),
+        (",\"timestamp\":", text_of(timestamp).to_owned()),
+        (",\"traits\":", object(traits.or(own_traits))),
+        (",\"personality\":", object(personality)),
+        (",\"memoryLog\":[", restoring.log.join(",")),
+        ("],\"memories\":[", restoring.memories.join(",")),
+        ("],\"environment\":", object(environment)),
+        (",\"additionalData\":", object(additional_data)),
+    ] {
+        out.push_str(key);
+        out.push_str(&value);
+    }
+    out.push('}');
+    Some(out)
+}
+
+fn text_of(value: Option<Value<'_>>) -> &str {
+    value.map_or("null", |value| value.text())
+}
+
+struct Restoring<'a> {
+    name: &'a str,
+    uuid: &'a str,
+    /// When the capsule was written.
+    written: Option<Value<'a>>,
+    /// How often a text has come up in a kind, for ids that stay the same when other memories come and go.
+    seen: HashMap<(&'static str, String), usize>,
+    log: Vec<String>,
+    memories: Vec<String>,
+}
+
+/// Where a memory stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    kind: &'static str,
+    section: &'a str,
+    index: usize,
+}
+
+impl<'a> Restoring<'a> {
+    fn memory(&mut self, memory: Option<Value<'a>>) {
+        let memory = text_of(memory);
+        let [last, log] = json::members(memory, ["last_memory_timestamp", "memory_log"]);
+        let time = last.filter(Value::is_truthy).or(self.written);
+        let lists = json::members(memory, LISTS.map(|(key, _)| key));
+        for ((key, kind), list) in LISTS.into_iter().zip(lists) {
+            self.list(&format!("memory.{key}"), kind, text_of(list), time);
+        }
+        self.list("memory.memory_log", "log", text_of(log), time);
+    }
+
+    fn top_level(&mut self, capsule: &'a str) {
+        let [log, long_term, sessions, synced] =
+            json::members(capsule, ["memory_log", "long_term_memories", "sessions", "last_synced_at"]);
+        self.list("memory_log", "log", text_of(log), self.written);
+        self.list("long_term_memories", "long-term", text_of(long_term), self.written);
+        for (index, session) in json::items(text_of(sessions)).into_iter().enumerate() {
+            let [date, first, last] =
+                json::members(session.text(), ["estimated_date", "first_exchange", "last_exchange"]);
+            let time = date.filter(Value::is_truthy).or(synced);
+            for (part, exchange) in [("first_exchange", first), ("last_exchange", last)] {
+                let section = format!("sessions[{index}].{part}");
+                let [user, construct] = json::members(text_of(exchange), ["user", "construct"]);
+                for (index, (role, said)) in [("\"user\"", user), ("\"assistant\"", construct)].into_iter().enumerate()
+                {
+                    if let Some(said) = said.filter(|said| said.kind() == Kind::String && said.is_truthy()) {
+                        let place = Place { kind: "session", section: &section, index };
+                        self.push(place, said.text(), role, time.map(|time| time.text()), None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, section: &str, kind: &'static str, list: &str, time: Option<Value<'_>>) {
+        for (index, item) in json::items(list).into_iter().enumerate() {
+            let place = Place { kind, section, index };
+            let time = time.map(|time| time.text());
+            match item.kind() {
+                Kind::String => {
+                    let role = if kind == "log" { role_of_line(&item) } else { "\"system\"" };
+                    self.push(place, item.text(), role, time, None);
+                }
+                Kind::Object => {
+                    let [content, text, created, own_time, role, id] =
+                        json::members(item.text(), ["content", "text", "created_ts", "timestamp", "role", "id"]);
+                    let words = |value: &Value<'_>| value.kind() == Kind::String && value.is_truthy();
+                    let Some(said) = content.filter(words).or(text.filter(words)) else { continue };
+                    let own_time = own_time.filter(Value::is_truthy).or(created.filter(Value::is_truthy));
+                    let (role, id) = (role.filter(words), id.filter(words));
+                    self.push(
+                        place,
+                        said.text(),
+                        role.map_or("\"system\"", |role| role.text()),
+                        own_time.map(|time| time.text()).or(time),
+                        id.map(|id| id.text()),
+                    );
+                }
+                // What is neither has no words in it; every original reader passes it over.
+                _ => {}
+            }
+        }
+    }
+
+    fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<&str>, id: Option<&str>) {
+        let Place { kind, section, index } = place;
+        let count = self.seen.entry((kind, content.to_owned())).or_default();
+        let occurrence = std::mem::replace(count, *count + 1);
+        let id = id.map_or_else(
+            || {
+                let hash = sha256(format!("{}\n{kind}\n{occurrence}\n{content}", self.name).as_bytes());
+                format!("\"{kind}_{}\"", &hash[..16])
+            },
+            str::to_owned,
+        );
+        let mut section_json = String::new();
+        json::write_string(&mut section_json, section);
+        self.memories.push(format!(
+            "{{\"id\":{id},\"type\":\"construct\",\"timestamp\":{},\"content\":{content},\"role\":{role},\"metadata\":{{\
+             \"source\":\"construct\",\"kind\":\"{kind}\",\"instanceName\":{},\"uuid\":{},\"section\":{section_json},\
+             \"index\":{index}}}}}",
+            time.unwrap_or("null"),
+            self.name,
+            self.uuid,
+        ));
+        self.log.push(content.to_owned());
+    }
+}
+
+/// The role that a line of a log begins with ("user: …"): Chatty writes only these two.
+fn role_of_line(line: &Value<'_>) -> &'static str {
+    let line = line.string().unwrap_or_default();
+    if line.starts_with(b"user: ") {
+        "\"user\""
+    } else if line.starts_with(b"assistant: ") {
+        "\"assistant\""
+    } else {
+        "\"system\""
+    }
+}
+
+#[cfg(test)]
+mod tests;

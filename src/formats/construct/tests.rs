@@ -1,0 +1,101 @@
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::restore;
+
+fn restored(text: &[u8]) -> Value {
+    serde_json::from_str(&restore(text).expect("an object")).expect("valid JSON")
+}
+
+/// Capsules that the real programs wrote. `memoryLog` in `expected.json` is what VVAULT's five lists hold, `elsewhere`
+/// what stands in other places.
+#[test]
+fn restores_what_real_programs_wrote() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("__test__/recorded/capsules");
+    let expected = std::fs::read(folder.join("expected.json")).expect("the recording");
+    let expected: Value = serde_json::from_slice(&expected).expect("the recording");
+    for (name, recorded) in expected["capsules"].as_object().expect("capsules") {
+        let state = restored(&std::fs::read(folder.join(name)).expect("a capsule"));
+        let recorded = &recorded["restore"];
+        for (key, recorded_key) in [("uuid", "uuid"), ("timestamp", "timestamp")] {
+            assert_eq!(state[key], recorded[recorded_key], "{key} of {name}");
+        }
+        let log = state["memoryLog"].as_array().expect("a log");
+        let lists = recorded["memoryLog"].as_array().expect("a log");
+        assert_eq!(&log[..lists.len()], &lists[..], "{name}");
+        let memories = state["memories"].as_array().expect("memories");
+        let contents: Vec<&Value> = memories.iter().map(|memory| &memory["content"]).collect();
+        assert_eq!(contents, log.iter().collect::<Vec<_>>(), "{name}");
+        let ids: HashSet<&str> = memories.iter().map(|memory| memory["id"].as_str().expect("an id")).collect();
+        assert_eq!(ids.len(), memories.len(), "{name}");
+    }
+}
+
+#[test]
+fn logs_have_roles_and_sessions_both_sides() {
+    let state = restored(
+        br#"{"memory":{"memory_log":["user: a","assistant: b","c"],"last_memory_timestamp":"T"},"memory_log":["user: d"],
+            "metadata":{"instance_name":"Nova","uuid":"u","timestamp":"W"},"long_term_memories":["e"],
+            "sessions":[{"estimated_date":"2025-01-02","first_exchange":{"user":"f","construct":"g"},
+            "last_exchange":{"user":"","construct":""}}]}"#,
+    );
+    let memories: Vec<Value> = state["memories"]
+        .as_array()
+        .expect("memories")
+        .iter()
+        .map(|memory| json!([memory["content"], memory["role"], memory["timestamp"], memory["metadata"]["kind"]]))
+        .collect();
+    let expected = [
+        json!(["user: a", "user", "T", "log"]),
+        json!(["assistant: b", "assistant", "T", "log"]),
+        json!(["c", "system", "T", "log"]),
+        json!(["user: d", "user", "W", "log"]),
+        json!(["e", "system", "W", "long-term"]),
+        json!(["f", "user", "2025-01-02", "session"]),
+        json!(["g", "assistant", "2025-01-02", "session"]),
+    ];
+    assert_eq!(memories, expected);
+}
+
+#[test]
+fn objects_keep_what_they_say_of_themselves() {
+    let state = restored(
+        br#"{"memory":{"episodic_memories":[{"text":"a","role":"user","timestamp":5,"id":"x"},{"content":"b","text":"no"},
+            {"content":""},7,null,["c"]]}}"#,
+    );
+    assert_eq!(state["memoryLog"], json!(["a", "b"]));
+    assert_eq!(state["memories"][0]["id"], "x");
+    assert_eq!(state["memories"][0]["timestamp"], 5);
+    assert_eq!(state["memories"][0]["role"], "user");
+    assert_eq!(state["memories"][1]["metadata"]["section"], "memory.episodic_memories");
+    assert_eq!(state["memories"][1]["metadata"]["index"], 1);
+}
+
+#[test]
+fn a_missing_section_is_empty() {
+    let empty = json!({"instanceName": null, "uuid": null, "timestamp": null, "traits": {}, "personality": {}, "memoryLog": [],
+        "memories": [], "environment": {}, "additionalData": {}});
+    for text in ["{}", r#"{"memory":null,"traits":[],"metadata":5,"sessions":{},"memory_log":"x"}"#] {
+        assert_eq!(restored(text.as_bytes()), empty, "{text}");
+    }
+    for text in ["[]", "5", "null", "{", ""] {
+        assert_eq!(restore(text.as_bytes()), None, "{text}");
+    }
+}
+
+/// The same memory has the same id in the next version, also when others came before it.
+#[test]
+fn ids_are_stable() {
+    let id = |list: &str, content: &str| {
+        let text =
+            format!("{{\"metadata\":{{\"instance_name\":\"Nova\"}},\"memory\":{{\"short_term_memories\":{list}}}}}");
+        let state = restored(text.as_bytes());
+        let memory =
+            state["memories"].as_array().expect("memories").iter().find(|memory| memory["content"] == content).cloned();
+        memory.expect("the memory")["id"].clone()
+    };
+    assert_eq!(id(r#"["a","b"]"#, "b"), id(r#"["x","b","b"]"#, "b"));
+    assert_ne!(id(r#"["a","b"]"#, "a"), id(r#"["a","b"]"#, "b"));
+}

@@ -1,0 +1,78 @@
+//! Whether a capsule is what its writer wrote: the verdict on its fingerprint and its tether.
+
+use super::fingerprint::{Recipe, sha256};
+use super::json::tree::{Dialect, Node};
+
+/// What is known of a capsule's integrity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the stated hash is right; `None` if none is stated.
+    pub valid: Option<bool>,
+    /// The recipe that matched: `F1` to `F4`, or `raw_sha256`. What only `F3` vouches for may have been changed nearly
+    /// everywhere (see [`Recipe::ChattyValidator`]).
+    pub recipe: Option<&'static str>,
+    /// Whether the tether signature is the expected one; `None` if none is expected.
+    pub tether: Option<bool>,
+    /// Why the capsule is not sound.
+    pub reason: Option<String>,
+}
+
+/// Judges a capsule by its file's text. A construct's capsule states `metadata.fingerprint_hash`, a memory capsule
+/// `raw_sha256`. The tether signature stands at `metadata.tether_signature`, or where that is empty at
+/// `additional_data.tether.signature`.
+#[must_use]
+pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
+    let decoded = String::from_utf8_lossy(text);
+    let mut verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };
+    let capsule = match Node::parse(decoded.as_bytes(), Dialect::Python) {
+        Ok(capsule) => capsule,
+        Err(error) => {
+            verdict.valid = Some(false);
+            verdict.reason = Some(error.describe(&decoded));
+            return verdict;
+        }
+    };
+    let metadata = capsule.get("metadata");
+    if let Some(stated) = metadata.and_then(|metadata| metadata.get("fingerprint_hash")) {
+        let matching = Recipe::ALL
+            .into_iter()
+            .find(|recipe| recipe.fingerprint(text).as_deref() == Some(stated.as_str().unwrap_or("")));
+        verdict.valid = Some(matching.is_some());
+        verdict.recipe = matching.map(Recipe::name);
+        if matching.is_none() {
+            verdict.reason = Some(
+                "the fingerprint matches none of the recipes F1 to F4: the capsule was changed after it was hashed, or its \
+                 writer states no real hash (older Chatty writes random ones)"
+                    .to_owned(),
+            );
+        }
+    } else if let (Some(Node::String(raw)), Some(stated)) = (capsule.get("raw"), capsule.get("raw_sha256")) {
+        let matches = stated.as_str() == Some(&sha256(raw));
+        verdict.valid = Some(matches);
+        verdict.recipe = matches.then_some("raw_sha256");
+        if !matches {
+            verdict.reason = Some("raw_sha256 is not the hash of raw".to_owned());
+        }
+    }
+    if let Some(expected) = expected_tether {
+        let first = metadata.and_then(|metadata| metadata.get("tether_signature")).and_then(Node::as_str);
+        let second = || capsule.get("additional_data")?.get("tether")?.get("signature")?.as_str();
+        let tether = first.filter(|signature| !signature.is_empty()).or_else(second);
+        verdict.tether = Some(tether == Some(expected));
+        if tether != Some(expected) && verdict.reason.is_none() {
+            verdict.reason = Some("the tether signature is not the expected one".to_owned());
+        }
+    }
+    verdict
+}
+
+impl Verdict {
+    /// Whether nothing speaks against the capsule.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.valid != Some(false) && self.tether != Some(false)
+    }
+}
+
+#[cfg(test)]
+mod tests;
