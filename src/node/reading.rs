@@ -165,6 +165,9 @@ impl MemoryReading {
     }
 
     /// Finds the memories and, if no date is undecided, selects.
+    ///
+    /// # Errors
+    /// [`Error::OutsideVault`], [`Error::Timestamp`]
     #[napi]
     pub async fn run(&self) -> napi::Result<ReadingOutcome> {
         let state = self.state.clone();
@@ -218,6 +221,9 @@ impl MemoryReading {
     }
 
     /// Selects, after the undecided dates were told.
+    ///
+    /// # Errors
+    /// [`Error::Timestamp`]
     #[napi]
     pub async fn select(&self) -> napi::Result<ReadingOutcome> {
         let state = self.state.clone();
