@@ -32,13 +32,23 @@ export declare class LoadedCapsule {
 export declare class MemoryReading {
   /** The question is asked now: what was written before is in its answer. */
   constructor(request: ReadingRequest)
-  /** Finds the memories and, if no date is undecided, selects. */
+  /**
+   * Finds the memories and, if no date is undecided, selects.
+   *
+   * # Errors
+   * [`Error::OutsideVault`], [`Error::Timestamp`]
+   */
   run(): Promise<ReadingOutcome>
   /** The timestamps of the next undecided dates, as a JSON array; `null` when there are no more. */
   undecided(): string | null
   /** Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place. */
   decide(times: Float64Array, thrown: Array<ThrownDate>): void
-  /** Selects, after the undecided dates were told. */
+  /**
+   * Selects, after the undecided dates were told.
+   *
+   * # Errors
+   * [`Error::Timestamp`]
+   */
   select(): Promise<ReadingOutcome>
   /**
    * The next rows, as a JSON array; `null` when there are no more.

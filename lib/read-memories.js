@@ -36,7 +36,8 @@ async function readMemories(config, userId, options = {}) {
     const error = /** @type {Error & { code?: string, path?: string }} */ (toVaultError(thrown));
     console.error('❌ Failed to read memories:', error);
     const failure = new Error(`Failed to read memories: ${error.message}`, { cause: error });
-    throw withCode(failure, error.code ?? 'VVAULT_READ_FAILED', error.path);
+    const isOwn = String(error.code).startsWith('VVAULT_');
+    throw withCode(failure, isOwn ? String(error.code) : 'VVAULT_READ_FAILED', error.path);
   }
 }
 
