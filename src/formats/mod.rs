@@ -2,6 +2,7 @@
 
 pub mod construct;
 pub mod fingerprint;
+pub mod instance_index;
 pub mod integrity;
 pub mod json;
 pub mod memory;
