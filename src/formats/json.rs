@@ -383,7 +383,10 @@ impl<'a> Scanner<'a> {
             self.at += plain_length(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
-                    if let Err(error) = std::str::from_utf8(&self.bytes[start..self.at]) {
+                    let content = &self.bytes[start..self.at];
+                    if !content.is_ascii()
+                        && let Err(error) = std::str::from_utf8(content)
+                    {
                         return Err(SyntaxError { offset: start + error.valid_up_to(), problem: "invalid UTF-8" });
                     }
                     self.at += 1;

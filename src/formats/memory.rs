@@ -62,8 +62,23 @@ pub struct Memory {
     /// Where each member ends in `texts`.
     ends: [u32; MEMBERS],
     moment: Moment,
-    session: Option<Box<[u8]>>,
+    /// How the session that the file names stands in it.
+    session: SessionName,
 }
+
+/// How a file names its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionName {
+    /// Not at all.
+    None,
+    /// As it is.
+    Plain,
+    /// Behind `chatty_`, as a source.
+    InSource,
+}
+
+/// What stands before the session in the source of a memory that Chatty made.
+pub(super) const SOURCE_PREFIX: &[u8] = b"chatty_";
 
 impl Memory {
     /// The members that are there, as JSON texts in the order of [`Member`]. `None` if they are together larger than 4 GiB.
@@ -71,7 +86,7 @@ impl Memory {
         transcript: bool,
         members: &[(Member, &str)],
         moment: Moment,
-        session: Option<Box<[u8]>>,
+        session: SessionName,
     ) -> Option<Self> {
         debug_assert!(members.is_sorted_by_key(|(member, _)| *member as usize));
         let mut ends = [0; MEMBERS];
@@ -101,10 +116,15 @@ impl Memory {
         self.member(Member::Timestamp)
     }
 
-    /// The session that the file itself names (WTF-8), if any.
+    /// Whether the file itself names this session (WTF-8); `None` if it names none.
     #[must_use]
-    pub fn session(&self) -> Option<&[u8]> {
-        self.session.as_deref()
+    pub fn is_of_session(&self, session: &[u8]) -> Option<bool> {
+        if self.session == SessionName::None {
+            return None;
+        }
+        let own = json::string(self.member(Member::Session))?;
+        let own = if self.session == SessionName::InSource { own.strip_prefix(SOURCE_PREFIX)? } else { &own };
+        Some(own == session)
     }
 
     /// Whether `memory.role === role`.
@@ -117,7 +137,7 @@ impl Memory {
     /// Bytes that it holds on the heap.
     #[must_use]
     pub fn heap_size(&self) -> usize {
-        self.texts.len() + self.session.as_ref().map_or(0, |session| session.len())
+        self.texts.len()
     }
 
     /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for

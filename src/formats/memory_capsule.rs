@@ -4,10 +4,8 @@
 //! Every JSON value except `null` is a memory; what is missing gets the default that Chatty gives it. The embedding is
 //! checked as JSON and skipped.
 
-use std::borrow::Cow;
-
 use super::json::{self, Kind, SyntaxError, Value};
-use super::memory::{Member, Memory, Moment};
+use super::memory::{Member, Memory, Moment, SOURCE_PREFIX, SessionName};
 
 /// Why a file gives no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +64,7 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
     if whole.kind() == Kind::Null {
         return Err(Refusal::Null);
     }
+    let (session, session_name) = session(&members);
     let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
     Memory::new(
         false,
@@ -73,28 +72,34 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
             (Member::Timestamp, text_or(timestamp, "")),
             (Member::Content, text_or(truthy(members.raw).or(truthy(members.content)), "\"\"")),
             (Member::Role, text_or(truthy(members.role), "\"system\"")),
+            (Member::Session, session),
             (Member::Tags, text_or(truthy(members.tags), "[]")),
             (Member::Consent, text_or(truthy(members.consent), "\"unknown\"")),
             (Member::EmbedModel, text_or(members.embed_model, "")),
             (Member::Hash, text_or(truthy(members.raw_sha256).or(members.hash), "")),
         ],
         timestamp.map_or(Moment::Now, |timestamp| Moment::of(&timestamp)),
-        session(&members),
+        session_name,
     )
     .ok_or(Refusal::TooLarge)
 }
 
 /// The session that the capsule names: `session_id`, else `sessionId`, else what follows `chatty_` in `source_id`.
-fn session(members: &Members<'_>) -> Option<Box<[u8]>> {
-    let named = |value: Option<Value<'_>>| -> Option<Box<[u8]>> {
-        let name = value?.string()?;
-        if name.is_empty() { None } else { Some(name.as_ref().into()) }
+fn session<'a>(members: &Members<'a>) -> (&'a str, SessionName) {
+    let longer_than = |prefix: &[u8], value: &Value<'_>| {
+        value.string().is_some_and(|text| text.starts_with(prefix) && text.len() > prefix.len())
     };
-    named(members.session_snake_case).or_else(|| named(members.session_camel_case)).or_else(|| {
-        let source: Cow<'_, [u8]> = members.source?.string()?;
-        let session = source.strip_prefix(b"chatty_")?;
-        if session.is_empty() { None } else { Some(session.into()) }
-    })
+    if let Some(session) = [members.session_snake_case, members.session_camel_case]
+        .into_iter()
+        .flatten()
+        .find(|session| longer_than(b"", session))
+    {
+        (session.text(), SessionName::Plain)
+    } else if let Some(source) = members.source.filter(|source| longer_than(SOURCE_PREFIX, source)) {
+        (source.text(), SessionName::InSource)
+    } else {
+        ("", SessionName::None)
+    }
 }
 
 fn truthy(value: Option<Value<'_>>) -> Option<Value<'_>> {
@@ -151,12 +156,15 @@ mod tests {
 
     #[test]
     fn names_its_session() {
-        let session = |text: &str| parse(text.as_bytes()).expect("a memory").session().map(<[u8]>::to_vec);
-        assert_eq!(session(r#"{"session_id":"a","sessionId":"b","source_id":"chatty_c"}"#), Some(b"a".to_vec()));
-        assert_eq!(session(r#"{"session_id":"","sessionId":"b"}"#), Some(b"b".to_vec()));
-        assert_eq!(session(r#"{"source_id":"chatty_c"}"#), Some(b"c".to_vec()));
-        assert_eq!(session(r#"{"source_id":"chatty_"}"#), None);
-        assert_eq!(session(r#"{"source_id":"other_c","session_id":5}"#), None);
+        let of =
+            |text: &str, session: &str| parse(text.as_bytes()).expect("a memory").is_of_session(session.as_bytes());
+        let all = r#"{"session_id":"a","sessionId":"b","source_id":"chatty_c"}"#;
+        assert_eq!([of(all, "a"), of(all, "b"), of(all, "c")], [Some(true), Some(false), Some(false)]);
+        assert_eq!(of(r#"{"session_id":"","sessionId":"b"}"#, "b"), Some(true));
+        assert_eq!(of(r#"{"source_id":"ch\u0061tty_c"}"#, "c"), Some(true));
+        assert_eq!(of(r#"{"source_id":"chatty_c"}"#, "chatty_c"), Some(false));
+        assert_eq!(of(r#"{"source_id":"chatty_"}"#, ""), None);
+        assert_eq!(of(r#"{"source_id":"other_c","session_id":5}"#, "c"), None);
     }
 
     #[test]

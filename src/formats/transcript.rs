@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::json;
-use super::memory::{Member, Memory, Moment};
+use super::memory::{Member, Memory, Moment, SessionName};
 use crate::javascript::date;
 use crate::javascript::text::{self, trim};
 
@@ -83,7 +83,7 @@ pub fn parse(content: &str, file_name: &str, session: &str) -> Option<Memory> {
             (Member::ContentLength, &text::length(body).to_string()),
         ],
         moment,
-        None,
+        SessionName::None,
     )
 }
 

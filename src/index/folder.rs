@@ -287,14 +287,15 @@ impl Sweep<'_> {
             return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken: Vec::new() });
         }
 
-        let read = to_read.par_iter().with_min_len(SPLIT / 8).map(|at| self.read(&slots[*at], LARGE));
-        let mut read: Vec<Option<Arc<Entry>>> = read.collect();
-        for (at, read) in to_read.iter().zip(&mut read) {
-            if read.is_none() {
-                *read = self.read(&slots[*at], LARGEST_FILE);
+        let read = |at: &usize, limit| self.read(slots[*at].name.into(), slots[*at].known, limit).ok();
+        let mut entries_read: Vec<Option<Arc<Entry>>> =
+            to_read.par_iter().with_min_len(SPLIT / 8).map(|at| read(at, LARGE)).collect();
+        for (at, entry) in to_read.iter().zip(&mut entries_read) {
+            if entry.is_none() {
+                *entry = read(at, LARGEST_FILE);
             }
         }
-        let mut read = to_read.into_iter().zip(read).peekable();
+        let mut read = to_read.into_iter().zip(entries_read).peekable();
         let mut changed = !same_names;
         let mut broken = Vec::new();
         let mut entries = Vec::with_capacity(slots.len());
@@ -328,9 +329,9 @@ impl Sweep<'_> {
                 scope.spawn(move |_| {
                     let mut read = Vec::with_capacity(batch.len());
                     for name in batch {
-                        match self.read(&Slot { name: &name, known: None }, LARGE) {
-                            Some(entry) => read.push(entry),
-                            None => lock(large).push(name),
+                        match self.read(name, None, LARGE) {
+                            Ok(entry) => read.push(entry),
+                            Err(name) => lock(large).push(name),
                         }
                     }
                     lock(entries).append(&mut read);
@@ -342,7 +343,7 @@ impl Sweep<'_> {
         }
         let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
         for name in large.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            entries.extend(self.read(&Slot { name: &name, known: None }, LARGEST_FILE));
+            entries.extend(self.read(name, None, LARGEST_FILE));
         }
         entries.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
         Ok(Some(entries))
@@ -363,33 +364,33 @@ impl Sweep<'_> {
         })
     }
 
-    /// Reads a file; gives the known entry where that has not changed, and nothing for a file larger than `limit` that
+    /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit` that
     /// could still be read.
-    fn read(&self, slot: &Slot<'_>, limit: u64) -> Option<Arc<Entry>> {
+    fn read(&self, name: Box<str>, known: Option<&Arc<Entry>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
         thread_local! {
             static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
         }
         BUFFER.with_borrow_mut(|buffer| {
-            let (content, signature) = match self.directory.read(slot.name, self.boundary, limit, buffer) {
-                Ok((signature, length)) => (self.kind.parse(slot.name, &buffer[..length]), Some(signature)),
-                Err(FileProblem::TooLarge { size, .. }) if size <= LARGEST_FILE => return None,
+            let (content, signature) = match self.directory.read(&name, self.boundary, limit, buffer) {
+                Ok((signature, length)) => (self.kind.parse(&name, &buffer[..length]), Some(signature)),
+                Err(FileProblem::TooLarge { size, .. }) if size <= LARGEST_FILE => return Err(name),
                 Err(problem) => (Content::unreadable(problem.to_string()), None),
             };
             if buffer.len() as u64 > LARGE {
                 *buffer = Vec::new();
             }
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
-            let mut entry = Entry::new(slot.name.into(), content, signature, settled);
-            if let Some(known) = slot.known
+            let mut entry = Entry::new(name, content, signature, settled);
+            if let Some(known) = known
                 && known.signature == entry.signature
                 && known.content == entry.content
             {
                 if known.settled == settled {
-                    return Some(known.clone());
+                    return Ok(known.clone());
                 }
                 entry.answer = known.answer.as_ref().map(|answer| Box::new(Mutex::new(lock(answer).clone())));
             }
-            Some(Arc::new(entry))
+            Ok(Arc::new(entry))
         })
     }
 }

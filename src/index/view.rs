@@ -35,12 +35,6 @@ pub enum SessionFilter {
     Nameless,
 }
 
-impl SessionFilter {
-    fn takes(&self, session: &[u8]) -> bool {
-        matches!(self, Self::Named(name) if name == session)
-    }
-}
-
 /// The memories of some snapshots, in the order in which Chatty would have read them.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -208,9 +202,11 @@ impl Selection {
 }
 
 fn passes(memory: &Memory, query: &Query) -> bool {
-    let session = match (&query.session, memory.session()) {
-        (Some(filter), Some(session)) => filter.takes(session),
-        _ => true,
+    let session = match &query.session {
+        None => true,
+        // A memory that names no session passes.
+        Some(SessionFilter::Named(session)) => memory.is_of_session(session).unwrap_or(true),
+        Some(SessionFilter::Nameless) => memory.is_of_session(b"").is_none(),
     };
     session && query.role.as_ref().is_none_or(|role| memory.has_role(role))
 }

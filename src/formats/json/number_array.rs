@@ -156,58 +156,48 @@ enum Step {
     Continues,
 }
 
-/// What one block hands to the next: the last bit of a mask that is looked at shifted, or the carry of an addition.
+/// What one block hands to the next.
+#[derive(Default)]
 struct State {
-    after_comma: Bit,
-    after_digit: Bit,
-    after_leading_zero: Bit,
-    after_minus: Bit,
-    after_point: Bit,
-    after_exponent: Bit,
-    after_exponent_sign: Bit,
-    in_integer: Bit,
-    in_fraction: Bit,
-    in_exponent: Bit,
-    before_value: Bit,
-    behind_value: Bit,
+    digits: Previous,
+    leading_zeros: Previous,
+    minuses: Previous,
+    points: Previous,
+    exponents: Previous,
+    exponent_signs: Previous,
+    in_fraction: Carry,
+    in_exponent: Carry,
+    behind_value: Carry,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            // What follows `[` is what follows a comma: a value must come.
-            after_comma: Bit(1),
-            after_digit: Bit(0),
-            after_leading_zero: Bit(0),
-            after_minus: Bit(0),
-            after_point: Bit(0),
-            after_exponent: Bit(0),
-            after_exponent_sign: Bit(0),
-            in_integer: Bit(0),
-            in_fraction: Bit(0),
-            in_exponent: Bit(0),
-            before_value: Bit(0),
-            behind_value: Bit(0),
-        }
-    }
-}
+/// A mask of the block before.
+#[derive(Default)]
+struct Previous(u64);
 
-struct Bit(u64);
-
-impl Bit {
+impl Previous {
     /// The positions right after those of `mask`.
-    fn shift(&mut self, mask: u64) -> u64 {
-        let shifted = (mask << 1) | self.0;
-        self.0 = mask >> 63;
-        shifted
+    fn then(&mut self, mask: u64) -> u64 {
+        let after = (mask << 1) | (self.0 >> 63);
+        self.0 = mask;
+        after
     }
 
+    fn reaches_over(&self) -> bool {
+        self.0 >> 63 != 0
+    }
+}
+
+/// The carry of an addition.
+#[derive(Default)]
+struct Carry(bool);
+
+impl Carry {
     /// For each start (the first character of a run, or a character outside every run) the first position from there
     /// on that is not in a run.
     fn run_through(&mut self, starts: u64, runs: u64) -> u64 {
         let (sum, first) = runs.overflowing_add(starts);
-        let (sum, second) = sum.overflowing_add(self.0);
-        self.0 = u64::from(first | second);
+        let (sum, second) = sum.overflowing_add(u64::from(self.0));
+        self.0 = first | second;
         sum & !runs
     }
 }
@@ -222,7 +212,8 @@ impl State {
         let before = bracket.wrapping_sub(1);
         let plain = block.digits | block.white_space | block.commas | block.minuses | block.points;
         let rest = before & !plain;
-        let exponent_reaches_in = self.after_exponent.0 | self.after_exponent_sign.0 | self.in_exponent.0 != 0;
+        let exponent_reaches_in =
+            self.exponents.reaches_over() || self.exponent_signs.reaches_over() || self.in_exponent.0;
         let wrong = if rest == 0 && !exponent_reaches_in {
             // Nearly every block; without a bracket much of the check falls away.
             if bracket == 0 { self.check::<false>(block, 0, 0, 0) } else { self.check::<false>(block, bracket, 0, 0) }
@@ -254,6 +245,10 @@ impl State {
     }
 
     /// The places that break the grammar. Without `EXPONENTS` there is none in this block and none reaches into it.
+    ///
+    /// A number is one to three runs of digits: an integer, behind `.` a fraction, behind `e` an exponent. Each character
+    /// must have the neighbours that the grammar gives it; and the first character behind a number that is no white space
+    /// must be a comma or the closing bracket, while there may be no other comma than those.
     #[allow(clippy::inline_always, reason = "as `end_with`")]
     #[inline(always)]
     fn check<const EXPONENTS: bool>(&mut self, block: &Block, bracket: u64, exponents: u64, pluses: u64) -> u64 {
@@ -265,40 +260,28 @@ impl State {
         let minuses = block.minuses & before;
         let points = block.points & before;
 
-        let after_exponent = if EXPONENTS { self.after_exponent.shift(exponents) } else { 0 };
-        let after_exponent_sign =
-            if EXPONENTS { self.after_exponent_sign.shift(after_exponent & (minuses | pluses)) } else { 0 };
-        let value_minuses = minuses & !after_exponent;
-        let after_minus = self.after_minus.shift(value_minuses);
-        let after_point = self.after_point.shift(points);
-        let after_comma = self.after_comma.shift(commas);
+        let after_digit = self.digits.then(digits) & upto;
+        let after_point = self.points.then(points) & upto;
+        let after_exponent = if EXPONENTS { self.exponents.then(exponents) & upto } else { 0 };
+        let exponent_signs = after_exponent & (minuses | pluses);
+        let after_exponent_sign = if EXPONENTS { self.exponent_signs.then(exponent_signs) & upto } else { 0 };
+        let after_minus = self.minuses.then(minuses & !exponent_signs) & upto;
 
-        let run_starts = digits & !self.after_digit.shift(digits);
+        let ends = after_digit & !digits;
+        let fraction_ends = self.in_fraction.run_through(after_point, digits) & upto;
         let exponent_starts = (after_exponent | after_exponent_sign) & digits;
-        let fraction_starts = after_point & digits;
-        let integer_starts = run_starts & !exponent_starts & !fraction_starts;
-        let value_starts = value_minuses | (integer_starts & !after_minus);
-
-        let integer_ends = self.in_integer.run_through(integer_starts, digits) & upto;
-        let fraction_ends = self.in_fraction.run_through(fraction_starts, digits) & upto;
         let exponent_ends = if EXPONENTS { self.in_exponent.run_through(exponent_starts, digits) & upto } else { 0 };
-        let value_ends = (integer_ends & !(points | exponents)) | (fraction_ends & !exponents) | exponent_ends;
+        let integer_starts = digits & !(after_digit | after_point | exponent_starts);
+        let after_leading_zero = self.leading_zeros.then(integer_starts & block.zeros);
+        let separators = self.behind_value.run_through(ends & !(points | exponents), white_space) & upto;
 
-        let expected_values = self.before_value.run_through(after_comma & upto, white_space) & upto;
-        let separators = self.behind_value.run_through(value_ends, white_space) & upto;
-        let after_leading_zero = self.after_leading_zero.shift(integer_starts & block.zeros);
-
-        // Each character has the neighbours that the grammar gives it …
-        ((after_minus | after_point | after_exponent_sign) & upto & !digits)
-            | (after_exponent & upto & !(digits | minuses | pluses))
+        ((after_minus | after_point | after_exponent_sign) & !digits)
+            | (after_exponent & !(digits | exponent_signs))
             | (pluses & !after_exponent)
-            | (points & !integer_ends)
-            | (exponents & !(integer_ends | fraction_ends))
+            | (points & !(ends & !(fraction_ends | exponent_ends)))
+            | (exponents & !(ends & !exponent_ends))
             | (after_leading_zero & digits)
-            // … and values and commas take turns.
-            | (value_ends & !(white_space | commas | bracket))
-            | (separators & !(commas | bracket))
-            | (expected_values ^ value_starts)
+            | (separators ^ (commas | bracket))
     }
 }
 
