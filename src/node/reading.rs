@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::JsString;
-use napi::bindgen_prelude::{Env, Float64Array};
+use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
 use napi_derive::napi;
 
 use super::off_thread;
@@ -168,10 +168,11 @@ impl MemoryReading {
     ///
     /// # Errors
     /// [`Error::OutsideVault`], [`Error::Timestamp`]
-    #[napi]
-    pub async fn run(&self) -> napi::Result<ReadingOutcome> {
+    #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
+    pub fn run<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
+        // Owned by the work: a worker thread that ends in mid-call frees `self`.
         let state = self.state.clone();
-        off_thread(move || {
+        env.spawn_future(off_thread(move || {
             let mut state = lock(&state);
             let found = read(&state.request)?;
             state.source = found.source;
@@ -185,8 +186,7 @@ impl MemoryReading {
             });
             outcome.warnings = told.collect();
             Ok(outcome)
-        })
-        .await
+        }))
     }
 
     /// The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
@@ -224,10 +224,10 @@ impl MemoryReading {
     ///
     /// # Errors
     /// [`Error::Timestamp`]
-    #[napi]
-    pub async fn select(&self) -> napi::Result<ReadingOutcome> {
+    #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
+    pub fn select<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         let state = self.state.clone();
-        off_thread(move || lock(&state).select()).await
+        env.spawn_future(off_thread(move || lock(&state).select()))
     }
 
     /// The next rows, as a JSON array; `null` when there are no more.
