@@ -6,6 +6,7 @@
 //! change would have shown.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
@@ -238,6 +239,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Lets other threads run, now and then. A sweep keeps every core busy for milliseconds; without this the system lets the
+/// JavaScript thread wait for a core for as long as that.
+fn give_way() {
+    /// Files between two offers: less than a millisecond's work.
+    const FILES: u32 = 32;
+    thread_local! {
+        static DONE: Cell<u32> = const { Cell::new(0) };
+    }
+    let done = DONE.get() + 1;
+    if done == FILES {
+        std::thread::yield_now();
+    }
+    DONE.set(done % FILES);
+}
+
 struct Sweep<'a> {
     kind: &'a FolderKind,
     directory: &'a Directory,
@@ -359,21 +375,23 @@ impl Sweep<'_> {
     }
 
     fn is_current(&self, slot: &Slot<'_>) -> bool {
+        give_way();
         slot.known.is_some_and(|entry| {
             entry.settled && self.directory.file_signature(slot.name, self.boundary).ok() == entry.signature
         })
     }
 
-    /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit` that
-    /// could still be read.
+    /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit`
+    /// where a larger limit is to be tried.
     fn read(&self, name: Box<str>, known: Option<&Arc<Entry>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
         thread_local! {
-            static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
+        give_way();
         BUFFER.with_borrow_mut(|buffer| {
             let (content, signature) = match self.directory.read(&name, self.boundary, limit, buffer) {
                 Ok((signature, length)) => (self.kind.parse(&name, &buffer[..length]), Some(signature)),
-                Err(FileProblem::TooLarge { size, .. }) if size <= LARGEST_FILE => return Err(name),
+                Err(FileProblem::TooLarge { .. }) if limit < LARGEST_FILE => return Err(name),
                 Err(problem) => (Content::unreadable(problem.to_string()), None),
             };
             if buffer.len() as u64 > LARGE {
