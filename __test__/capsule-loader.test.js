@@ -78,7 +78,9 @@ test('what is no capsule is told, and never thrown', async (context) => {
 });
 
 test('keys of a capsule never reach a prototype', () => {
-  const capsule = JSON.parse('{"traits":{"__proto__":{"polluted":1}},"__proto__":{"polluted":1},"memory":{"__proto__":[]}}');
+  const capsule = JSON.parse(
+    '{"traits":{"__proto__":{"polluted":1}},"__proto__":{"polluted":1},"memory":{"__proto__":[]}}',
+  );
   const { traits } = new CapsuleLoader().restoreConstruct(capsule);
   assert.equal(Object.getPrototypeOf(traits), Object.prototype);
   assert.equal(/** @type {any} */ ({}).polluted, undefined);

@@ -16,7 +16,7 @@ export declare class LoadedCapsule {
   /** Whether the tether signature is the expected one; `null` if none is expected. */
   tetherValid?: boolean
   /** The recipe that matched. */
-  recipe?: string
+  recipe?: 'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256'
   /** Why the capsule is not sound, or not there. */
   errorMessage?: string
   /**

@@ -66,7 +66,8 @@ class CapsuleLoader {
   async dropMemIntoRuntime(memories) {
     const runtime = this.#runtime;
     if (typeof runtime?.addMemory !== 'function') {
-      const message = 'no runtime takes memories: give new CapsuleLoader({ runtime }) one with addMemory(content, metadata)';
+      const message =
+        'no runtime takes memories: give new CapsuleLoader({ runtime }) one with addMemory(content, metadata)';
       throw withCode(new Error(message), 'VVAULT_NO_RUNTIME');
     }
     let taken = 0;

@@ -18,4 +18,5 @@ if (!isInstalled) {
   run('npm', 'install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund');
   fs.copyFileSync(lock, installed);
 }
-run('npx', '--no-install', 'napi', 'build', '--platform', '--release', '--output-dir', 'binding', '--js', 'index.js', '--dts', 'index.d.ts');
+const generated = ['--output-dir', 'binding', '--js', 'index.js', '--dts', 'index.d.ts'];
+run('npx', '--no-install', 'napi', 'build', '--platform', '--release', ...generated);

@@ -21,6 +21,7 @@ pub struct LoadedCapsule {
     /// Whether the tether signature is the expected one; `null` if none is expected.
     pub tether_valid: Option<bool>,
     /// The recipe that matched.
+    #[napi(ts_type = "'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256'")]
     pub recipe: Option<String>,
     /// Why the capsule is not sound, or not there.
     pub error_message: Option<String>,

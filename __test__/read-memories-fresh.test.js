@@ -1,0 +1,179 @@
+'use strict';
+
+// Never stale: a call sees every write that ended before it began. Nothing here waits for a clock, and most writes keep
+// the file's size, so that neither size nor time stamp tells one state from the next.
+
+const assert = require('node:assert');
+const { fork } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const { test } = require('node:test');
+
+const { readMemories } = require('..');
+const { listenTo, temporaryVault } = require('./support/temporary-vault');
+
+const ROUNDS = 300;
+const WRITER = '--writer';
+
+/** @param {number} round */
+const text = (round) => `{"raw":"${String(round).padStart(8, '0')}"}`;
+
+/**
+ * The ways in which a file gets the text of a round.
+ *
+ * @type {Record<string, (file: string, round: number) => void>}
+ */
+const CHANGES = {
+  rewrite: (file, round) => fs.writeFileSync(file, text(round)),
+  'write into': (file, round) => {
+    const open = fs.openSync(file, 'r+');
+    fs.writeSync(open, text(round), 0);
+    fs.closeSync(open);
+  },
+  'rename over': (file, round) => {
+    fs.writeFileSync(`${file}.tmp`, text(round));
+    fs.renameSync(`${file}.tmp`, file);
+  },
+  'unlink and write': (file, round) => {
+    fs.rmSync(file);
+    fs.writeFileSync(file, text(round));
+  },
+  'rewrite with the old times': (file, round) => {
+    const { atime, mtime } = fs.statSync(file);
+    fs.writeFileSync(file, text(round));
+    fs.utimesSync(file, atime, mtime);
+  },
+};
+
+if (process.argv[2] === WRITER) {
+  process.on('message', (/** @type {{ change: string, file: string, round: number }} */ { change, file, round }) => {
+    CHANGES[change](file, round);
+    process.send?.(round);
+  });
+} else {
+  for (const [name, change] of Object.entries(CHANGES)) {
+    test(`${name}, by this process`, async (t) => {
+      const vault = temporaryVault(t);
+      const file = vault.write('ann', 'a.json', text(0));
+      vault.write('ann', 'b.json', { raw: 'beside', created_ts: '2000-01-01' });
+      for (let round = 1; round <= ROUNDS; round++) {
+        change(file, round);
+        const memories = await readMemories(vault.config, 'ann');
+        assert.deepStrictEqual(
+          memories.map((memory) => memory.content),
+          [String(round).padStart(8, '0'), 'beside'],
+          `round ${round}`,
+        );
+      }
+    });
+
+    test(`${name}, by another process`, { timeout: 120_000 }, async (t) => {
+      const vault = temporaryVault(t);
+      const file = vault.write('ann', 'a.json', text(0));
+      const writer = fork(__filename, [WRITER]);
+      try {
+        for (let round = 1; round <= ROUNDS; round++) {
+          writer.send({ change: name, file, round });
+          assert.deepStrictEqual(await once(writer, 'message'), [round, undefined]);
+          const [memory] = await readMemories(vault.config, 'ann');
+          assert.strictEqual(memory.content, String(round).padStart(8, '0'), `round ${round}`);
+        }
+      } finally {
+        writer.kill();
+      }
+    });
+  }
+
+  test('files come and go', async (t) => {
+    const vault = temporaryVault(t);
+    const names = ['a.json', 'b.json', 'c.json', 'd.json'];
+    /** @type {Set<string>} */
+    const present = new Set();
+    vault.write('ann', 'no-memory.txt', 'x');
+    let random = 7;
+    for (let round = 0; round < ROUNDS; round++) {
+      random = (random * 1103515245 + 12345) % 2 ** 31;
+      const name = names[(random >> 16) % names.length];
+      if (present.delete(name)) fs.rmSync(vault.path('users/ann/capsules', name));
+      else {
+        present.add(name);
+        vault.write('ann', name, { raw: name });
+      }
+      const memories = await readMemories(vault.config, 'ann');
+      assert.deepStrictEqual(new Set(memories.map((memory) => memory.content)), present, `round ${round}`);
+    }
+  });
+
+  test('a folder is removed and made again', async (t) => {
+    const vault = temporaryVault(t);
+    for (let round = 1; round <= ROUNDS / 3; round++) {
+      vault.write('ann', 'a.json', text(round));
+      const [memory] = await readMemories(vault.config, 'ann');
+      assert.strictEqual(memory.content, String(round).padStart(8, '0'));
+      fs.rmSync(vault.path(['users', 'users/ann', 'users/ann/capsules'][round % 3]), { recursive: true });
+      assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+    }
+  });
+
+  test('a folder is moved away and another moved in', async (t) => {
+    const vault = temporaryVault(t);
+    for (const user of ['one', 'two']) vault.write(user, 'a.json', { raw: user });
+    for (let round = 0; round < ROUNDS / 3; round++) {
+      const user = ['one', 'two'][round % 2];
+      fs.renameSync(vault.path('users', user), vault.path('users/ann'));
+      const [memory] = await readMemories(vault.config, 'ann');
+      assert.strictEqual(memory.content, user);
+      fs.renameSync(vault.path('users/ann'), vault.path('users', user));
+      assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+    }
+  });
+
+  test('transcripts: sessions and texts come, change and go', async (t) => {
+    const vault = temporaryVault(t);
+    const session = vault.path('users/ann/transcripts/s');
+    for (let round = 1; round <= ROUNDS / 3; round++) {
+      fs.mkdirSync(session, { recursive: true });
+      for (const body of ['first', 'other']) {
+        fs.writeFileSync(`${session}/a.txt`, `# Role: user\n# ---\n${body}`);
+        const memories = await readMemories(vault.config, 'ann', { sessionId: 's' });
+        assert.deepStrictEqual(
+          memories.map((memory) => memory.content),
+          [body],
+        );
+      }
+      fs.rmSync(round % 2 ? session : `${session}/a.txt`, { recursive: true });
+      assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+    }
+    // From now on there are capsules, and transcripts count no more.
+    fs.mkdirSync(session, { recursive: true });
+    fs.writeFileSync(`${session}/a.txt`, '# Role: user\n# ---\nsaid');
+    assert.strictEqual((await readMemories(vault.config, 'ann')).length, 1);
+    fs.mkdirSync(vault.path('users/ann/capsules'));
+    assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+  });
+
+  test('a file is broken and mended', async (t) => {
+    const vault = temporaryVault(t);
+    listenTo(t, 'warn');
+    for (let round = 1; round <= ROUNDS / 3; round++) {
+      vault.write('ann', 'a.json', '{"raw":"0000000"x');
+      assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+      vault.write('ann', 'a.json', text(round));
+      assert.strictEqual((await readMemories(vault.config, 'ann')).length, 1);
+    }
+  });
+
+  test('writes while calls are under way: each call sees what was written before it', async (t) => {
+    const vault = temporaryVault(t);
+    for (let place = 0; place < 100; place++) vault.write('ann', `beside-${place}.json`, { raw: 'x', role: 'other' });
+    const file = vault.write('ann', 'a.json', text(0));
+    const calls = [];
+    for (let round = 1; round <= ROUNDS; round++) {
+      CHANGES['rename over'](file, round);
+      const call = readMemories(vault.config, 'ann', { role: 'system' });
+      calls.push(call.then(([memory]) => assert.ok(Number(memory.content) >= round, `${memory.content} ≥ ${round}`)));
+      if (round % 7 === 0) await call;
+    }
+    await Promise.all(calls);
+  });
+}
