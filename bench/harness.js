@@ -66,17 +66,17 @@ function runInChild(module, task, parameters) {
  * machine hits all of them alike.
  * @template Report
  * @param {Array<{ key: string, rounds: number, run: () => Promise<Report> }>} turns
- * @param {{ beforeRound?: () => Promise<void>, log: (text: string) => void }} options
+ * @param {{ beforeTurn?: () => Promise<void>, log: (text: string) => void }} options
  * @returns {Promise<Map<string, Report[]>>} the reports of each, in order of rounds
  */
-async function takeTurns(turns, { beforeRound, log }) {
+async function takeTurns(turns, { beforeTurn, log }) {
   const reports = new Map(turns.map(({ key }) => [key, []]));
   const rounds = Math.max(0, ...turns.map((turn) => turn.rounds));
   for (let round = 0; round < rounds; round += 1) {
-    await beforeRound?.();
     for (let position = 0; position < turns.length; position += 1) {
       const turn = turns[(position + round) % turns.length];
       if (round < turn.rounds) {
+        await beforeTurn?.();
         log(`round ${round + 1} of ${rounds}: ${turn.key}`);
         reports.get(turn.key).push(await turn.run());
       }

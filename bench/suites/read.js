@@ -155,15 +155,15 @@ async function measureSize(size, present, { rounds, hasFloor, hasSqlite, log }) 
   if (hasSqlite) {
     await runInChild(MEASUREMENTS, 'fillDatabase', parametersOf(byKey('sqlite')));
   }
-  const beforeRound = async () => readEveryFile(vault.capsulesPath);
-  const timings = await takeTurns(turns, { beforeRound, log: (text) => log(`${size} files, times, ${text}`) });
+  const beforeTurn = async () => readEveryFile(vault.capsulesPath);
+  const timings = await takeTurns(turns, { beforeTurn, log: (text) => log(`${size} files, times, ${text}`) });
 
   // Stalls are measured in other processes than times: the probe's timer must not slow what is timed.
   const stallRounds = ({ key }) => (large && key !== 'native' && key !== 'nothing' ? 1 : Math.min(rounds, 3));
   const stallTurns = present.map((contestant) =>
     turn(contestant.key, stallRounds(contestant), 'stalls', parametersOf(contestant)),
   );
-  const stalls = await takeTurns(stallTurns, { beforeRound, log: (text) => log(`${size} files, stalls, ${text}`) });
+  const stalls = await takeTurns(stallTurns, { beforeTurn, log: (text) => log(`${size} files, stalls, ${text}`) });
   return {
     size,
     bytes: vault.bytes,
