@@ -80,6 +80,7 @@ async function read(config, userId, options) {
     if (config.logging.debug) {
       console.log(`📁 No capsules directory found, reading from transcripts: ${capsulesPath}`);
     }
+    // Throws where the name of the folder is faulty.
     path.join(userPath, transcripts);
   }
   warn(found);
