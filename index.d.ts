@@ -1,3 +1,5 @@
+import { EventEmitter } from 'node:events';
+
 /**
  * Where a vault lies and what is logged: the part of Chatty's connector configuration that reading uses. Other members
  * are allowed and ignored.
@@ -57,6 +59,8 @@ export interface CapsuleMemory {
     embedModel?: any;
     /** `raw_sha256`, else `hash`. */
     hash?: any;
+    /** Only in a vault that is opened with `integrity: 'report'`, of a memory whose `raw_sha256` is wrong. */
+    integrity?: Integrity;
   };
 }
 
@@ -80,7 +84,7 @@ export interface TranscriptMemory {
   };
 }
 
-export type Memory = CapsuleMemory | TranscriptMemory;
+export type Memory = CapsuleMemory | TranscriptMemory | RestoredMemory;
 
 /**
  * Reads a user's memories: the drop-in for Chatty's `vvaultConnector/readMemories.js`, with the same results and errors.
@@ -212,4 +216,275 @@ export class CapsuleLoader {
    * @throws `VVAULT_NO_RUNTIME` if there is no runtime; what the runtime itself throws.
    */
   dropMemIntoRuntime(memories: Iterable<RestoredMemory | string>): Promise<number>;
+}
+
+/** What is known of a capsule's integrity. */
+export interface Integrity {
+  /** Whether the stated hash is right; `null` if none is stated. */
+  valid: boolean | null;
+  /** Which recipe matched; see {@link CapsuleLoadResult.recipe}. */
+  recipe: 'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256' | null;
+  /** Whether the tether signature is the expected one; `null` if none is expected. */
+  tether: boolean | null;
+}
+
+/** How a vault is opened. */
+export interface VaultOptions {
+  /** Make the vault's folders if they are not there. */
+  create?: boolean;
+  /** Names of folders that are called otherwise: `users` below the root, the others below a user's folder. */
+  directories?: { users?: string; capsules?: string; transcripts?: string };
+  /**
+   * What is done with a capsule whose stated hash or expected tether does not match: `'enforce'` (the default) leaves it out
+   * and raises `capsule:rejected`; `'report'` lets it pass, marked.
+   */
+  integrity?: 'enforce' | 'report';
+  /** The tether signature that constructs' capsules must have. */
+  expectedTetherSignature?: string | null;
+  /** The largest construct's capsule that is stored or read, in bytes. 64 MiB if it is not given. */
+  maxCapsuleBytes?: number;
+  /** Ends the opening early. */
+  signal?: AbortSignal;
+}
+
+/** Which memories are asked for. */
+export interface VaultReadOptions extends ReadMemoriesOptions {
+  /** Only memories that have all of these tags. */
+  tags?: string[] | null;
+  /**
+   * Also the memories of this construct: of its newest sound capsule in the user's folders or in the vault's own store. Any of
+   * its names will do (`nova-001`, `gpt-nova-001`, `nova`).
+   */
+  constructId?: string | null;
+  /** Ends the call early. */
+  signal?: AbortSignal;
+}
+
+/** One version in an instance's index: the fields, names and values of Python's `VVAULTCore`. */
+export interface CapsuleMetadata {
+  instance_name: string;
+  uuid: string;
+  /** The capsule's own time. */
+  timestamp: string;
+  /** The name of its file in `capsules/{instance_name}/`. */
+  filename: string;
+  fingerprint_hash: string | null;
+  tags: string[];
+  capsule_version: string;
+  generator: string;
+  vault_source: string;
+  /** Bytes. */
+  file_size: number;
+  /** When it was first stored. */
+  created_at: string;
+  /** When its entry was last changed. */
+  updated_at: string;
+}
+
+/** What an instance's index tells, as Python's `get_instance_info` has it. */
+export interface InstanceInfo {
+  instance_name: string;
+  total_capsules: number;
+  /** The version stored last. */
+  latest_uuid: string | null;
+  /** How many versions have each tag. */
+  tags: Record<string, number>;
+  created_at: string;
+  updated_at: string;
+}
+
+/** What `retrieveCapsule` found. */
+export interface RetrievedCapsule {
+  /** Whether the version is there. */
+  success: boolean;
+  /** The parsed capsule; `null` if it is not there, or has `NaN` or `Infinity`, which Python writes. */
+  capsuleData: any;
+  /** The file's own text. */
+  capsuleJson: string | null;
+  /** Its entry in the index. */
+  metadata: CapsuleMetadata | null;
+  /** Why it is not there, in VVAULT's words, or why it is not sound. */
+  errorMessage: string | null;
+  /** Whether its hash (and the expected tether) is right; `null` if it states none. */
+  integrityValid: boolean | null;
+  /** The whole verdict. */
+  integrity: Integrity;
+}
+
+/** A construct's capsule file and what its header tells. */
+export interface DiscoveredCapsule {
+  /** The file's name. */
+  name: string;
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** ISO date. */
+  modified: string;
+  type: 'capsule';
+  /** The capsule's `title`, else the file's name. */
+  title: any;
+  description: any;
+  /** The capsule's `version`, else its `metadata.capsule_version`, else `1.0.0`. */
+  version: any;
+  tags: any;
+  instanceName?: any;
+  uuid?: any;
+  timestamp?: any;
+}
+
+/** The verdict on a file. */
+export interface VerifiedCapsule {
+  path: string;
+  /** A construct's capsule, or one memory. */
+  format: 'construct' | 'memory';
+  integrity: Integrity;
+  /** Why it is not sound, else `null`. */
+  reason: string | null;
+}
+
+/** What happened to a capsule. What does not apply is `null`. */
+export interface CapsuleEvent {
+  kind: 'imported' | 'updated' | 'removed' | 'rejected';
+  /** Absolute. */
+  path: string;
+  /** A construct's capsule, or one memory. */
+  format: 'construct' | 'memory';
+  /** Whose it is; `null` for one of the vault's own. */
+  userId: string | null;
+  instanceName: any;
+  uuid: any;
+  timestamp: any;
+  integrity: Integrity;
+  /** The restored memories. */
+  memories: Memory[] | null;
+  /** Why it was rejected. */
+  reason: string | null;
+  /** The place in the order of all events. */
+  cursor: string | null;
+}
+
+/** What an orchestrator must have. It is not changed otherwise. */
+export interface Orchestrator {
+  prepareMemoryContext(overrides?: any): Promise<any>;
+  maxLtmEntries?: number;
+  /** Is handed each import as it happens. */
+  receiveRestoredMemories?(memories: Memory[], event: CapsuleEvent): unknown;
+}
+
+/** The events of a vault. */
+export interface VaultEvents {
+  'capsule:imported': [event: CapsuleEvent];
+  'capsule:updated': [event: CapsuleEvent];
+  'capsule:removed': [event: CapsuleEvent];
+  'capsule:rejected': [event: CapsuleEvent];
+  error: [error: Error];
+}
+
+/**
+ * One open vault. What it keeps stays readable and writable by Python's `VVAULTCore` beside it, and by other processes.
+ *
+ * Errors have a `code`, and the `path` concerned where there is one: `VVAULT_INVALID_ARGUMENT`; `VVAULT_CLOSED` after
+ * `close()`; `VVAULT_INVALID_NAME` for a name that can't be an instance's; `VVAULT_OUTSIDE` for what leads out of the vault;
+ * `VVAULT_DISK_FULL`, `VVAULT_READ_ONLY`, `VVAULT_PERMISSION`, `VVAULT_NOT_FOUND` and `VVAULT_SYSTEM` for what the system
+ * refused; `VVAULT_BUSY` if another process kept an instance locked for 30 s. After an error nothing has changed.
+ */
+export class Vault extends EventEmitter<VaultEvents> {
+  private constructor();
+
+  /**
+   * Opens the vault at `root`.
+   *
+   * @throws `VVAULT_NO_VAULT` if there is none, and `create` is not set.
+   */
+  static open(root: string, options?: VaultOptions): Promise<Vault>;
+
+  /** The vault's folder, absolute. */
+  readonly root: string;
+
+  /** Closes the vault. Calls that are under way end as they would; later ones are refused. */
+  close(): Promise<void>;
+
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /**
+   * Reads a user's memories as {@link readMemories} does, with the memories of a construct if `constructId` is given. Unsound
+   * ones are left out, or marked with `metadata.integrity` if the vault was opened with `integrity: 'report'`.
+   */
+  readMemories(userId: string, options?: VaultReadOptions): Promise<Memory[]>;
+
+  /**
+   * Stores a construct's capsule as a new version: when the promise resolves, it is on the disk, whole, and in the index.
+   * Raises `capsule:imported`. Text and buffers are stored byte for byte.
+   *
+   * @param capsule JSON text, or an object. An object that went through `JSON.parse` may have lost what its hash covers.
+   * @param options `refingerprint`: state a new hash, by CapsuleForge's recipe.
+   * @returns The path of its file.
+   * @throws `VVAULT_INVALID_CAPSULE` if VVAULT's structure is missing; `VVAULT_UNSOUND` if its hash or tether is wrong and
+   *   integrity is enforced; `VVAULT_TOO_LARGE`.
+   */
+  storeCapsule(capsule: string | Uint8Array | object, options?: { refingerprint?: boolean }): Promise<string>;
+
+  /**
+   * Stores what an unsound capsule file holds as a version of its own, with a right hash and the tag `adopted`: for a person who
+   * has looked at it. The file stays as it is.
+   *
+   * @returns The path of the new version.
+   */
+  adoptCapsule(path: string): Promise<string>;
+
+  /**
+   * A version of an instance: by `uuid` (or `version`, if that is not `'latest'`), else the newest with `tag`, else the one
+   * stored last. One that is not there is told in the result.
+   */
+  retrieveCapsule(
+    name: string,
+    options?: { version?: string | null; tag?: string | null; uuid?: string | null },
+  ): Promise<RetrievedCapsule>;
+
+  /** The versions of an instance, newest first; with `tag` only those that have it. */
+  listCapsules(name: string, options?: { tag?: string | null }): Promise<CapsuleMetadata[]>;
+
+  /** The names of all instances, sorted. */
+  listInstances(): Promise<string[]>;
+
+  /** What is known of an instance; `null` if there is none. */
+  getInstanceInfo(name: string): Promise<InstanceInfo | null>;
+
+  /** Gives a version a tag. `false` if there is no such version. */
+  addTag(name: string, uuid: string, tag: string): Promise<boolean>;
+
+  /** Takes a tag from a version. `false` if there is no such version. */
+  removeTag(name: string, uuid: string, tag: string): Promise<boolean>;
+
+  /** Deletes a version, its file and its tags. `false` if there is no such version. */
+  deleteCapsule(name: string, uuid: string): Promise<boolean>;
+
+  /** Every construct's capsule file under the vault, with what its header tells. */
+  discoverCapsules(): Promise<DiscoveredCapsule[]>;
+
+  /** The verdict on every capsule and memory file under the vault, or on the versions of some instances. */
+  verifyCapsules(options?: { instances?: string[] }): Promise<VerifiedCapsule[]>;
+
+  /**
+   * Restores a construct from its newest sound capsule, wherever in the vault that lies, or from the version with a `uuid` or
+   * `tag`. Any of its names will do. `userId` looks only into that user's folders and the vault's own store.
+   *
+   * @throws `VVAULT_NO_CONSTRUCT` if there is no capsule, or several users have such a construct; `VVAULT_UNSOUND` if there is
+   *   only an unsound one.
+   */
+  restoreConstruct(
+    name: string,
+    options?: { uuid?: string | null; tag?: string | null; userId?: string | null },
+  ): Promise<ConstructState>;
+
+  /**
+   * Lets an orchestrator remember: after it, what its `prepareMemoryContext()` returns also holds, in `ltmEntries`, the memories
+   * of this user and construct. The orchestrator's own entries stay; at least a quarter of the limit is kept for restored ones.
+   *
+   * @throws `VVAULT_INVALID_ARGUMENT` if it has no `prepareMemoryContext`.
+   */
+  attachOrchestrator(
+    orchestrator: Orchestrator,
+    options: { userId: string; constructId: string },
+  ): Promise<{ detach(): void }>;
 }

@@ -2,5 +2,6 @@
 
 const { CapsuleLoader } = require('./lib/capsule-loader');
 const { readMemories } = require('./lib/read-memories');
+const { Vault } = require('./lib/vault');
 
-module.exports = { CapsuleLoader, readMemories };
+module.exports = { CapsuleLoader, Vault, readMemories };

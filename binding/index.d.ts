@@ -9,6 +9,17 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** JSON texts, handed out one by one. */
+export declare class JsonTexts {
+  /**
+   * The next JSON array; `null` when there are no more.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  next(): string | null
+}
+
 /** A capsule file and the verdict on it. */
 export declare class LoadedCapsule {
   /** Whether the stated hash is right; `null` if none is stated. */
@@ -59,6 +70,117 @@ export declare class MemoryReading {
   next(): string | null
 }
 
+/** An open vault. */
+export declare class NativeVault {
+  /** A question to this vault: see `MemoryReading`. */
+  reading(request: ReadingRequest): MemoryReading
+  /**
+   * Stores a capsule.
+   *
+   * # Errors
+   * As `Store::store`.
+   */
+  store(capsule: string | Buffer, refingerprint: boolean): Promise<StoredCapsule>
+  /**
+   * Stores what an unsound capsule file holds.
+   *
+   * # Errors
+   * As `Store::adopt`.
+   */
+  adopt(path: string): Promise<StoredCapsule>
+  /**
+   * Finds a version of an instance.
+   *
+   * # Errors
+   * As `Store::retrieve`.
+   */
+  retrieve(name: string, version: VersionRequest): Promise<RetrievedCapsule>
+  /**
+   * The entries of an instance, newest first.
+   *
+   * # Errors
+   * As `Store::list`.
+   */
+  list(name: string, tag?: string | undefined | null): Promise<JsonTexts>
+  /**
+   * The names of all instances.
+   *
+   * # Errors
+   * As `Store::instances`.
+   */
+  instances(): Promise<Array<string>>
+  /**
+   * What is known of an instance, as JSON; `null` if there is none.
+   *
+   * # Errors
+   * As `Store::info`.
+   */
+  info(name: string): Promise<string | null>
+  /**
+   * Gives a capsule a tag.
+   *
+   * # Errors
+   * As `Store::add_tag`.
+   */
+  addTag(name: string, uuid: string, tag: string): Promise<boolean>
+  /**
+   * Takes a tag from a capsule.
+   *
+   * # Errors
+   * As `Store::remove_tag`.
+   */
+  removeTag(name: string, uuid: string, tag: string): Promise<boolean>
+  /**
+   * Deletes a capsule.
+   *
+   * # Errors
+   * As `Store::delete`.
+   */
+  delete(name: string, uuid: string): Promise<boolean>
+  /**
+   * Restores a construct from its newest sound capsule, or from the version asked for.
+   *
+   * # Errors
+   * As `Vault::construct`.
+   */
+  restore(name: string, version: VersionRequest, user?: string | undefined | null): Promise<RestoredConstruct>
+  /**
+   * Every construct's capsule file, and what its header tells.
+   *
+   * # Errors
+   * Only for a defect of the engine.
+   */
+  discover(): Promise<JsonTexts>
+  /**
+   * The verdict on every capsule file, or on those of some instances.
+   *
+   * # Errors
+   * Only for a defect of the engine.
+   */
+  verify(instances?: Array<string> | undefined | null): Promise<JsonTexts>
+}
+
+/** A capsule that was found, or why not. */
+export declare class RetrievedCapsule {
+  /** Its entry in the index, as JSON. */
+  metadata?: string
+  /** Whether the stated hash is right; `null` if none is stated. */
+  valid?: boolean
+  /** The recipe that matched. */
+  recipe?: 'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256'
+  /** Whether the tether signature is the expected one; `null` if none is expected. */
+  tether?: boolean
+  /** Why it was not found, or is not sound. */
+  problem?: string
+  /**
+   * The file's text; `null` if it was not found.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  text(): string | null
+}
+
 /**
  * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
  *
@@ -66,6 +188,14 @@ export declare class MemoryReading {
  * Only for a defect of the engine.
  */
 export declare function loadCapsule(path: string, expectedTether?: string | undefined | null): Promise<LoadedCapsule>
+
+/**
+ * Opens a vault.
+ *
+ * # Errors
+ * [`Error::NoVault`], [`Error::System`]
+ */
+export declare function openVault(root: string, options: VaultOptions): Promise<NativeVault>
 
 /** How far a reading has come. */
 export interface ReadingOutcome {
@@ -77,6 +207,8 @@ export interface ReadingOutcome {
   undecided: boolean
   /** How many memories there are: `next` hands them out. */
   count: number
+  /** What was left out as unsound and was not told of before: events, as JSON. */
+  rejected: Array<string>
 }
 
 /** What is asked for; paths absolute, times in milliseconds since 1970. */
@@ -105,6 +237,10 @@ export interface ReadingRequest {
   now: number
   /** The same as an ISO date. */
   nowText: string
+  /** Only memories that have all of these tags; of a vault. */
+  tags?: Array<string>
+  /** Also the memories of this construct; of a vault. */
+  construct?: string
   /** What `Date` depends on besides its argument: the process's time zone, in any form. */
   zone: string
 }
@@ -127,10 +263,56 @@ export interface ReadingWarning {
  */
 export declare function restoreConstruct(capsule: string): string
 
+/** A construct that was restored. */
+export interface RestoredConstruct {
+  /** The state, as JSON. */
+  state: string
+  /** Its file. */
+  path: string
+  /** What was left out, as JSON. */
+  rejected: Array<string>
+}
+
+/** A capsule that was stored. */
+export interface StoredCapsule {
+  /** Its file. */
+  path: string
+  /** Whether it was not there before. */
+  isNew: boolean
+  /** What happened, as JSON. */
+  event: string
+}
+
 /** A date that can't be made from its timestamp. */
 export interface ThrownDate {
   /** Which of those asked for, from 0. */
   place: number
   /** The message of what `new Date` threw. */
   message: string
+}
+
+/** How a vault is opened. */
+export interface VaultOptions {
+  /** Make its folders. */
+  create: boolean
+  /** Let unsound capsules pass, marked; else they are left out. */
+  report: boolean
+  /** The tether signature that capsules must have. */
+  expectedTether?: string
+  /** The largest capsule in bytes. */
+  maxCapsuleBytes?: number
+  /** The folder of all users. */
+  users: string
+  /** A user's folder of memory capsules. */
+  capsules: string
+  /** A user's folder of transcripts. */
+  transcripts: string
+}
+
+/** Which version. */
+export interface VersionRequest {
+  /** The one of this UUID. */
+  uuid?: string
+  /** Else the newest that has this tag; else the latest. */
+  tag?: string
 }

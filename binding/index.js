@@ -835,7 +835,11 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.JsonTexts = nativeBinding.JsonTexts
 module.exports.LoadedCapsule = nativeBinding.LoadedCapsule
 module.exports.MemoryReading = nativeBinding.MemoryReading
+module.exports.NativeVault = nativeBinding.NativeVault
+module.exports.RetrievedCapsule = nativeBinding.RetrievedCapsule
 module.exports.loadCapsule = nativeBinding.loadCapsule
+module.exports.openVault = nativeBinding.openVault
 module.exports.restoreConstruct = nativeBinding.restoreConstruct

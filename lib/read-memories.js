@@ -3,11 +3,11 @@
 const path = require('node:path');
 const { MemoryReading } = require('./native');
 const { toVaultError, withCode } = require('./errors');
+const { invalid, memoriesOf, requestOf, warn } = require('./reading');
 
 /** @typedef {import('../index').ReadMemoriesConfig} Config */
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
 /** @typedef {import('../index').Memory} Memory */
-/** @typedef {import('../binding').ReadingOutcome} Outcome */
 
 /**
  * Chatty's `readMemories`: see `index.d.ts`. Everything that grows with the vault happens in Rust, on other threads;
@@ -48,26 +48,9 @@ async function readMemories(config, userId, options = {}) {
  * @returns {Promise<Memory[]>}
  */
 async function read(config, userId, options) {
-  const usersPath = path.join(config.vvaultPath, config.directories.users);
-  const userPath = path.join(usersPath, userId);
-  // A faulty folder name fails only where the folder is needed, so it is checked then.
   const { capsules, transcripts } = config.directories;
-  const now = new Date();
-  const reading = new MemoryReading({
-    vault: path.resolve(config.vvaultPath),
-    users: path.resolve(usersPath),
-    user: path.resolve(userPath) + (/[/\\]$/.test(userPath) ? path.sep : ''),
-    capsules: typeof capsules === 'string' ? capsules : undefined,
-    transcripts: typeof transcripts === 'string' ? transcripts : undefined,
-    session: options.sessionId ? sessionText(options.sessionId) : undefined,
-    role: options.role ? JSON.stringify(options.role) : undefined,
-    limit: Number(options.limit) > 0 ? Number(options.limit) : undefined,
-    since: options.since ? new Date(options.since).getTime() : undefined,
-    until: options.until ? new Date(options.until).getTime() : undefined,
-    now: now.getTime(),
-    nowText: now.toISOString(),
-    zone: timeZone(),
-  });
+  const userPath = path.join(config.vvaultPath, config.directories.users, userId);
+  const reading = new MemoryReading(requestOf(config.vvaultPath, config.directories, userId, options));
   const found = await reading.run();
 
   if (found.source === 'none') {
@@ -85,115 +68,12 @@ async function read(config, userId, options) {
   }
   warn(found);
 
-  if (found.undecided) await decideDates(reading);
-  const memories = await rows(reading);
+  const memories = await memoriesOf(reading, found);
   if (config.logging.logFileOps) {
     console.log(`🧠 Retrieved ${memories.length} memories for user: ${userId}`);
     if (options.sessionId) console.log(`   Filtered by session: ${options.sessionId}`);
   }
   return memories;
-}
-
-/**
- * A session's name as JSON; `null` for what can be none's.
- *
- * @param {unknown} sessionId
- */
-function sessionText(sessionId) {
-  return typeof sessionId === 'string' ? JSON.stringify(sessionId) : 'null';
-}
-
-/**
- * Some timestamps only JavaScript's own `Date` can tell; each is told once and kept.
- *
- * @param {import('../binding').MemoryReading} reading
- */
-async function decideDates(reading) {
-  for (let text = reading.undecided(); text !== null; text = reading.undecided()) {
-    /** @type {{ place: number, message: string }[]} */
-    const thrown = [];
-    const times = JSON.parse(text).map((/** @type {any} */ timestamp, /** @type {number} */ place) => {
-      try {
-        return new Date(timestamp).getTime();
-      } catch (error) {
-        thrown.push({ place, message: /** @type {Error} */ (error).message });
-        return Number.NaN;
-      }
-    });
-    reading.decide(Float64Array.from(times), thrown);
-    await turn();
-  }
-  await reading.select();
-}
-
-/**
- * Few rows come as one text. Many come as several, one for each turn of the event loop, so that none takes it for long.
- *
- * @param {import('../binding').MemoryReading} reading
- * @returns {Promise<Memory[]>}
- */
-async function rows(reading) {
-  /** @type {Memory[]} */
-  const memories = JSON.parse(reading.next() ?? '[]');
-  for (let text = reading.next(); text !== null; text = reading.next()) {
-    await turn();
-    for (const memory of JSON.parse(text)) memories.push(memory);
-  }
-  return memories;
-}
-
-function turn() {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/**
- * What tells one time zone of this process from another: `process.env.TZ` can be set at any time.
- */
-function timeZone() {
-  const offset = (/** @type {number} */ month) => new Date(2024, month).getTimezoneOffset();
-  return `${process.env.TZ} ${offset(0)} ${offset(6)}`;
-}
-
-/**
- * @param {Outcome} outcome
- */
-function warn({ warnings }) {
-  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](name), message);
-}
-
-/** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */
-const WARNINGS = {
-  capsuleFile: (name) => `⚠️ Failed to read capsule file ${name}:`,
-  emptyCapsule: (name) => `⚠️ Failed to convert capsule ${name}:`,
-  transcriptFile: (name) => `⚠️ Failed to read transcript file ${name}:`,
-  capsulesFolder: () => '⚠️ Failed to read capsules directory:',
-  transcriptsFolder: () => '⚠️ Failed to read transcripts directory:',
-  sessionFolder: (name) => `⚠️ Failed to read session directory ${name}:`,
-  link: (name) => `⚠️ Not followed ${name}:`,
-};
-
-/**
- * @param {unknown} userId
- * @param {Options} options
- * @returns {string[]} What is wrong with the arguments.
- */
-function invalid(userId, options) {
-  const problems = [];
-  if (!userId || typeof userId !== 'string') problems.push('userId is required and must be a string');
-  if (options.limit !== undefined && (typeof options.limit !== 'number' || options.limit < 0)) {
-    problems.push('limit must be a non-negative number');
-  }
-  if (options.since && !isValidDate(options.since)) problems.push('since must be a valid date');
-  if (options.until && !isValidDate(options.until)) problems.push('until must be a valid date');
-  if (options.role && typeof options.role !== 'string') problems.push('role must be a string');
-  return problems;
-}
-
-/**
- * @param {unknown} date
- */
-function isValidDate(date) {
-  return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
 module.exports = { readMemories };

@@ -1,9 +1,12 @@
 //! What can go wrong, in one enum.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::vault::describe;
+
 /// An error of the engine. In JavaScript it is an `Error` with this code and path.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A name from outside would lead out of the vault.
@@ -24,6 +27,66 @@ pub enum Error {
         /// What a capsule is.
         message: String,
     },
+    /// There is no vault where one was to be opened.
+    #[error("{} is no folder: {message}", path.display())]
+    NoVault {
+        /// Where.
+        path: PathBuf,
+        /// What the system says, and what to do.
+        message: String,
+    },
+    /// A name that can't be an instance's.
+    #[error("{name:?} can't be the name of an instance: {problem}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// What is to be stored is no capsule that VVAULT could store.
+    #[error("Invalid capsule structure: {problem}")]
+    InvalidCapsule {
+        /// Why not.
+        problem: String,
+    },
+    /// A capsule is not what its writer wrote.
+    #[error("the capsule is not sound: {reason}")]
+    Unsound {
+        /// Why not.
+        reason: String,
+    },
+    /// A capsule is larger than allowed.
+    #[error("the capsule has {size} bytes; at most {limit} are taken (maxCapsuleBytes)")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The allowed size in bytes.
+        limit: u64,
+    },
+    /// Another process has kept an instance locked.
+    #[error("another process has kept {} locked for {seconds} s: is it stopped?", path.display())]
+    Busy {
+        /// The lock's file.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// No sound capsule of a construct was found.
+    #[error("{message}")]
+    NoConstruct {
+        /// Where was looked, and what was found instead.
+        message: String,
+    },
+    /// The system refused.
+    #[error("{message}")]
+    System {
+        /// Of what kind, as a code.
+        code: &'static str,
+        /// In the words of Node.js.
+        message: String,
+        /// What it was about.
+        path: PathBuf,
+    },
     /// A defect of the engine itself, kept from Node.js.
     #[error("internal error: {message} (please report it)")]
     Internal {
@@ -40,6 +103,14 @@ impl Error {
             Self::OutsideVault { .. } => "VVAULT_OUTSIDE",
             Self::Timestamp { .. } => "VVAULT_TIMESTAMP",
             Self::NotACapsule { .. } => "VVAULT_NOT_A_CAPSULE",
+            Self::NoVault { .. } => "VVAULT_NO_VAULT",
+            Self::InvalidName { .. } => "VVAULT_INVALID_NAME",
+            Self::InvalidCapsule { .. } => "VVAULT_INVALID_CAPSULE",
+            Self::Unsound { .. } => "VVAULT_UNSOUND",
+            Self::TooLarge { .. } => "VVAULT_TOO_LARGE",
+            Self::Busy { .. } => "VVAULT_BUSY",
+            Self::NoConstruct { .. } => "VVAULT_NO_CONSTRUCT",
+            Self::System { code, .. } => code,
             Self::Internal { .. } => "VVAULT_INTERNAL",
         }
     }
@@ -48,8 +119,24 @@ impl Error {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::OutsideVault { path } => Some(path),
-            Self::Timestamp { .. } | Self::NotACapsule { .. } | Self::Internal { .. } => None,
+            Self::OutsideVault { path }
+            | Self::NoVault { path, .. }
+            | Self::Busy { path, .. }
+            | Self::System { path, .. } => Some(path),
+            _ => None,
         }
+    }
+
+    /// What the system said to a call on a path.
+    #[must_use]
+    pub fn system(error: &io::Error, call: &str, path: &Path) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => "VVAULT_NOT_FOUND",
+            io::ErrorKind::PermissionDenied => "VVAULT_PERMISSION",
+            io::ErrorKind::ReadOnlyFilesystem => "VVAULT_READ_ONLY",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "VVAULT_DISK_FULL",
+            _ => "VVAULT_SYSTEM",
+        };
+        Self::System { code, message: describe(error, call, path), path: path.to_owned() }
     }
 }

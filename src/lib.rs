@@ -6,6 +6,7 @@ pub mod index;
 pub mod javascript;
 #[cfg(feature = "node")]
 pub mod node;
+pub mod store;
 pub mod vault;
 
 pub use error::Error;

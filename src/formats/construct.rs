@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use super::fingerprint::sha256;
 use super::json::{self, Kind, Value};
+use super::memory::{Member, Memory, Moment, Origin, SessionName};
 
 /// The five lists of `memory`, each with its kind, in the order in which they are restored.
 const LISTS: [(&str, &str); 5] = [
@@ -22,10 +23,68 @@ const LISTS: [(&str, &str); 5] = [
     ("episodic_memories", "episodic"),
 ];
 
-/// Restores a capsule and gives the state as JSON: `{ instanceName, uuid, timestamp, traits, personality, memoryLog,
-/// memories, environment, additionalData }`. `None` if the text is not a JSON object.
+/// What a capsule restores to. What is not a memory is kept as JSON.
+#[derive(Debug)]
+pub struct Restored {
+    instance_name: String,
+    uuid: String,
+    timestamp: String,
+    traits: String,
+    personality: String,
+    environment: String,
+    additional_data: String,
+    memories: Vec<Memory>,
+}
+
+impl Restored {
+    /// The memories, in the order of the sections.
+    #[must_use]
+    pub fn into_memories(self) -> Vec<Memory> {
+        self.memories
+    }
+
+    /// The state as JSON: `{ instanceName, uuid, timestamp, traits, personality, memoryLog, memories, environment,
+    /// additionalData }`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let log: Vec<&str> = self.memories.iter().map(Memory::content).collect();
+        let mut out = String::new();
+        for (key, value) in [
+            ("{\"instanceName\":", &*self.instance_name),
+            (",\"uuid\":", &self.uuid),
+            (",\"timestamp\":", &self.timestamp),
+            (",\"traits\":", &self.traits),
+            (",\"personality\":", &self.personality),
+            (",\"memoryLog\":[", &log.join(",")),
+            ("],\"memories\":", &self.memories_to_json()),
+            (",\"environment\":", &self.environment),
+            (",\"additionalData\":", &self.additional_data),
+        ] {
+            out.push_str(key);
+            out.push_str(value);
+        }
+        out.push('}');
+        out
+    }
+
+    /// The memories as a JSON array.
+    #[must_use]
+    pub fn memories_to_json(&self) -> String {
+        let mut out = String::from("[");
+        for memory in &self.memories {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            memory.write_json("", "", false, &mut out);
+        }
+        out.push(']');
+        out
+    }
+}
+
+/// Restores a capsule. `None` if the text is not a JSON object.
 #[must_use]
-pub fn restore(text: &[u8]) -> Option<String> {
+pub fn restore(text: &[u8]) -> Option<Restored> {
     let decoded = String::from_utf8_lossy(text);
     let whole = json::scan(decoded.as_bytes(), |_, _| {}).ok()?;
     if whole.kind() != Kind::Object {
@@ -55,29 +114,22 @@ pub fn restore(text: &[u8]) -> Option<String> {
         uuid: text_of(uuid),
         written: timestamp,
         seen: HashMap::new(),
-        log: Vec::new(),
         memories: Vec::new(),
     };
     restoring.memory(memory);
     restoring.top_level(whole.text());
 
-    let mut out = String::new();
-    for (key, value) in [
-        ("{\"instanceName\":", restoring.name.to_owned()),
-        (",\"uuid\":", text_of(uuid).to_owned()),
-        (",\"timestamp\":", text_of(timestamp).to_owned()),
-        (",\"traits\":", object(traits.or(own_traits))),
-        (",\"personality\":", object(personality)),
-        (",\"memoryLog\":[", restoring.log.join(",")),
-        ("],\"memories\":[", restoring.memories.join(",")),
-        ("],\"environment\":", object(environment)),
-        (",\"additionalData\":", object(additional_data)),
-    ] {
-        out.push_str(key);
-        out.push_str(&value);
-    }
-    out.push('}');
-    Some(out)
+    let Restoring { memories, .. } = restoring;
+    Some(Restored {
+        instance_name: text_of(name).to_owned(),
+        uuid: text_of(uuid).to_owned(),
+        timestamp: text_of(timestamp).to_owned(),
+        traits: object(traits.or(own_traits)),
+        personality: object(personality),
+        environment: object(environment),
+        additional_data: object(additional_data),
+        memories,
+    })
 }
 
 fn text_of(value: Option<Value<'_>>) -> &str {
@@ -91,8 +143,7 @@ struct Restoring<'a> {
     written: Option<Value<'a>>,
     /// How often a text has come up in a kind, for ids that stay the same when other memories come and go.
     seen: HashMap<(&'static str, String), usize>,
-    log: Vec<String>,
-    memories: Vec<String>,
+    memories: Vec<Memory>,
 }
 
 /// Where a memory stands.
@@ -131,7 +182,7 @@ impl<'a> Restoring<'a> {
                 {
                     if let Some(said) = said.filter(|said| said.kind() == Kind::String && said.is_truthy()) {
                         let place = Place { kind: "session", section: &section, index };
-                        self.push(place, said.text(), role, time.map(|time| time.text()), None);
+                        self.push(place, said.text(), role, time, None);
                     }
                 }
             }
@@ -141,7 +192,6 @@ impl<'a> Restoring<'a> {
     fn list(&mut self, section: &str, kind: &'static str, list: &str, time: Option<Value<'_>>) {
         for (index, item) in json::items(list).into_iter().enumerate() {
             let place = Place { kind, section, index };
-            let time = time.map(|time| time.text());
             match item.kind() {
                 Kind::String => {
                     let role = if kind == "log" { role_of_line(&item) } else { "\"system\"" };
@@ -158,7 +208,7 @@ impl<'a> Restoring<'a> {
                         place,
                         said.text(),
                         role.map_or("\"system\"", |role| role.text()),
-                        own_time.map(|time| time.text()).or(time),
+                        own_time.or(time),
                         id.map(|id| id.text()),
                     );
                 }
@@ -168,7 +218,7 @@ impl<'a> Restoring<'a> {
         }
     }
 
-    fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<&str>, id: Option<&str>) {
+    fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<Value<'_>>, id: Option<&str>) {
         let Place { kind, section, index } = place;
         let count = self.seen.entry((kind, content.to_owned())).or_default();
         let occurrence = std::mem::replace(count, *count + 1);
@@ -181,15 +231,25 @@ impl<'a> Restoring<'a> {
         );
         let mut section_json = String::new();
         json::write_string(&mut section_json, section);
-        self.memories.push(format!(
-            "{{\"id\":{id},\"type\":\"construct\",\"timestamp\":{},\"content\":{content},\"role\":{role},\"metadata\":{{\
-             \"source\":\"construct\",\"kind\":\"{kind}\",\"instanceName\":{},\"uuid\":{},\"section\":{section_json},\
-             \"index\":{index}}}}}",
-            time.unwrap_or("null"),
-            self.name,
-            self.uuid,
-        ));
-        self.log.push(content.to_owned());
+        let details = format!(
+            "\"source\":\"construct\",\"kind\":\"{kind}\",\"instanceName\":{},\"uuid\":{},\"section\":{section_json},\
+             \"index\":{index}",
+            self.name, self.uuid,
+        );
+        let memory = Memory::new(
+            Origin::Construct,
+            &[
+                (Member::Id, &id),
+                (Member::Timestamp, time.map_or("null", |time| time.text())),
+                (Member::Content, content),
+                (Member::Role, role),
+                (Member::Details, &details),
+            ],
+            time.map_or(Moment::At(0.0), |time| Moment::of(&time)),
+            SessionName::None,
+        );
+        // One memory of more than 4 GiB can't be: files are smaller.
+        self.memories.extend(memory);
     }
 }
 

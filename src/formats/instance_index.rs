@@ -5,8 +5,15 @@
 //! out again byte for byte.
 //!
 //! Tags stand twice, in the entry and in the map of tags. A capsule has a tag if either says so.
+//!
+//! Entries are kept as the text that they have in the file: a history of ten thousand versions is written again by copying
+//! it.
 
-use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
+
+use indexmap::IndexMap;
+
+use super::json::{self, Kind, SyntaxError, Value};
 
 /// The keys that an entry has, no more and no fewer, in Python's order.
 pub const ENTRY_KEYS: [&str; 12] = [
@@ -24,14 +31,34 @@ pub const ENTRY_KEYS: [&str; 12] = [
     "updated_at",
 ];
 
-/// An index as it stands in its file: `instance_name`, `capsules`, `tags`, `latest_uuid`, `created_at`, `updated_at`.
-#[derive(Debug, Clone, PartialEq)]
+/// What the index says of one capsule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As it stands in the file.
+    text: Box<str>,
+    timestamp: Option<Box<str>>,
+    filename: Box<str>,
+    /// From both places.
+    tags: Vec<Box<str>>,
+    /// Whether `text` names just these tags.
+    names_its_tags: bool,
+}
+
+/// An index as it stands in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceIndex {
-    fields: Map<String, Value>,
+    /// The members besides the capsules and tags, as JSON.
+    instance_name: Box<str>,
+    created_at: Box<str>,
+    updated_at: Box<str>,
+    latest: Option<Box<str>>,
+    entries: IndexMap<Box<str>, Entry>,
+    /// The UUIDs of each tag, as JSON values, which need not be strings.
+    tagged: IndexMap<Box<str>, Vec<Box<str>>>,
 }
 
 /// Why an index can't be used as it is.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     /// It ends in the middle: a writer is at work, or was interrupted.
     #[error("the index is cut off")]
@@ -41,87 +68,164 @@ pub enum Damage {
     NotAnIndex(String),
 }
 
+impl Damage {
+    fn new(problem: &str) -> Self {
+        Self::NotAnIndex(problem.to_owned())
+    }
+
+    fn of_syntax(error: SyntaxError, text: &[u8]) -> Self {
+        if error.offset >= text.len() { Self::CutOff } else { Self::new(error.problem) }
+    }
+}
+
 impl InstanceIndex {
     /// An index without capsules. `now` is an ISO date as Python writes it.
     #[must_use]
     pub fn new(instance: &str, now: &str) -> Self {
-        let fields = json!({
-            "instance_name": instance,
-            "capsules": {},
-            "tags": {},
-            "latest_uuid": null,
-            "created_at": now,
-            "updated_at": now,
-        });
-        Self { fields: if let Value::Object(fields) = fields { fields } else { Map::new() } }
+        Self {
+            instance_name: quoted(instance),
+            created_at: quoted(now),
+            updated_at: quoted(now),
+            latest: None,
+            entries: IndexMap::new(),
+            tagged: IndexMap::new(),
+        }
     }
 
     /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored.
     ///
     /// # Errors
-    /// [`Damage`]: rebuild the index from the capsules.
+    /// [`Damage`]: rebuild the index from the capsules, and see [`salvage`](Self::salvage).
     pub fn parse(text: &[u8]) -> Result<Self, Damage> {
-        let first = serde_json::Deserializer::from_slice(text).into_iter::<Value>().next();
-        match first {
-            None => Err(Damage::CutOff),
-            Some(Err(error)) if error.is_eof() => Err(Damage::CutOff),
-            Some(Err(error)) => Err(Damage::NotAnIndex(error.to_string())),
-            Some(Ok(Value::Object(fields))) => Self::check(fields),
-            Some(Ok(_)) => Err(Damage::NotAnIndex("it is not an object".to_owned())),
+        let mut values: HashMap<Vec<u8>, Value<'_>> = HashMap::new();
+        let whole = json::scan_first(text, |key, value| {
+            values.insert(key.into_owned(), value);
+        })
+        .map_err(|error| Damage::of_syntax(error, text))?;
+        if whole.kind() != Kind::Object || std::str::from_utf8(text).is_err() {
+            return Err(Damage::new("it is not an object"));
         }
+        let get = |key: &str| values.get(key.as_bytes()).copied();
+        let needed = |key: &str| {
+            get(key).map(|value| value.text().into()).ok_or_else(|| Damage::NotAnIndex(format!("it has no {key}")))
+        };
+        let mut index = Self {
+            instance_name: needed("instance_name")?,
+            created_at: needed("created_at")?,
+            updated_at: needed("updated_at")?,
+            latest: get("latest_uuid").and_then(|latest| string_of(&latest)),
+            entries: IndexMap::new(),
+            tagged: IndexMap::new(),
+        };
+        if let Some(capsules) = get("capsules") {
+            index.read_entries(capsules)?;
+        }
+        if let Some(tags) = get("tags") {
+            index.read_tags(tags)?;
+        }
+        Ok(index)
     }
 
-    /// What Python's loader asks of an index.
-    fn check(mut fields: Map<String, Value>) -> Result<Self, Damage> {
-        for key in ["instance_name", "created_at", "updated_at"] {
-            if !fields.contains_key(key) {
-                return Err(Damage::NotAnIndex(format!("it has no {key}")));
-            }
+    fn read_entries(&mut self, capsules: Value<'_>) -> Result<(), Damage> {
+        if capsules.kind() != Kind::Object {
+            return Err(Damage::new("its capsules are not an object"));
         }
-        for key in ["capsules", "tags"] {
-            let map = fields.entry(key).or_insert_with(|| Value::Object(Map::new()));
-            if !map.is_object() {
-                return Err(Damage::NotAnIndex(format!("its {key} are not an object")));
-            }
+        let mut broken = None;
+        let _ = json::scan(capsules.text().as_bytes(), |uuid, entry| match Entry::parse(entry) {
+            Some(entry) => drop(self.entries.insert(lossy(&uuid), entry)),
+            None => broken = Some(lossy(&uuid)),
+        });
+        broken.map_or(Ok(()), |uuid| {
+            Err(Damage::NotAnIndex(format!("the entry of {uuid} has not just the twelve fields of an entry")))
+        })
+    }
+
+    fn read_tags(&mut self, tags: Value<'_>) -> Result<(), Damage> {
+        if tags.kind() != Kind::Object {
+            return Err(Damage::new("its tags are not an object"));
         }
-        fields.entry("latest_uuid").or_insert(Value::Null);
-        for (uuid, entry) in fields["capsules"].as_object().into_iter().flatten() {
-            let whole = entry.as_object().is_some_and(|entry| {
-                entry.len() == ENTRY_KEYS.len() && ENTRY_KEYS.iter().all(|key| entry.contains_key(*key))
+        let _ = json::scan(tags.text().as_bytes(), |tag, tagged| {
+            let tag = lossy(&tag);
+            let items = json::items(tagged.text());
+            for uuid in items.iter().filter_map(string_of) {
+                if let Some(entry) = self.entries.get_mut(&uuid)
+                    && !entry.tags.contains(&tag)
+                {
+                    entry.tags.push(tag.clone());
+                    entry.names_its_tags = false;
+                }
+            }
+            self.tagged.insert(tag, items.iter().map(|item| item.text().into()).collect());
+        });
+        Ok(())
+    }
+
+    /// The entries that can be saved from a damaged index: those that are whole before its damage.
+    #[must_use]
+    pub fn salvage(text: &[u8]) -> Vec<(String, Entry)> {
+        const BEFORE: &[u8] = b"\"capsules\":";
+        let mut entries = IndexMap::new();
+        if let Some(at) = memchr::memmem::find(text, BEFORE) {
+            let _ = json::scan_first(&text[at + BEFORE.len()..], |uuid, entry| {
+                if let Some(entry) = Entry::parse(entry) {
+                    entries.insert(String::from_utf8_lossy(&uuid).into_owned(), entry);
+                }
             });
-            if !whole {
-                return Err(Damage::NotAnIndex(format!(
-                    "the entry of {uuid} has not just the twelve fields of an entry"
-                )));
-            }
         }
-        Ok(Self { fields })
+        entries.into_iter().collect()
     }
 
     /// The text of the file, as Python writes it: two spaces of indentation, no line break at the end.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string_pretty(&self.fields).unwrap_or_default()
-    }
-
-    fn map(&self, key: &str) -> Option<&Map<String, Value>> {
-        self.fields.get(key).and_then(Value::as_object)
-    }
-
-    fn map_mut(&mut self, key: &str) -> Option<&mut Map<String, Value>> {
-        self.fields.get_mut(key).and_then(Value::as_object_mut)
+        let entries: usize = self.entries.iter().map(|(uuid, entry)| uuid.len() + entry.text.len() + 16).sum();
+        let mut text = String::with_capacity(entries + 512);
+        text.push_str("{\n  \"instance_name\": ");
+        text.push_str(&self.instance_name);
+        text.push_str(",\n  \"capsules\": {");
+        for (at, (uuid, entry)) in self.entries.iter().enumerate() {
+            text.push_str(if at == 0 { "\n    " } else { ",\n    " });
+            json::write_string(&mut text, uuid);
+            text.push_str(": ");
+            text.push_str(&entry.text);
+        }
+        text.push_str(if self.entries.is_empty() { "},\n  \"tags\": {" } else { "\n  },\n  \"tags\": {" });
+        for (at, (tag, tagged)) in self.tagged.iter().enumerate() {
+            text.push_str(if at == 0 { "\n    " } else { ",\n    " });
+            json::write_string(&mut text, tag);
+            text.push_str(": ");
+            write_list(&mut text, tagged.iter().map(|uuid| &**uuid), 4);
+        }
+        text.push_str(if self.tagged.is_empty() { "},\n  \"latest_uuid\": " } else { "\n  },\n  \"latest_uuid\": " });
+        match &self.latest {
+            Some(latest) => json::write_string(&mut text, latest),
+            None => text.push_str("null"),
+        }
+        for (key, value) in [("created_at", &self.created_at), ("updated_at", &self.updated_at)] {
+            text.push_str(",\n  \"");
+            text.push_str(key);
+            text.push_str("\": ");
+            text.push_str(value);
+        }
+        text.push_str("\n}");
+        text
     }
 
     /// The entry of a capsule.
     #[must_use]
-    pub fn entry(&self, uuid: &str) -> Option<&Map<String, Value>> {
-        self.map("capsules")?.get(uuid)?.as_object()
+    pub fn entry(&self, uuid: &str) -> Option<&Entry> {
+        self.entries.get(uuid)
+    }
+
+    /// The UUIDs and entries, in the order of their first storing.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(uuid, entry)| (&**uuid, entry))
     }
 
     /// How many capsules there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.map("capsules").map_or(0, Map::len)
+        self.entries.len()
     }
 
     /// Whether there is none.
@@ -133,120 +237,338 @@ impl InstanceIndex {
     /// The capsule that was stored last.
     #[must_use]
     pub fn latest(&self) -> Option<&str> {
-        self.fields.get("latest_uuid")?.as_str()
+        self.latest.as_deref()
     }
 
-    /// The tags of a capsule, from both places.
+    /// When the index was begun and last changed, as JSON.
     #[must_use]
-    pub fn tags_of(&self, uuid: &str) -> Vec<String> {
-        let own = self.entry(uuid).and_then(|entry| entry["tags"].as_array()).into_iter().flatten();
-        let mut tags: Vec<String> = own.filter_map(Value::as_str).map(str::to_owned).collect();
-        for (tag, tagged) in self.map("tags").into_iter().flatten() {
-            let named = tagged.as_array().is_some_and(|tagged| tagged.iter().any(|own| own.as_str() == Some(uuid)));
-            if named && !tags.contains(tag) {
-                tags.push(tag.clone());
-            }
-        }
-        tags
+    pub fn times(&self) -> [&str; 2] {
+        [&self.created_at, &self.updated_at]
+    }
+
+    /// The tags in the order in which they were first given.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.tagged.keys().map(|tag| &**tag)
     }
 
     /// The entries, newest first: by timestamp as text, which is how VVAULT compares; of equal ones the first stored comes
     /// first. With `tag` only those that have it.
     #[must_use]
-    pub fn newest_first(&self, tag: Option<&str>) -> Vec<&Map<String, Value>> {
-        let entries = self.map("capsules").into_iter().flatten();
-        let wanted = entries.filter(|(uuid, _)| tag.is_none_or(|tag| self.tags_of(uuid).iter().any(|own| own == tag)));
-        let mut entries: Vec<_> = wanted.filter_map(|(_, entry)| entry.as_object()).collect();
-        entries.sort_by(|left, right| right["timestamp"].as_str().cmp(&left["timestamp"].as_str()));
+    pub fn newest_first(&self, tag: Option<&str>) -> Vec<(&str, &Entry)> {
+        let mut entries: Vec<_> =
+            self.entries().filter(|(_, entry)| tag.is_none_or(|tag| entry.has_tag(tag))).collect();
+        entries.sort_by(|(_, left), (_, right)| right.timestamp.cmp(&left.timestamp));
         entries
     }
 
     /// Puts a capsule in and makes it the latest. Of one that is there already the tags and the time of its first storing
-    /// are kept. `entry` has the twelve fields.
-    pub fn insert(&mut self, uuid: &str, mut entry: Map<String, Value>, now: &str) {
-        let tags = self.tags_of(uuid);
-        let created = self.entry(uuid).map(|known| known["created_at"].clone());
-        if let Some(created) = created {
-            entry.insert("tags".to_owned(), json!(tags));
-            entry.insert("created_at".to_owned(), created);
+    /// are kept.
+    pub fn insert(&mut self, uuid: &str, mut entry: Entry, now: &str) {
+        if let Some(known) = self.entries.get(uuid) {
+            let created = quoted(&known.created_at());
+            entry.tags.clone_from(&known.tags);
+            entry.set_field(5, &list(&known.tags));
+            entry.set_field(10, &created);
         }
-        if let Some(capsules) = self.map_mut("capsules") {
-            capsules.insert(uuid.to_owned(), Value::Object(entry));
-        }
-        self.fields.insert("latest_uuid".to_owned(), json!(uuid));
+        self.entries.insert(uuid.into(), entry);
+        self.set_latest(Some(uuid));
         self.touch(now);
+    }
+
+    /// Puts an entry in as it is, as one that was saved from a damaged index; it does not become the latest.
+    pub fn put_back(&mut self, uuid: &str, entry: Entry) {
+        for tag in entry.tags.clone() {
+            self.note_tagged(uuid, &tag);
+        }
+        self.entries.insert(uuid.into(), entry);
+    }
+
+    /// Makes a capsule the latest.
+    pub fn set_latest(&mut self, uuid: Option<&str>) {
+        self.latest = uuid.map(Into::into);
     }
 
     /// Gives a capsule a tag, in both places. False if there is no such capsule.
     pub fn add_tag(&mut self, uuid: &str, tag: &str, now: &str) -> bool {
-        let mut tags = self.tags_of(uuid);
-        if self.entry(uuid).is_none() {
-            return false;
+        let Some(entry) = self.entries.get_mut(uuid) else { return false };
+        if !entry.has_tag(tag) {
+            entry.tags.push(tag.into());
+            entry.write_tags(now);
+        } else if !entry.names_its_tags {
+            entry.write_tags(now);
         }
-        if !tags.iter().any(|own| own == tag) {
-            tags.push(tag.to_owned());
-        }
-        self.set_tags(uuid, &tags, now);
-        if let Some(map) = self.map_mut("tags") {
-            let tagged = map.entry(tag).or_insert_with(|| json!([]));
-            if let Some(tagged) = tagged.as_array_mut()
-                && !tagged.iter().any(|own| own.as_str() == Some(uuid))
-            {
-                tagged.push(json!(uuid));
-            }
-        }
+        self.note_tagged(uuid, tag);
+        self.touch(now);
         true
     }
 
     /// Takes a tag from a capsule, in both places. False if there is no such capsule.
     pub fn remove_tag(&mut self, uuid: &str, tag: &str, now: &str) -> bool {
-        let mut tags = self.tags_of(uuid);
-        if self.entry(uuid).is_none() {
-            return false;
+        let Some(entry) = self.entries.get_mut(uuid) else { return false };
+        if entry.has_tag(tag) {
+            entry.tags.retain(|own| **own != *tag);
+            entry.write_tags(now);
         }
-        tags.retain(|own| own != tag);
-        self.set_tags(uuid, &tags, now);
         self.forget_tagged(uuid, Some(tag));
+        self.touch(now);
         true
     }
 
     /// Takes a capsule out; the newest of the rest becomes the latest. Gives its entry.
-    pub fn remove(&mut self, uuid: &str, now: &str) -> Option<Map<String, Value>> {
-        let Some(Value::Object(entry)) = self.map_mut("capsules")?.shift_remove(uuid) else { return None };
+    pub fn remove(&mut self, uuid: &str, now: &str) -> Option<Entry> {
+        let entry = self.entries.shift_remove(uuid)?;
         self.forget_tagged(uuid, None);
-        if self.latest() == Some(uuid) {
-            let latest = self.newest_first(None).first().map_or(Value::Null, |entry| entry["uuid"].clone());
-            self.fields.insert("latest_uuid".to_owned(), latest);
+        if self.latest.as_deref() == Some(uuid) {
+            self.latest = self.newest_first(None).first().map(|(uuid, _)| (*uuid).into());
         }
         self.touch(now);
         Some(entry)
     }
 
-    fn set_tags(&mut self, uuid: &str, tags: &[String], now: &str) {
-        let entry = self.map_mut("capsules").and_then(|capsules| capsules.get_mut(uuid)).and_then(Value::as_object_mut);
-        if let Some(entry) = entry
-            && entry["tags"] != json!(tags)
-        {
-            entry.insert("tags".to_owned(), json!(tags));
-            entry.insert("updated_at".to_owned(), json!(now));
+    fn note_tagged(&mut self, uuid: &str, tag: &str) {
+        let tagged = self.tagged.entry(tag.into()).or_default();
+        let uuid = quoted(uuid);
+        if !tagged.contains(&uuid) {
+            tagged.push(uuid);
         }
-        self.touch(now);
     }
 
     /// Takes a capsule out of the map of tags (of one tag, or of all); a tag that nothing has any more goes.
     fn forget_tagged(&mut self, uuid: &str, only: Option<&str>) {
-        let Some(map) = self.map_mut("tags") else { return };
-        for (_, tagged) in map.iter_mut().filter(|(tag, _)| only.is_none_or(|only| only == *tag)) {
-            if let Some(tagged) = tagged.as_array_mut() {
-                tagged.retain(|own| own.as_str() != Some(uuid));
+        let uuid = quoted(uuid);
+        self.tagged.retain(|tag, tagged| {
+            if only.is_none_or(|only| only == &**tag) {
+                tagged.retain(|own| *own != uuid);
             }
-        }
-        map.retain(|_, tagged| tagged.as_array().is_none_or(|tagged| !tagged.is_empty()));
+            !tagged.is_empty()
+        });
     }
 
-    fn touch(&mut self, now: &str) {
-        self.fields.insert("updated_at".to_owned(), json!(now));
+    /// Notes that the index changed now.
+    pub fn touch(&mut self, now: &str) {
+        self.updated_at = quoted(now);
     }
+
+    /// Takes over when another index of this instance was begun, if that was earlier.
+    pub fn begun(&mut self, created_at: &str) {
+        if *created_at < *self.created_at {
+            self.created_at = created_at.into();
+        }
+    }
+}
+
+/// What an entry is made of besides its tags and times: JSON values as they stand in the capsule's metadata.
+#[derive(Debug, Clone, Copy)]
+pub struct EntryFields<'a> {
+    /// The instance's name.
+    pub instance_name: Value<'a>,
+    /// The capsule's own time.
+    pub timestamp: Value<'a>,
+    /// The stated hash.
+    pub fingerprint_hash: Value<'a>,
+    /// `1.0.0` if it is absent.
+    pub capsule_version: Option<Value<'a>>,
+    /// `CapsuleForge` if it is absent.
+    pub generator: Option<Value<'a>>,
+    /// `VVAULT` if it is absent.
+    pub vault_source: Option<Value<'a>>,
+    /// The file's name.
+    pub filename: &'a str,
+    /// Its bytes.
+    pub file_size: u64,
+}
+
+impl Entry {
+    /// The entry of a capsule that was stored at `now` (an ISO date as Python writes it), without tags.
+    #[must_use]
+    pub fn new(uuid: &str, fields: &EntryFields<'_>, now: &str) -> Self {
+        let or = |value: Option<Value<'_>>, default: &str| value.map_or_else(|| quoted(default), |value| plain(&value));
+        let values: [Box<str>; 12] = [
+            plain(&fields.instance_name),
+            quoted(uuid),
+            plain(&fields.timestamp),
+            quoted(fields.filename),
+            plain(&fields.fingerprint_hash),
+            list(&[]),
+            or(fields.capsule_version, "1.0.0"),
+            or(fields.generator, "CapsuleForge"),
+            or(fields.vault_source, "VVAULT"),
+            fields.file_size.to_string().into(),
+            quoted(now),
+            quoted(now),
+        ];
+        Self {
+            text: written(&values),
+            timestamp: string_of(&fields.timestamp),
+            filename: fields.filename.into(),
+            tags: Vec::new(),
+            names_its_tags: true,
+        }
+    }
+
+    /// `None` if it has not just the twelve fields.
+    fn parse(entry: Value<'_>) -> Option<Self> {
+        if entry.kind() != Kind::Object {
+            return None;
+        }
+        let values = fields(entry.text())?;
+        let [_, _, timestamp, filename, _, tags, ..] = values;
+        Some(Self {
+            text: entry.text().into(),
+            timestamp: string_of(&timestamp),
+            filename: string_of(&filename).unwrap_or_default(),
+            tags: json::items(tags.text()).iter().filter_map(string_of).collect(),
+            names_its_tags: true,
+        })
+    }
+
+    /// The capsule's own time; `None` if it is no text.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<&str> {
+        self.timestamp.as_deref()
+    }
+
+    /// The name of the file: not to be trusted, as it stands in a file itself.
+    #[must_use]
+    pub fn filename(&self) -> &str {
+        &self.filename
+    }
+
+    /// The tags, from both places.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.tags.iter().map(|tag| &**tag)
+    }
+
+    /// Whether it has a tag.
+    #[must_use]
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| **own == *tag)
+    }
+
+    /// When it was first stored.
+    #[must_use]
+    pub fn created_at(&self) -> String {
+        self.time(10)
+    }
+
+    /// When it was last changed.
+    #[must_use]
+    pub fn updated_at(&self) -> String {
+        self.time(11)
+    }
+
+    fn time(&self, place: usize) -> String {
+        let time = fields(&self.text).and_then(|values| string_of(&values[place]));
+        time.map(String::from).unwrap_or_default()
+    }
+
+    /// The entry as JSON, with its tags from both places.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        if self.names_its_tags {
+            return self.text.to_string();
+        }
+        let mut whole = self.clone();
+        whole.set_field(5, &list(&self.tags));
+        whole.text.into()
+    }
+
+    fn write_tags(&mut self, now: &str) {
+        self.set_field(5, &list(&self.tags));
+        self.set_field(11, &quoted(now));
+        self.names_its_tags = true;
+    }
+
+    fn set_field(&mut self, place: usize, value: &str) {
+        let Some(values) = fields(&self.text) else { return };
+        let mut values = values.map(|value| value.text());
+        values[place] = value;
+        self.text = written(&values);
+    }
+}
+
+/// The values of an entry in the order of its keys; `None` if there are other keys, or not all.
+fn fields(entry: &str) -> Option<[Value<'_>; 12]> {
+    let mut values = [None; 12];
+    let mut others = false;
+    json::scan(entry.as_bytes(), |key, value| match ENTRY_KEYS.iter().position(|own| own.as_bytes() == key.as_ref()) {
+        Some(at) => values[at] = Some(value),
+        None => others = true,
+    })
+    .ok()?;
+    if others || values.contains(&None) {
+        return None;
+    }
+    let mut values = values.into_iter().flatten();
+    let first = values.next()?;
+    let mut whole = [first; 12];
+    for (place, value) in whole[1..].iter_mut().zip(values) {
+        *place = value;
+    }
+    Some(whole)
+}
+
+fn written(values: &[impl AsRef<str>; 12]) -> Box<str> {
+    let mut text = String::with_capacity(512);
+    for (at, (key, value)) in ENTRY_KEYS.iter().zip(values).enumerate() {
+        text.push_str(if at == 0 { "{\n      \"" } else { ",\n      \"" });
+        text.push_str(key);
+        text.push_str("\": ");
+        text.push_str(value.as_ref());
+    }
+    text.push_str("\n    }");
+    text.into()
+}
+
+fn list(tags: &[Box<str>]) -> Box<str> {
+    let tags: Vec<Box<str>> = tags.iter().map(|tag| quoted(tag)).collect();
+    let mut text = String::new();
+    write_list(&mut text, tags.iter().map(|tag| &**tag), 6);
+    text.into()
+}
+
+fn write_list<'a>(text: &mut String, items: impl Iterator<Item = &'a str>, indentation: usize) {
+    let mut items = items.peekable();
+    if items.peek().is_none() {
+        text.push_str("[]");
+        return;
+    }
+    let line = |text: &mut String, deeper: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n(' ', indentation + deeper));
+    };
+    for (at, item) in items.enumerate() {
+        text.push_str(if at == 0 { "[" } else { "," });
+        line(text, 2);
+        text.push_str(item);
+    }
+    line(text, 0);
+    text.push(']');
+}
+
+fn quoted(text: &str) -> Box<str> {
+    let mut json = String::with_capacity(text.len() + 2);
+    json::write_string(&mut json, text);
+    json.into()
+}
+
+/// A value as Python would write it: strings without needless escapes.
+fn plain(value: &Value<'_>) -> Box<str> {
+    string_of(value).map_or_else(|| value.text().into(), |text| quoted(&text))
+}
+
+fn string_of(value: &Value<'_>) -> Option<Box<str>> {
+    value.string().and_then(|text| String::from_utf8(text.into_owned()).ok()).map(Into::into)
+}
+
+fn lossy(text: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(text).into()
+}
+
+/// The files that entries name.
+#[must_use]
+pub fn filenames(index: &InstanceIndex) -> HashSet<&str> {
+    index.entries.values().map(Entry::filename).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,15 @@
 use super::fingerprint::{Recipe, sha256};
 use super::json::tree::{Dialect, Node};
 
+/// What is done with what is not as its writer wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// It is refused, and left out.
+    Enforce,
+    /// It is let pass, marked.
+    Report,
+}
+
 /// What is known of a capsule's integrity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -33,7 +42,8 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
         }
     };
     let metadata = capsule.get("metadata");
-    if let Some(stated) = metadata.and_then(|metadata| metadata.get("fingerprint_hash")) {
+    let is_stated = |hash: &&Node<'_>| !matches!(hash, Node::Null) && hash.as_str() != Some("");
+    if let Some(stated) = metadata.and_then(|metadata| metadata.get("fingerprint_hash")).filter(is_stated) {
         let matching = Recipe::ALL
             .into_iter()
             .find(|recipe| recipe.fingerprint(text).as_deref() == Some(stated.as_str().unwrap_or("")));

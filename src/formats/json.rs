@@ -11,6 +11,7 @@ mod number_array;
 pub mod tree;
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
 /// What is wrong with a JSON text, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,45 +103,22 @@ impl<'a> Value<'a> {
 ///
 /// # Errors
 /// Where the text is not JSON. Members before that place have been reported by then.
-pub fn scan<'a>(text: &'a [u8], mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+pub fn scan<'a>(text: &'a [u8], member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
     let mut scanner = Scanner::new(text);
-    scanner.white_space();
-    let start = scanner.at;
-    let kind = if scanner.peek() == Some(b'{') {
-        scanner.at += 1;
-        scanner.white_space();
-        if scanner.peek() == Some(b'}') {
-            scanner.at += 1;
-        } else {
-            loop {
-                let key = scanner.key()?;
-                scanner.white_space();
-                let value = scanner.value()?;
-                member(unescape(key), value);
-                scanner.white_space();
-                match scanner.peek() {
-                    Some(b',') => {
-                        scanner.at += 1;
-                        scanner.white_space();
-                    }
-                    Some(b'}') => {
-                        scanner.at += 1;
-                        break;
-                    }
-                    _ => return Err(scanner.error("expected ',' or '}'")),
-                }
-            }
-        }
-        Kind::Object
-    } else {
-        scanner.value()?.kind
-    };
-    let whole = Value { kind, bytes: &text[start..scanner.at] };
+    let whole = scanner.first_value(member)?;
     scanner.white_space();
     if scanner.at < scanner.bytes.len() {
         return Err(scanner.error("unexpected text after the value"));
     }
     Ok(whole)
+}
+
+/// The same of the first value in a text, whatever follows it.
+///
+/// # Errors
+/// Where the value is not JSON. Members before that place have been reported by then.
+pub fn scan_first<'a>(text: &'a [u8], member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+    Scanner::new(text).first_value(member)
 }
 
 /// The items of a JSON array, in order; none if the text is anything else.
@@ -234,6 +212,40 @@ impl<'a> Scanner<'a> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
+    }
+
+    /// The value that the text begins with, its members reported if it is an object.
+    fn first_value(&mut self, mut member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+        self.white_space();
+        let start = self.at;
+        if self.peek() != Some(b'{') {
+            return self.value();
+        }
+        self.at += 1;
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                let key = self.key()?;
+                self.white_space();
+                let value = self.value()?;
+                member(unescape(key), value);
+                self.white_space();
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        self.white_space();
+                    }
+                    Some(b'}') => {
+                        self.at += 1;
+                        break;
+                    }
+                    _ => return Err(self.error("expected ',' or '}'")),
+                }
+            }
+        }
+        Ok(Value { kind: Kind::Object, bytes: &self.bytes[start..self.at] })
     }
 
     /// A key and its colon; gives the text between the quotes.
@@ -510,6 +522,54 @@ pub fn write_string(out: &mut String, text: &str) {
         rest = &rest[plain + 1..];
     }
     out.push('"');
+}
+
+/// An object that is being written.
+#[derive(Debug, Default)]
+pub struct ObjectText {
+    text: String,
+}
+
+impl ObjectText {
+    /// One without members.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a member whose value is JSON already, or prints as JSON.
+    #[must_use]
+    pub fn json(mut self, key: &str, value: impl Display) -> Self {
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
+        write_string(&mut self.text, key);
+        // Writing to a string does not fail.
+        let _ = write!(self.text, ":{value}");
+        self
+    }
+
+    /// Adds a string.
+    #[must_use]
+    pub fn string(self, key: &str, value: &str) -> Self {
+        let mut json = String::with_capacity(value.len() + 2);
+        write_string(&mut json, value);
+        self.json(key, json)
+    }
+
+    /// Adds a string, or `null`.
+    #[must_use]
+    pub fn string_or_null(self, key: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.string(key, value),
+            None => self.json(key, "null"),
+        }
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        self.text.push_str(if self.text.is_empty() { "{}" } else { "}" });
+        self.text
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One memory, from whatever file it came, as `readMemories` answers with it.
 
+use crate::formats::fingerprint::sha256;
 use crate::formats::json::{self, Kind, Value};
 use crate::javascript::date;
 
@@ -49,15 +50,40 @@ pub(super) enum Member {
     Hash,
     Emotions,
     ContentLength,
+    Details,
 }
 
-const MEMBERS: usize = 12;
+const MEMBERS: usize = 13;
+
+/// From what kind of file a memory comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A memory capsule.
+    Capsule,
+    /// A transcript.
+    Transcript,
+    /// A construct's capsule.
+    Construct,
+}
+
+/// What a memory capsule says of its own integrity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nothing.
+    None,
+    /// Its hash is said to be that of its content.
+    HashOfContent,
+    /// A hash that was found to be wrong.
+    Wrong,
+    /// A hash that was found to be right.
+    Right,
+}
 
 /// A parsed memory.
 #[derive(Debug, PartialEq)]
 pub struct Memory {
-    /// Whether it comes from a transcript; otherwise from a memory capsule.
-    transcript: bool,
+    origin: Origin,
+    claim: Claim,
     texts: Box<str>,
     /// Where each member ends in `texts`.
     ends: [u32; MEMBERS],
@@ -83,7 +109,7 @@ pub(super) const SOURCE_PREFIX: &[u8] = b"chatty_";
 impl Memory {
     /// The members that are there, as JSON texts in the order of [`Member`]. `None` if they are together larger than 4 GiB.
     pub(super) fn new(
-        transcript: bool,
+        origin: Origin,
         members: &[(Member, &str)],
         moment: Moment,
         session: SessionName,
@@ -95,7 +121,45 @@ impl Memory {
             texts.push_str(text);
             ends[*member as usize..].fill(u32::try_from(texts.len()).ok()?);
         }
-        Some(Self { transcript, texts: texts.into(), ends, moment, session })
+        Some(Self { origin, claim: Claim::None, texts: texts.into(), ends, moment, session })
+    }
+
+    pub(super) fn with_claim(self, claim: Claim) -> Self {
+        Self { claim, ..self }
+    }
+
+    /// From what kind of file it comes.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Whether the hash that its file states is right; `None` if none is stated.
+    #[must_use]
+    pub fn is_sound(&self) -> Option<bool> {
+        match self.claim {
+            Claim::None => None,
+            Claim::Wrong => Some(false),
+            Claim::Right => Some(true),
+            Claim::HashOfContent => {
+                let content = json::string(self.member(Member::Content)).unwrap_or_default();
+                let hash = json::string(self.member(Member::Hash)).unwrap_or_default();
+                Some(sha256(&content).as_bytes() == hash.as_ref())
+            }
+        }
+    }
+
+    /// Whether it has each of these tags (WTF-8).
+    #[must_use]
+    pub fn has_tags(&self, tags: &[Vec<u8>]) -> bool {
+        let own = json::items(self.member(Member::Tags));
+        tags.iter().all(|tag| own.iter().any(|own| own.string().is_some_and(|own| own.as_ref() == &**tag)))
+    }
+
+    /// Its text, as JSON.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        self.member(Member::Content)
     }
 
     fn member(&self, member: Member) -> &str {
@@ -141,13 +205,19 @@ impl Memory {
     }
 
     /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for
-    /// a file that names none.
-    pub fn write_json(&self, file_name: &str, now: &str, out: &mut String) {
+    /// a file that names none. `marked` puts into the metadata that its hash is wrong.
+    pub fn write_json(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {
         let mut put = |before: &str, json: &str| {
             out.push_str(before);
             out.push_str(json);
         };
-        if self.transcript {
+        if self.origin == Origin::Construct {
+            put("{\"id\":", self.member(Member::Id));
+            put(",\"type\":\"construct\",\"timestamp\":", self.member(Member::Timestamp));
+            put(",\"content\":", self.member(Member::Content));
+            put(",\"role\":", self.member(Member::Role));
+            put(",\"metadata\":{", self.member(Member::Details));
+        } else if self.origin == Origin::Transcript {
             put("{\"id\":", self.member(Member::Id));
             put(",\"type\":\"transcript\",\"timestamp\":", self.member(Member::Timestamp));
             put(",\"content\":", self.member(Member::Content));
@@ -179,6 +249,9 @@ impl Memory {
                     put(before, self.member(member));
                 }
             }
+        }
+        if marked {
+            put(",\"integrity\":", "{\"valid\":false,\"recipe\":null,\"tether\":null}");
         }
         put("}", "}");
     }

@@ -4,8 +4,9 @@
 //! Every JSON value except `null` is a memory; what is missing gets the default that Chatty gives it. The embedding is
 //! checked as JSON and skipped.
 
+use super::fingerprint::sha256;
 use super::json::{self, Kind, SyntaxError, Value};
-use super::memory::{Member, Memory, Moment, SOURCE_PREFIX, SessionName};
+use super::memory::{Claim, Member, Memory, Moment, Origin, SOURCE_PREFIX, SessionName};
 
 /// Why a file gives no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +67,9 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
     }
     let (session, session_name) = session(&members);
     let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
+    let claim = claim(&members);
     Memory::new(
-        false,
+        Origin::Capsule,
         &[
             (Member::Timestamp, text_or(timestamp, "")),
             (Member::Content, text_or(truthy(members.raw).or(truthy(members.content)), "\"\"")),
@@ -81,7 +83,22 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
         timestamp.map_or(Moment::Now, |timestamp| Moment::of(&timestamp)),
         session_name,
     )
+    .map(|memory| memory.with_claim(claim))
     .ok_or(Refusal::TooLarge)
+}
+
+/// `raw_sha256` is the hash of `raw`. Usually both are what the memory keeps, and are compared when somebody asks.
+fn claim(members: &Members<'_>) -> Claim {
+    let (Some(raw), Some(stated)) = (members.raw.and_then(|raw| raw.string()), members.raw_sha256) else {
+        return Claim::None;
+    };
+    if !raw.is_empty() && stated.is_truthy() && stated.kind() == Kind::String {
+        Claim::HashOfContent
+    } else if stated.string().is_some_and(|stated| stated.as_ref() == sha256(&raw).as_bytes()) {
+        Claim::Right
+    } else {
+        Claim::Wrong
+    }
 }
 
 /// The session that the capsule names: `session_id`, else `sessionId`, else what follows `chatty_` in `source_id`.
@@ -117,7 +134,7 @@ mod tests {
 
     fn json(text: &str) -> serde_json::Value {
         let mut out = String::new();
-        parse(text.as_bytes()).expect("a memory").write_json("a b.json", "NOW", &mut out);
+        parse(text.as_bytes()).expect("a memory").write_json("a b.json", "NOW", false, &mut out);
         serde_json::from_str(&out).expect("valid JSON")
     }
 

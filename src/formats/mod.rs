@@ -1,5 +1,6 @@
 //! What stands in the files: each format is read here, by pure functions on text.
 
+pub mod capsule;
 pub mod construct;
 pub mod fingerprint;
 pub mod instance_index;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::json;
-use super::memory::{Member, Memory, Moment, SessionName};
+use super::memory::{Member, Memory, Moment, Origin, SessionName};
 use crate::javascript::date;
 use crate::javascript::text::{self, trim};
 
@@ -71,7 +71,7 @@ pub fn parse(content: &str, file_name: &str, session: &str) -> Option<Memory> {
         None => Moment::At(0.0),
     };
     Memory::new(
-        true,
+        Origin::Transcript,
         &[
             (Member::Id, &as_json(Some(&id))),
             (Member::Timestamp, &timestamp_json),
@@ -109,7 +109,7 @@ mod tests {
 
     fn json(content: &str, name: &str) -> serde_json::Value {
         let mut out = String::new();
-        parse(content, name, "folder").expect("a memory").write_json(name, "NOW", &mut out);
+        parse(content, name, "folder").expect("a memory").write_json(name, "NOW", false, &mut out);
         serde_json::from_str(&out).expect("valid JSON")
     }
 

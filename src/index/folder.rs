@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -159,6 +159,7 @@ pub(super) struct NewestFirst {
 pub struct Snapshot {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) newest_first: Mutex<Option<NewestFirst>>,
+    unsound: OnceLock<Box<[Box<str>]>>,
     heap_size: usize,
 }
 
@@ -166,7 +167,25 @@ impl Snapshot {
     fn new(entries: Vec<Arc<Entry>>) -> Self {
         let sizes = entries.par_iter().with_min_len(SPLIT).map(|entry| entry.heap_size());
         let heap_size = sizes.sum::<usize>() + entries.len() * (size_of::<Arc<Entry>>() + size_of::<u32>());
-        Self { entries, newest_first: Mutex::default(), heap_size }
+        Self { entries, newest_first: Mutex::default(), unsound: OnceLock::new(), heap_size }
+    }
+
+    /// Of memories that do not come from a folder.
+    #[must_use]
+    pub fn of_memories(memories: Vec<Memory>) -> Self {
+        let entry = |memory| Arc::new(Entry::new(Box::default(), Content::Memory(memory), None, true));
+        Self::new(memories.into_iter().map(entry).collect())
+    }
+
+    /// The names of the files whose stated hash is wrong.
+    #[must_use]
+    pub fn unsound(&self) -> &[Box<str>] {
+        self.unsound.get_or_init(|| {
+            let is_unsound = |entry: &&Arc<Entry>| {
+                matches!(&entry.content, Content::Memory(memory) if memory.is_sound() == Some(false))
+            };
+            self.entries.par_iter().with_min_len(SPLIT).filter(is_unsound).map(|entry| entry.name.clone()).collect()
+        })
     }
 
     /// Bytes that it holds, about.

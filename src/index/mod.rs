@@ -3,10 +3,14 @@
 //! It is derived from the files and checked against them at every reading: an answer never rests on it alone.
 
 mod cache;
+mod constructs;
 mod folder;
 mod reader;
+mod vault;
 mod view;
 
+pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 pub use folder::{BrokenFile, Folder, FolderKind, Snapshot, Ticket};
 pub use reader::{Found, Request, Source, Warning, WarningKind, read};
+pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
 pub use view::{Query, Selection, SessionFilter, UndecidedDate, View};

@@ -45,6 +45,8 @@ pub enum Source {
 pub struct Found {
     /// Where.
     pub source: Source,
+    /// The folder of the memory capsules, if that is where.
+    pub folder: Option<PathBuf>,
     /// The memories.
     pub view: View,
     /// What could not be read. Nothing of it stops the rest.
@@ -101,7 +103,8 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         match reading.boundary.resolve(&path) {
             Ok(Some(real)) => {
                 let view = reading.capsules(&path, &real);
-                return Ok(Found { source: Source::Capsules, view, warnings: reading.warnings });
+                let (source, folder) = (Source::Capsules, Some(path));
+                return Ok(Found { source, folder, view, warnings: reading.warnings });
             }
             Ok(None) => reading.warnings.push(outside(&path)),
             Err(_) => {}
@@ -111,11 +114,11 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         Some(transcripts) => reading.transcripts(&join(&user, transcripts), request.session.as_ref()),
         None => View::default(),
     };
-    Ok(Found { source: Source::Transcripts, view, warnings: reading.warnings })
+    Ok(Found { source: Source::Transcripts, folder: None, view, warnings: reading.warnings })
 }
 
 fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
-    Found { source, view: View::default(), warnings }
+    Found { source, folder: None, view: View::default(), warnings }
 }
 
 fn outside(path: &Path) -> Warning {

@@ -1,9 +1,12 @@
 //! What one question sees: the snapshots it is put to, its filters, its order.
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::folder::{Content, DateAnswer, Entry, NewestFirst, Snapshot, lock};
 use crate::Error;
+use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
 use crate::javascript::array_sort;
 
@@ -20,6 +23,10 @@ pub struct Query {
     pub since: Option<f64>,
     /// Only memories of this time or earlier.
     pub until: Option<f64>,
+    /// Only memories that have all of these tags.
+    pub tags: Vec<Vec<u8>>,
+    /// What is done with memories whose stated hash is wrong; `None` if nobody judges.
+    pub policy: Option<Policy>,
     /// The time of the question: that of a memory whose file names none.
     pub now: f64,
     /// What JavaScript's answers on undecided dates depend on: the process's time zone, in any form.
@@ -48,6 +55,16 @@ impl View {
         Self { snapshots }
     }
 
+    /// Adds memories behind the others.
+    pub fn push(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshots.push(snapshot);
+    }
+
+    /// The names of the files whose stated hash is wrong.
+    pub fn unsound(&self) -> impl Iterator<Item = &str> {
+        self.snapshots.iter().flat_map(|snapshot| snapshot.unsound()).map(|name| &**name)
+    }
+
     fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.snapshots.iter().flat_map(|snapshot| &snapshot.entries)
     }
@@ -66,36 +83,45 @@ impl View {
     /// # Errors
     /// [`Error::Timestamp`] if JavaScript threw on a date that the question has to look at.
     pub fn select(&self, query: &Query) -> Result<Selection, Error> {
-        let rows = match self.snapshots.as_slice() {
-            [snapshot] => match newest_first(snapshot, query) {
-                Some(order) => Self::select_ordered(snapshot, &order, query)?,
-                None => self.select_unordered(query)?,
-            },
-            _ => self.select_unordered(query)?,
+        let orders = self.snapshots.iter().map(|snapshot| newest_first(snapshot, query)).collect::<Option<Vec<_>>>();
+        let rows = match orders {
+            Some(orders) => self.select_ordered(&orders, query)?,
+            None => self.select_unordered(query)?,
         };
-        Ok(Selection { rows })
+        Ok(Selection { rows, marks: query.policy == Some(Policy::Report) })
     }
 
-    /// All dates are valid and their order is known: goes through it until the limit is reached.
-    fn select_ordered(snapshot: &Snapshot, order: &[u32], query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
+    /// All dates are valid and their order is known: goes through them until the limit is reached. Of memories of one
+    /// time, those of the first snapshot come first.
+    fn select_ordered(&self, orders: &[Arc<[u32]>], query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
+        let entry = |snapshot: usize, at: usize| -> Option<&Arc<Entry>> {
+            orders[snapshot].get(at).map(|place| &self.snapshots[snapshot].entries[*place as usize])
+        };
+        let next = |snapshot: usize, at: usize| -> Result<Option<Next>, Error> {
+            let Some(Content::Memory(memory)) = entry(snapshot, at).map(|entry| &entry.content) else {
+                return Ok(None);
+            };
+            let Some(entry) = entry(snapshot, at) else { return Ok(None) };
+            Ok(Some(Next { time: time(entry, memory, query)?, snapshot: Reverse(snapshot), at }))
+        };
+        let mut heads = BinaryHeap::new();
+        for snapshot in 0..orders.len() {
+            heads.extend(next(snapshot, 0)?);
+        }
         let mut rows = Vec::new();
-        for at in order {
-            if query.limit == Some(rows.len()) {
+        while let Some(Next { time, snapshot, at }) = heads.pop() {
+            // Everything further down is older still.
+            if query.limit == Some(rows.len()) || query.since.is_some_and(|since| !since.le(&time)) {
                 break;
             }
-            let entry = &snapshot.entries[*at as usize];
-            let Content::Memory(memory) = &entry.content else { continue };
-            if !passes(memory, query) {
-                continue;
-            }
-            let time = time(entry, memory, query)?;
-            if query.since.is_some_and(|since| !since.le(&time)) {
-                // Everything further down is older still.
-                break;
-            }
-            if query.until.is_none_or(|until| time <= until) {
+            if let Some(entry) = entry(snapshot.0, at)
+                && let Content::Memory(memory) = &entry.content
+                && passes(memory, query)
+                && query.until.is_none_or(|until| time <= until)
+            {
                 rows.push(entry.clone());
             }
+            heads.extend(next(snapshot.0, at + 1)?);
         }
         Ok(rows)
     }
@@ -165,6 +191,7 @@ impl UndecidedDate {
 #[derive(Debug)]
 pub struct Selection {
     rows: Vec<Arc<Entry>>,
+    marks: bool,
 }
 
 impl Selection {
@@ -193,13 +220,42 @@ impl Selection {
             } else if text.len() > 1 {
                 text.push(',');
             }
-            memory.write_json(&entry.name, now, &mut text);
+            let marked = self.marks && memory.is_sound() == Some(false);
+            memory.write_json(&entry.name, now, marked, &mut text);
         }
         text.push(']');
         texts.push(text);
         texts
     }
 }
+
+/// The newest memory of a snapshot that was not looked at yet.
+#[derive(Debug)]
+struct Next {
+    time: f64,
+    snapshot: Reverse<usize>,
+    at: usize,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.time.total_cmp(&other.time).then_with(|| self.snapshot.cmp(&other.snapshot))
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Next {}
 
 fn passes(memory: &Memory, query: &Query) -> bool {
     let session = match &query.session {
@@ -208,7 +264,10 @@ fn passes(memory: &Memory, query: &Query) -> bool {
         Some(SessionFilter::Named(session)) => memory.is_of_session(session).unwrap_or(true),
         Some(SessionFilter::Nameless) => memory.is_of_session(b"").is_none(),
     };
-    session && query.role.as_ref().is_none_or(|role| memory.has_role(role))
+    session
+        && query.role.as_ref().is_none_or(|role| memory.has_role(role))
+        && (query.tags.is_empty() || memory.has_tags(&query.tags))
+        && (query.policy != Some(Policy::Enforce) || memory.is_sound() != Some(false))
 }
 
 /// `new Date(memory.timestamp)`; NaN also for one that nobody has told yet.

@@ -6,6 +6,7 @@
 pub mod capsule;
 pub mod reading;
 mod text;
+pub mod vault;
 
 use tokio::runtime;
 

@@ -10,13 +10,16 @@ use napi_derive::napi;
 
 use super::off_thread;
 use super::text::Text;
+use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
-use crate::index::{Query, Request, SessionFilter, Source, Ticket, UndecidedDate, View, WarningKind, read};
+use crate::index::{
+    FoundInVault, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind, read,
+};
 
 /// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
 /// would get memory pages of its own.
-const TEXT_SIZE: usize = 64 << 10;
+pub(super) const TEXT_SIZE: usize = 64 << 10;
 
 /// What is asked for; paths absolute, times in milliseconds since 1970.
 #[napi(object)]
@@ -45,6 +48,10 @@ pub struct ReadingRequest {
     pub now: f64,
     /// The same as an ISO date.
     pub now_text: String,
+    /// Only memories that have all of these tags; of a vault.
+    pub tags: Option<Vec<String>>,
+    /// Also the memories of this construct; of a vault.
+    pub construct: Option<String>,
     /// What `Date` depends on besides its argument: the process's time zone, in any form.
     pub zone: String,
 }
@@ -60,6 +67,8 @@ pub struct ReadingOutcome {
     pub undecided: bool,
     /// How many memories there are: `next` hands them out.
     pub count: u32,
+    /// What was left out as unsound and was not told of before: events, as JSON.
+    pub rejected: Vec<String>,
 }
 
 /// Something that could not be read.
@@ -78,6 +87,8 @@ pub struct ReadingWarning {
 
 struct State {
     request: Request,
+    vault: Option<Arc<Vault>>,
+    construct: Option<String>,
     query: Query,
     now_text: String,
     source: Source,
@@ -107,6 +118,7 @@ impl State {
             warnings: Vec::new(),
             undecided: !self.undecided.is_empty(),
             count: 0,
+            rejected: Vec::new(),
         }
     }
 }
@@ -132,36 +144,7 @@ impl MemoryReading {
     #[napi(constructor, catch_unwind)]
     #[must_use]
     pub fn new(request: ReadingRequest) -> Self {
-        let session = request.session.as_deref().map(string_of);
-        let query = Query {
-            limit: request.limit.map(whole),
-            session: session.clone().map(|session| session.map_or(SessionFilter::Nameless, SessionFilter::Named)),
-            role: request.role.as_deref().and_then(string_of),
-            since: request.since,
-            until: request.until,
-            now: request.now,
-            zone: request.zone.into(),
-        };
-        let request_of_core = Request {
-            vault: PathBuf::from(request.vault),
-            users: PathBuf::from(request.users),
-            user: PathBuf::from(request.user),
-            capsules: request.capsules.map(PathBuf::from),
-            transcripts: request.transcripts.map(PathBuf::from),
-            session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
-            asked: Ticket::draw(),
-        };
-        let state = State {
-            request: request_of_core,
-            query,
-            now_text: request.now_text,
-            source: Source::NoUser,
-            view: View::default(),
-            undecided: VecDeque::new(),
-            asked: Vec::new(),
-            texts: VecDeque::new(),
-        };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self::with(request, None)
     }
 
     /// Finds the memories and, if no date is undecided, selects.
@@ -174,7 +157,13 @@ impl MemoryReading {
         let state = self.state.clone();
         env.spawn_future(off_thread(move || {
             let mut state = lock(&state);
-            let found = read(&state.request)?;
+            let (found, rejections) = match &state.vault {
+                Some(vault) => {
+                    let FoundInVault { found, rejections } = vault.read(&state.request, state.construct.as_deref())?;
+                    (found, rejections)
+                }
+                None => (read(&state.request)?, Vec::new()),
+            };
             state.source = found.source;
             state.view = found.view;
             state.undecided = state.view.undecided(&state.query.zone).into();
@@ -185,6 +174,7 @@ impl MemoryReading {
                 message: warning.message,
             });
             outcome.warnings = told.collect();
+            outcome.rejected = rejections.iter().map(rejected).collect();
             Ok(outcome)
         }))
     }
@@ -238,6 +228,50 @@ impl MemoryReading {
     pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
         let text = lock(&self.state).texts.pop_front();
         text.map(|text| text.to_js(env)).transpose()
+    }
+}
+
+impl MemoryReading {
+    /// A question to an open vault.
+    pub(super) fn of_vault(request: ReadingRequest, vault: Arc<Vault>) -> Self {
+        Self::with(request, Some(vault))
+    }
+
+    fn with(request: ReadingRequest, vault: Option<Arc<Vault>>) -> Self {
+        let session = request.session.as_deref().map(string_of);
+        let query = Query {
+            limit: request.limit.map(whole),
+            session: session.clone().map(|session| session.map_or(SessionFilter::Nameless, SessionFilter::Named)),
+            role: request.role.as_deref().and_then(string_of),
+            since: request.since,
+            until: request.until,
+            tags: request.tags.unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+            policy: vault.as_ref().map(|vault| vault.store().options().policy),
+            now: request.now,
+            zone: request.zone.into(),
+        };
+        let request_of_core = Request {
+            vault: PathBuf::from(request.vault),
+            users: PathBuf::from(request.users),
+            user: PathBuf::from(request.user),
+            capsules: request.capsules.map(PathBuf::from),
+            transcripts: request.transcripts.map(PathBuf::from),
+            session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
+            asked: Ticket::draw(),
+        };
+        let state = State {
+            request: request_of_core,
+            vault,
+            construct: request.construct,
+            query,
+            now_text: request.now_text,
+            source: Source::NoUser,
+            view: View::default(),
+            undecided: VecDeque::new(),
+            asked: Vec::new(),
+            texts: VecDeque::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 }
 

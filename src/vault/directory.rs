@@ -35,6 +35,18 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// When the content was last changed, as the file says: nanoseconds since 1970.
+    #[must_use]
+    pub fn modified(&self) -> i64 {
+        self.modified
+    }
+
+    /// Whether both are states of one file, which was not replaced between them.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
+
     /// Whether a change made at `now` or later is sure to give another signature: the last one lies back by more than
     /// the ticks of the clock that stamps files.
     #[must_use]
@@ -70,6 +82,9 @@ pub enum FileProblem {
     /// It is a link that leads out of the vault.
     #[error("a link that leads out of the vault is not followed, '{}'", .0.display())]
     Outside(PathBuf),
+    /// There is none, in the words of Node.js.
+    #[error("{0}")]
+    Missing(String),
     /// The system refused, in the words of Node.js.
     #[error("{0}")]
     System(String),
@@ -212,7 +227,7 @@ impl Directory {
     }
 
     fn problem(&self, error: &io::Error, call: &str, name: &str) -> FileProblem {
-        FileProblem::System(describe(error, call, &self.path.join(name)))
+        problem(error, call, &self.path.join(name))
     }
 }
 
@@ -221,7 +236,7 @@ impl Directory {
 /// # Errors
 /// In words, if it is not a regular file, larger than `limit` bytes, or not to be read.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
-    let system = |error: &io::Error| FileProblem::System(describe(error, "open", path));
+    let system = |error: &io::Error| problem(error, "open", path);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(std::ffi::OsStr::to_str)) else {
         return Err(system(&io::ErrorKind::NotFound.into()));
     };
@@ -231,6 +246,11 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
     let (_, length) = directory.read(name, &Boundary::none(), limit, &mut bytes)?;
     bytes.truncate(length);
     Ok(bytes)
+}
+
+fn problem(error: &io::Error, call: &str, path: &Path) -> FileProblem {
+    let words = describe(error, call, path);
+    if error.kind() == io::ErrorKind::NotFound { FileProblem::Missing(words) } else { FileProblem::System(words) }
 }
 
 fn not_regular(kind: &ItemKind) -> FileProblem {

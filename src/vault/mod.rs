@@ -1,11 +1,13 @@
 //! The vault on disk: its places, its boundary, and how files are read without trusting them.
 
 mod boundary;
+mod construct;
 mod directory;
 mod problem;
 mod user;
 
 pub use boundary::Boundary;
+pub use construct::{Candidate, ConstructName, Likeness, all_users, candidates, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file};
 pub use problem::describe;
 pub use user::{UserFolder, UserPath, find_user};

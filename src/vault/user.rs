@@ -48,10 +48,7 @@ pub fn find_user(path: &UserPath, boundary: &Boundary) -> UserFolder {
         return inside(path.own.clone(), boundary);
     }
     let shards = Directory::open(&path.users).and_then(|users| users.list()).unwrap_or_default();
-    let mut shards = shards.into_iter().filter(|name| {
-        name.strip_prefix("shard_")
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    });
+    let mut shards = shards.into_iter().filter(|name| is_shard(name));
     let sharded = shards.find_map(|shard| {
         let folder = path.users.join(shard.as_ref()).join(&path.below);
         folder.exists().then_some(folder)
@@ -65,6 +62,12 @@ fn inside(folder: PathBuf, boundary: &Boundary) -> UserFolder {
         Ok(None) => UserFolder::Outside(folder),
         Err(_) => UserFolder::Missing,
     }
+}
+
+/// Whether a folder among the users is one of users, as Chatty shards them.
+pub(super) fn is_shard(name: &str) -> bool {
+    name.strip_prefix("shard_")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Damage, ENTRY_KEYS, InstanceIndex};
+use super::{Damage, Entry, EntryFields, InstanceIndex};
+use crate::formats::json as text;
 
 fn vaults() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("__test__/recorded/python-vault")
@@ -31,38 +32,46 @@ fn reads_and_writes_what_python_wrote() {
             assert_eq!(index.to_text().as_bytes(), text, "{vault}/{instance}");
             assert_eq!(json!(index.len()), python["info"]["total_capsules"], "{vault}/{instance}");
             assert_eq!(json!(index.latest()), python["info"]["latest_uuid"], "{vault}/{instance}");
-            let names = |entries: Vec<&Map<String, Value>>| -> Vec<Value> {
-                entries.into_iter().map(|entry| entry["uuid"].clone()).collect()
-            };
             let listed: Vec<Value> =
                 python["list"].as_array().expect("a list").iter().map(|entry| entry["uuid"].clone()).collect();
-            assert_eq!(names(index.newest_first(None)), listed, "{vault}/{instance}");
+            assert_eq!(json!(uuids(&index.newest_first(None))), json!(listed), "{vault}/{instance}");
             compared += 1;
         }
     }
     assert!(compared >= 8, "only {compared}");
 }
 
-fn entry(uuid: &str, timestamp: &str) -> Map<String, Value> {
-    let mut entry: Map<String, Value> = ENTRY_KEYS.iter().map(|key| ((*key).to_owned(), json!(""))).collect();
-    entry["uuid"] = json!(uuid);
-    entry["timestamp"] = json!(timestamp);
-    entry["tags"] = json!([]);
-    entry["created_at"] = json!("born");
-    entry
+fn insert(index: &mut InstanceIndex, uuid: &str, timestamp: &str, now: &str) {
+    let [instance_name, timestamp] = [json!("Nova").to_string(), json!(timestamp).to_string()];
+    let value = |text| text::scan(str::as_bytes(text), |_, _| {}).expect("JSON");
+    let fields = EntryFields {
+        instance_name: value(&instance_name),
+        timestamp: value(&timestamp),
+        fingerprint_hash: value("null"),
+        capsule_version: None,
+        generator: None,
+        vault_source: None,
+        filename: "x.capsule",
+        file_size: 5,
+    };
+    index.insert(uuid, Entry::new(uuid, &fields, now), now);
 }
 
-fn uuids(entries: &[&Map<String, Value>]) -> Vec<String> {
-    entries.iter().map(|entry| entry["uuid"].as_str().expect("a uuid").to_owned()).collect()
+fn uuids(entries: &[(&str, &Entry)]) -> Vec<String> {
+    entries.iter().map(|(uuid, _)| (*uuid).to_owned()).collect()
+}
+
+fn tags(index: &InstanceIndex, uuid: &str) -> Vec<String> {
+    index.entry(uuid).expect("an entry").tags().map(str::to_owned).collect()
 }
 
 #[test]
 fn keeps_versions_tags_and_the_latest() {
     let mut index = InstanceIndex::new("Nova", "t0");
     assert!(index.is_empty() && index.latest().is_none());
-    index.insert("a", entry("a", "2026-02"), "t1");
-    index.insert("b", entry("b", "2026-03"), "t2");
-    index.insert("c", entry("c", "2026-01"), "t3");
+    insert(&mut index, "a", "2026-02", "t1");
+    insert(&mut index, "b", "2026-03", "t2");
+    insert(&mut index, "c", "2026-01", "t3");
     assert_eq!(index.latest(), Some("c"));
     assert_eq!(uuids(&index.newest_first(None)), ["b", "a", "c"]);
     assert!(index.add_tag("a", "gold", "t4") && index.add_tag("b", "gold", "t4") && !index.add_tag("x", "gold", "t4"));
@@ -72,8 +81,8 @@ fn keeps_versions_tags_and_the_latest() {
             && index.remove_tag("b", "gold", "t5")
             && !index.remove_tag("x", "gold", "t5")
     );
-    assert_eq!(index.tags_of("a"), ["gold"]);
-    assert_eq!(index.remove("c", "t6").expect("an entry")["uuid"], "c");
+    assert_eq!(tags(&index, "a"), ["gold"]);
+    assert!(index.remove("c", "t6").is_some());
     assert_eq!(index.latest(), Some("b"));
     assert_eq!(index.remove("c", "t6"), None);
     index.remove("a", "t7");
@@ -85,14 +94,54 @@ fn keeps_versions_tags_and_the_latest() {
 #[test]
 fn storing_again_keeps_tags_and_birth() {
     let mut index = InstanceIndex::new("Nova", "t0");
-    index.insert("a", entry("a", "1"), "t1");
+    insert(&mut index, "a", "1", "t1");
     index.add_tag("a", "gold", "t2");
-    let mut again = entry("a", "2");
-    again["created_at"] = json!("later");
-    index.insert("a", again, "t3");
-    assert_eq!(index.tags_of("a"), ["gold"]);
-    assert_eq!(index.entry("a").expect("an entry")["created_at"], "born");
-    assert_eq!(index.entry("a").expect("an entry")["timestamp"], "2");
+    insert(&mut index, "a", "2", "t3");
+    assert_eq!(tags(&index, "a"), ["gold"]);
+    let entry = index.entry("a").expect("an entry");
+    assert_eq!((&*entry.created_at(), &*entry.updated_at(), entry.timestamp()), ("t1", "t3", Some("2")));
+}
+
+/// The same steps in Python give the same text (`capsule_version` and the like have Python's defaults).
+#[test]
+fn writes_as_python_does() {
+    let mut index = InstanceIndex::new("Nova", "t0");
+    insert(&mut index, "a", "1", "t1");
+    index.add_tag("a", "\u{fc}n\"i", "t2");
+    let parsed: Value = serde_json::from_str(&index.to_text()).expect("JSON");
+    assert_eq!(index.to_text(), serde_json::to_string_pretty(&parsed).expect("JSON"));
+    assert_eq!(parsed["capsules"]["a"]["capsule_version"], "1.0.0");
+    assert_eq!(parsed["tags"], json!({"\u{fc}n\"i": ["a"]}));
+}
+
+#[test]
+fn a_tag_that_only_the_map_names_counts() {
+    let mut index = InstanceIndex::new("Nova", "t0");
+    insert(&mut index, "a", "1", "t1");
+    let text = index.to_text().replace("\"tags\": {}", "\"tags\": {\"gold\": [\"a\", null, 5]}");
+    let index = InstanceIndex::parse(text.as_bytes()).expect("an index");
+    assert_eq!(tags(&index, "a"), ["gold"]);
+    let entry: Value = serde_json::from_str(&index.entry("a").expect("an entry").to_json()).expect("JSON");
+    assert_eq!(entry["tags"], json!(["gold"]));
+}
+
+#[test]
+fn whole_entries_are_saved_from_a_damaged_index() {
+    let mut index = InstanceIndex::new("Nova", "t0");
+    for uuid in ["a", "b", "c"] {
+        insert(&mut index, uuid, "1", "t1");
+        index.add_tag(uuid, "gold", "t2");
+    }
+    let text = index.to_text();
+    let mut most = 0;
+    for end in 0..text.len() {
+        let saved = InstanceIndex::salvage(&text.as_bytes()[..end]);
+        assert!(saved.len() >= most && saved.iter().all(|(uuid, entry)| index.entry(uuid) == Some(entry)));
+        most = saved.len();
+    }
+    assert_eq!(most, 3);
+    let over_each_other = format!("{}{}", &text[..text.len() / 2], &text[text.len() / 3..]);
+    assert!(!InstanceIndex::salvage(over_each_other.as_bytes()).is_empty());
 }
 
 #[test]

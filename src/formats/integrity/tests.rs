@@ -51,9 +51,13 @@ fn a_memory_states_the_hash_of_its_text() {
 
 #[test]
 fn a_hash_that_is_no_text_matches_nothing() {
-    for hash in ["null", "5", "\"\"", "[]", "\"\\ud800\""] {
+    for hash in ["5", "[]", "false", "\" \"", "\"\\ud800\""] {
         let text = format!("{{\"metadata\":{{\"fingerprint_hash\":{hash}}}}}");
         assert_eq!(judge(text.as_bytes(), None).valid, Some(false), "{hash}");
+    }
+    for none in ["null", "\"\""] {
+        let text = format!("{{\"metadata\":{{\"fingerprint_hash\":{none}}}}}");
+        assert_eq!(judge(text.as_bytes(), None).valid, None, "{none}");
     }
     assert_eq!(judge(b"{\"a\":", None).valid, Some(false));
     assert!(!judge(b"", None).is_sound());

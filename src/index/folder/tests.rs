@@ -41,7 +41,7 @@ fn texts(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
     let text = |content: &Content| match content {
         Content::Memory(memory) => {
             let mut json = String::new();
-            memory.write_json("", "", &mut json);
+            memory.write_json("", "", false, &mut json);
             let value: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
             Some(value["content"].as_str().expect("a string").to_owned())
         }

@@ -1,0 +1,605 @@
+'use strict';
+
+// The orchestrators here are stand-ins that do what Chatty's do: own entries as kind LTM, not cut to the limit, else
+// those of a connector as kind TRANSCRIPT; no own `prepareMemoryContext`; a new context at each call.
+
+const assert = require('node:assert/strict');
+const { EventEmitter } = require('node:events');
+const { test } = require('node:test');
+const { attachOrchestrator } = require('../lib/attach-orchestrator');
+
+const NOVA = { userId: 'ann', constructId: 'nova-001' };
+const BASE = Date.UTC(2026, 0, 1);
+
+/** A time that is `minutes` after the first. @param {number} minutes */
+const at = (minutes) => new Date(BASE + minutes * 60_000).toISOString();
+
+/** @param {number} minutes @param {object} [other] @returns {any} */
+const capsule = (minutes, other) => ({
+  id: `m${minutes}`,
+  type: 'capsule',
+  timestamp: at(minutes),
+  content: `memory ${minutes}`,
+  role: 'system',
+  metadata: { source: 'capsule', filename: `m${minutes}.json`, capsuleId: `m${minutes}`, tags: [] },
+  ...other,
+});
+
+/** @param {number} index @param {object} [other] @returns {any} */
+const remembered = (index, other) => ({
+  id: `c${index}`,
+  type: 'construct',
+  timestamp: at(0),
+  content: `line ${index}`,
+  role: 'user',
+  metadata: { source: 'construct', kind: 'short-term', instanceName: 'Nova', uuid: 'u', section: 'memory', index },
+  ...other,
+});
+
+/** @param {number} count @param {number} [from] */
+const capsules = (count, from = 0) => Array.from({ length: count }, (_, index) => capsule(from + index));
+
+class FakeVault extends EventEmitter {
+  /** @type {[string, any][]} */
+  asked = [];
+  /** @type {Error | undefined} */
+  failure;
+
+  /** @param {Record<string, any[]>} memories By user. */
+  constructor(memories = {}) {
+    super();
+    this.memories = memories;
+  }
+
+  /** @param {string} userId @param {any} options */
+  async readMemories(userId, options) {
+    this.asked.push([userId, options]);
+    if (this.failure) throw this.failure;
+    const time = (/** @type {any} */ memory) => new Date(memory.timestamp).getTime();
+    return (this.memories[userId] ?? []).toSorted((a, b) => time(b) - time(a)).slice(0, options.limit);
+  }
+}
+
+class Orchestrator {
+  maxLtmEntries = 32;
+  /** @type {any[]} */
+  ltm = [];
+  /** @type {((limit: number) => Promise<any[]>) | undefined} */
+  connector;
+  /** @type {any} */
+  receiveRestoredMemories;
+
+  /** @param {any} overrides @returns {Promise<any>} */
+  async prepareMemoryContext(overrides = {}) {
+    const limit = overrides.maxLtmEntries ?? this.maxLtmEntries;
+    let ltmEntries = [...this.ltm];
+    if (ltmEntries.length === 0 && this.connector) {
+      ltmEntries = (await this.connector(limit)).slice(0, limit).map((memory) => ({
+        id: undefined,
+        kind: 'TRANSCRIPT',
+        content: memory.content,
+        timestamp: new Date(memory.timestamp).getTime(),
+        metadata: { source: 'vvault', role: memory.role, filename: memory.filename, ...memory.metadata },
+      }));
+    }
+    return { constructId: 'nova-001', threadId: 't', leaseToken: null, stmWindow: [], ltmEntries, summaries: [] };
+  }
+}
+
+/** @param {number} count @param {number} [minutes] */
+const found = (count, minutes = 1000) =>
+  Array.from({ length: count }, (_, index) => ({
+    id: index,
+    kind: 'LTM',
+    content: `found ${index}`,
+    relevanceScore: 0.5,
+    timestamp: BASE + minutes * 60_000,
+    metadata: {},
+  }));
+
+/** @param {any} context */
+const restoredIn = (context) => context.ltmEntries.filter((/** @type {any} */ entry) => entry.kind === 'CAPSULE');
+/** @param {any} context */
+const contents = (context) => context.ltmEntries.map((/** @type {any} */ { content }) => content);
+
+/** What `console.warn` is told. @param {import('node:test').TestContext} t */
+function warnings(t) {
+  /** @type {string[]} */
+  const told = [];
+  t.mock.method(console, 'warn', (/** @type {string} */ message) => told.push(message));
+  return told;
+}
+
+test('memories of the vault stand in the context, newest first', async () => {
+  const vault = new FakeVault({ ann: [...capsules(3), remembered(0)], bob: [capsule(9)] });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const context = await orchestrator.prepareMemoryContext();
+  assert.deepEqual(contents(context), ['memory 2', 'memory 1', 'memory 0', 'line 0']);
+  assert.deepEqual(context.ltmEntries[0], {
+    id: 'm2',
+    kind: 'CAPSULE',
+    content: 'memory 2',
+    timestamp: BASE + 120_000,
+    metadata: { source: 'vvault', role: 'system', memoryId: 'm2', filename: 'm2.json', capsuleId: 'm2', tags: [] },
+  });
+  assert.equal(context.ltmEntries[3].metadata.kind, 'short-term');
+  assert.equal(context.threadId, 't');
+  assert.deepEqual(
+    vault.asked.map(([userId, { constructId }]) => [userId, constructId]),
+    [['ann', 'nova-001']],
+  );
+});
+
+test('what changed in the vault shows in the very next call', async () => {
+  const vault = new FakeVault({ ann: [] });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const before = await orchestrator.prepareMemoryContext();
+  assert.deepEqual(contents(before), []);
+  vault.memories.ann.push(capsule(1));
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+  vault.memories.ann[0] = capsule(1, { content: 'rewritten' });
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['rewritten']);
+  vault.memories.ann.pop();
+  assert.deepEqual(await orchestrator.prepareMemoryContext(), before);
+});
+
+test("the call's own limit holds, and Chatty's where none is stated", async () => {
+  const vault = new FakeVault({ ann: capsules(100) });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const count = async (/** @type {any[]} */ ...overrides) =>
+    (await orchestrator.prepareMemoryContext(...overrides)).ltmEntries.length;
+  assert.equal(await count(), 32);
+  assert.equal(await count({ maxLtmEntries: 5 }), 5);
+  assert.equal(await count({ maxLtmEntries: 2.5 }), 2);
+  assert.equal(await count({ maxLtmEntries: undefined }), 32);
+  assert.equal(await count({ maxLtmEntries: Number.POSITIVE_INFINITY }), 100);
+  const asked = vault.asked.length;
+  for (const maxLtmEntries of [0, Number.NaN, -1]) assert.equal(await count({ maxLtmEntries }), 0);
+  assert.equal(vault.asked.length, asked);
+  orchestrator.maxLtmEntries = 7;
+  assert.equal(await count(), 7);
+  // @ts-expect-error
+  orchestrator.maxLtmEntries = undefined;
+  assert.equal(await count(), 32);
+});
+
+test('own entries stay, and a quarter of the limit is for restored ones', async () => {
+  const vault = new FakeVault({ ann: capsules(100) });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  for (const [own, limit, restored] of [
+    [0, 8, 8],
+    [5, 8, 3],
+    [7, 8, 2],
+    [8, 8, 2],
+    [12, 5, 2],
+    [1, 1, 1],
+  ]) {
+    orchestrator.ltm = found(own);
+    const context = await orchestrator.prepareMemoryContext({ maxLtmEntries: limit });
+    const kept = context.ltmEntries.filter((/** @type {any} */ entry) => orchestrator.ltm.includes(entry));
+    assert.deepEqual(kept, orchestrator.ltm);
+    assert.equal(restoredIn(context).length, restored);
+    assert.equal(restoredIn(context)[0].content, 'memory 99');
+  }
+});
+
+test('own entries keep their order, and restored ones stand among them by time', async () => {
+  const vault = new FakeVault({ ann: [capsule(1), capsule(3), capsule(5)] });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const own = (/** @type {number[]} */ ...minutes) =>
+    minutes.map((minute) => ({ kind: 'LTM', content: `found ${minute}`, timestamp: BASE + minute * 60_000 }));
+  orchestrator.ltm = own(4, 2);
+  const newestFirst = ['memory 5', 'found 4', 'memory 3', 'found 2', 'memory 1'];
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), newestFirst);
+  orchestrator.ltm = own(2, 4, 9);
+  const byRelevance = ['memory 5', 'memory 3', 'found 2', 'found 4', 'found 9', 'memory 1'];
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), byRelevance);
+});
+
+test('a memory that the orchestrator found itself is not there twice', async () => {
+  const undated = capsule(0, { id: 'undated', metadata: { filename: 'undated.json', capsuleId: 'undated' } });
+  const transcript = { id: 't', type: 'transcript', timestamp: at(50), content: 'said', role: 'user', metadata: {} };
+  const number = capsule(60, { content: 5 });
+  const nonsense = { ...transcript, id: 'x', timestamp: 'nonsense', content: 'at no time' };
+  const memories = [undated, transcript, number, nonsense, ...capsules(10, 1), remembered(1, { timestamp: at(0) })];
+  const vault = new FakeVault({ ann: memories });
+  const orchestrator = new Orchestrator();
+  // A capsule without a date has the time of each reading.
+  orchestrator.connector = async () => [{ ...undated, timestamp: at(70) }, transcript, number, nonsense, capsule(2)];
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const context = await orchestrator.prepareMemoryContext();
+  assert.equal(context.ltmEntries.length, memories.length);
+  assert.equal(restoredIn(context).length, memories.length - 5);
+  const ids = restoredIn(context).map((/** @type {any} */ { metadata }) => metadata.memoryId);
+  assert.deepEqual(ids, ['m10', 'm9', 'm8', 'm7', 'm6', 'm5', 'm4', 'm3', 'm1', 'c1']);
+});
+
+test('what is left out leaves room for older memories', async () => {
+  const vault = new FakeVault({ ann: capsules(40) });
+  const orchestrator = new Orchestrator();
+  orchestrator.connector = async (limit) => vault.memories.ann.toReversed().slice(0, limit);
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const context = await orchestrator.prepareMemoryContext();
+  assert.equal(context.ltmEntries.length, 40);
+  assert.equal(new Set(contents(context)).size, 40);
+  vault.memories.ann = [...Array.from({ length: 500 }, () => remembered(0)), remembered(1), remembered(2)];
+  orchestrator.connector = undefined;
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext({ maxLtmEntries: 2 })), ['line 0', 'line 1']);
+  assert.ok(vault.asked.at(-1)?.[1].limit < 2000, 'and no more is asked for than that takes');
+});
+
+test('a line that stands in several lists is given once, and different ones with one id are both given', async () => {
+  const same = { content: 'User: hello', timestamp: at(1) };
+  const lists = [remembered(0, same), remembered(1, same), remembered(2, { ...same, timestamp: at(2) })];
+  // Transcripts without a header all have this id.
+  const headless = { id: 's_null_null', type: 'transcript', timestamp: null, role: null, metadata: {} };
+  const transcripts = ['a', 'b', 'a'].map((content) => ({ ...headless, content }));
+  const vault = new FakeVault({ ann: [...lists, ...transcripts] });
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const context = await orchestrator.prepareMemoryContext();
+  assert.deepEqual(contents(context), ['User: hello', 'User: hello', 'a', 'b']);
+  assert.deepEqual(
+    context.ltmEntries.map((/** @type {any} */ { timestamp }) => timestamp),
+    [BASE + 120_000, BASE + 60_000, 0, 0],
+  );
+});
+
+test('whatever JSON a capsule holds, content is text and timestamp a number', async () => {
+  const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000));
+  const unreadable = JSON.parse('{"toString": 0, "valueOf": 0}');
+  const hostile = JSON.parse('{"__proto__": {"polluted": 1}, "source": "other", "role": "other", "memoryId": "other"}');
+  const memories = [
+    capsule(1, { content: { a: [1] } }),
+    capsule(2, { content: true }),
+    capsule(3, { content: '' }),
+    capsule(4, { content: ' \n' }),
+    capsule(5, { content: deep }),
+    capsule(6, { content: null }),
+    capsule(7, { timestamp: BASE, content: 'by number' }),
+    capsule(8, { timestamp: deep, content: 'deep' }),
+    capsule(9, { timestamp: unreadable, content: 'unreadable' }),
+    capsule(10, { timestamp: 'nonsense', content: 'nonsense' }),
+    capsule(11, { timestamp: null, content: 'null', metadata: hostile }),
+    capsule(12, { timestamp: undefined, content: 'undefined', metadata: undefined }),
+  ];
+  const vault = new FakeVault();
+  vault.readMemories = async () => memories;
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const { ltmEntries } = await orchestrator.prepareMemoryContext();
+  assert.deepEqual(contents({ ltmEntries }).slice(0, 3), ['true', '{"a":[1]}', 'by number']);
+  assert.deepEqual(contents({ ltmEntries }).slice(3), ['deep', 'unreadable', 'nonsense', 'null', 'undefined']);
+  for (const { timestamp, content } of ltmEntries.slice(3)) assert.equal(timestamp, 0, content);
+  assert.deepEqual(JSON.parse(JSON.stringify(ltmEntries)), ltmEntries);
+  const { metadata } = ltmEntries.find((/** @type {any} */ { content }) => content === 'null');
+  assert.deepEqual([metadata.source, metadata.role, metadata.memoryId], ['vvault', 'system', 'm11']);
+  assert.equal(metadata.polluted, undefined);
+});
+
+test('arguments, this and errors pass', async () => {
+  const orchestrator = new Orchestrator();
+  const failure = new Error('no lease');
+  orchestrator.prepareMemoryContext = async function (...passed) {
+    assert.equal(this, orchestrator);
+    assert.deepEqual(passed, [{ query: 'x' }, 'more']);
+    throw failure;
+  };
+  await attachOrchestrator(new FakeVault(), orchestrator, NOVA);
+  // @ts-expect-error
+  await assert.rejects(orchestrator.prepareMemoryContext({ query: 'x' }, 'more'), (thrown) => thrown === failure);
+});
+
+test("the orchestrator's own context is not changed", async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const kept = Object.freeze({ ltmEntries: Object.freeze(found(1)), summaries: [] });
+  /** @type {any} */
+  const orchestrator = { prepareMemoryContext: async () => kept };
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'memory 1']);
+  assert.deepEqual(contents(kept), ['found 0']);
+});
+
+test('a context without entries gets some, and what is no context passes', async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  for (const context of [undefined, null, 'text']) {
+    const orchestrator = { prepareMemoryContext: async () => context };
+    await attachOrchestrator(vault, orchestrator, NOVA);
+    assert.equal(await orchestrator.prepareMemoryContext(), context);
+  }
+  const orchestrator = { prepareMemoryContext: async () => ({}) };
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+});
+
+test('detach puts back what was there', async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const plain = new Orchestrator();
+  const keys = Object.keys(plain);
+  const first = await attachOrchestrator(vault, plain, NOVA);
+  assert.deepEqual(Object.keys(plain), keys);
+  first.detach();
+  assert.equal(Object.hasOwn(plain, 'prepareMemoryContext'), false);
+  assert.deepEqual(vault.eventNames(), []);
+  first.detach();
+
+  const replaced = new Orchestrator();
+  const own = async () => ({ ltmEntries: [] });
+  const descriptor = { value: own, writable: false, enumerable: true, configurable: true };
+  Object.defineProperty(replaced, 'prepareMemoryContext', descriptor);
+  const second = await attachOrchestrator(vault, replaced, NOVA);
+  assert.deepEqual(contents(await replaced.prepareMemoryContext()), ['memory 1']);
+  second.detach();
+  assert.deepEqual(Object.getOwnPropertyDescriptor(replaced, 'prepareMemoryContext'), descriptor);
+
+  const again = await attachOrchestrator(vault, plain, NOVA);
+  first.detach();
+  assert.deepEqual(contents(await plain.prepareMemoryContext()), ['memory 1']);
+  again.detach();
+  assert.equal(Object.hasOwn(plain, 'prepareMemoryContext'), false);
+});
+
+test('a wrapper that was laid over ours stays, and ours passes calls on', async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const orchestrator = new Orchestrator();
+  const { detach } = await attachOrchestrator(vault, orchestrator, NOVA);
+  const ours = orchestrator.prepareMemoryContext;
+  const theirs = async (/** @type {any} */ overrides) => ({ ...(await ours.call(orchestrator, overrides)), theirs: 1 });
+  orchestrator.prepareMemoryContext = theirs;
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+  detach();
+  assert.equal(orchestrator.prepareMemoryContext, theirs);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), []);
+  assert.equal(vault.asked.length, 1);
+
+  const over = await attachOrchestrator(vault, orchestrator, NOVA);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+  over.detach();
+  assert.equal(orchestrator.prepareMemoryContext, theirs);
+  // They go, and put back what they found.
+  orchestrator.prepareMemoryContext = ours;
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), []);
+});
+
+test('the same attached twice is there once, until both are detached', async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const orchestrator = new Orchestrator();
+  /** @type {any[]} */
+  const received = [];
+  orchestrator.receiveRestoredMemories = (/** @type {any} */ memories) => received.push(memories);
+  const event = { format: 'memory', userId: 'ann', instanceName: null, memories: [capsule(2)] };
+  const first = await attachOrchestrator(vault, orchestrator, NOVA);
+  const second = await attachOrchestrator(vault, orchestrator, { userId: 'ann', constructId: 'Nova' });
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+  vault.emit('capsule:imported', event);
+  assert.equal(received.length, 1);
+  first.detach();
+  first.detach();
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+  vault.emit('capsule:imported', event);
+  assert.equal(received.length, 2);
+  second.detach();
+  vault.emit('capsule:imported', event);
+  assert.equal(received.length, 2);
+  assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), false);
+});
+
+test('attachments of several vaults and constructs share the limit and end in any order', async () => {
+  for (const order of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+  ]) {
+    const shared = capsule(0);
+    const vault = new FakeVault({ ann: [shared, ...capsules(20, 10)] });
+    // The same id in another vault is another memory, unless it is the same text.
+    const other = new FakeVault({ ann: [shared, capsule(10, { content: 'of the other vault' })] });
+    const orchestrator = new Orchestrator();
+    const attached = [
+      await attachOrchestrator(vault, orchestrator, NOVA),
+      await attachOrchestrator(other, orchestrator, NOVA),
+      await attachOrchestrator(vault, orchestrator, { userId: 'ann', constructId: 'katana-001' }),
+    ];
+    const all = await orchestrator.prepareMemoryContext();
+    assert.equal(all.ltmEntries.length, 22);
+    assert.ok(contents(all).includes('of the other vault'));
+    assert.equal((await orchestrator.prepareMemoryContext({ maxLtmEntries: 4 })).ltmEntries.length, 4);
+    for (const [ended, index] of order.entries()) {
+      assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), true, String(ended));
+      attached[index].detach();
+    }
+    assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), false);
+    assert.deepEqual([...vault.eventNames(), ...other.eventNames()], []);
+    assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), []);
+  }
+});
+
+test('a memory without a date, which has the time of each reading, is there once', async () => {
+  const vault = new FakeVault();
+  let minutes = 0;
+  vault.readMemories = async () => [capsule(0, { timestamp: at(++minutes) })];
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  await attachOrchestrator(vault, orchestrator, { userId: 'ann', constructId: 'katana-001' });
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 0']);
+});
+
+test('many orchestrators at one vault are no leak of listeners', async (t) => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const warned = t.mock.method(process, 'emitWarning', () => {});
+  const attached = [];
+  for (let index = 0; index < 20; index++) attached.push(await attachOrchestrator(vault, new Orchestrator(), NOVA));
+  assert.equal(warned.mock.callCount(), 0);
+  for (const { detach } of attached) detach();
+  assert.deepEqual(vault.eventNames(), []);
+});
+
+test('a vault in trouble leaves the own context as it is, and tells it', async (t) => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const orchestrator = new Orchestrator();
+  orchestrator.ltm = found(2);
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const warned = warnings(t);
+  vault.failure = Object.assign(new Error('disk on fire'), { code: 'EIO' });
+  for (let call = 0; call < 3; call++) {
+    assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'found 1']);
+  }
+  assert.equal(warned.length, 1);
+  assert.match(warned[0], /could not be read: disk on fire/);
+
+  /** @type {any[]} */
+  const errors = [];
+  vault.on('error', (error) => errors.push(error));
+  await orchestrator.prepareMemoryContext();
+  assert.equal(errors.length, 1);
+  assert.equal(errors[0].code, 'EIO');
+  assert.equal(errors[0].cause, vault.failure);
+  vault.on('error', () => {
+    throw new Error('a listener that throws');
+  });
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'found 1']);
+
+  vault.failure = Object.assign(new Error('closed'), { code: 'VVAULT_CLOSED' });
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'found 1']);
+  assert.equal(errors.length, 2);
+  assert.equal(warned.length, 1);
+
+  vault.failure = undefined;
+  assert.equal((await orchestrator.prepareMemoryContext()).ltmEntries.length, 3);
+});
+
+test('one vault in trouble does not keep the memories of another away', async (t) => {
+  warnings(t);
+  const broken = new FakeVault();
+  broken.failure = new Error('gone');
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(broken, orchestrator, NOVA);
+  await attachOrchestrator(new FakeVault({ ann: [capsule(1)] }), orchestrator, NOVA);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
+});
+
+test('imports of this user and construct are handed over, and no others', async () => {
+  const vault = new FakeVault();
+  const orchestrator = new Orchestrator();
+  /** @type {any[]} */
+  const received = [];
+  orchestrator.receiveRestoredMemories = function (/** @type {any[]} */ ...handed) {
+    assert.equal(this, orchestrator);
+    received.push(handed);
+  };
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  const construct = (/** @type {object} */ event) => ({
+    format: 'construct',
+    userId: 'ann',
+    instanceName: 'nova-001',
+    memories: [remembered(0)],
+    ...event,
+  });
+  const ours = [
+    { format: 'memory', userId: 'ann', instanceName: null, memories: [capsule(1)] },
+    construct({}),
+    construct({ userId: null }),
+    construct({ instanceName: 'Nova' }),
+    construct({ instanceName: 'GPT-Nova-001' }),
+    construct({ instanceName: 'Aurora', constructId: 'nova-001' }),
+    construct({ instanceName: null, constructId: 'nova' }),
+  ];
+  const others = [
+    { ...ours[0], userId: 'bob' },
+    { ...ours[0], userId: null },
+    construct({ userId: 'bob' }),
+    construct({ instanceName: 'nova-002' }),
+    construct({ instanceName: 'novak' }),
+    construct({ instanceName: 'Nova', constructId: 'nova-002' }),
+    construct({ instanceName: null }),
+  ];
+  for (const event of [...others, ...ours]) vault.emit('capsule:imported', event);
+  assert.deepEqual(
+    received,
+    ours.map((event) => [event.memories, event]),
+  );
+  received.length = 0;
+  vault.emit('capsule:updated', ours[1]);
+  vault.emit('capsule:imported', construct({ memories: null }));
+  for (const name of ['capsule:removed', 'capsule:rejected']) vault.emit(name, ours[1]);
+  assert.deepEqual(
+    received.map(([memories]) => memories),
+    [ours[1].memories, []],
+  );
+});
+
+test('an import reaches an orchestrator once, however many of its attachments it concerns', async () => {
+  const vault = new FakeVault();
+  const [first, second] = [new Orchestrator(), new Orchestrator()];
+  /** @type {any[]} */
+  const received = [];
+  for (const each of [first, second]) each.receiveRestoredMemories = () => received.push(each);
+  await attachOrchestrator(vault, first, NOVA);
+  await attachOrchestrator(vault, first, { userId: 'ann', constructId: 'katana-001' });
+  await attachOrchestrator(vault, second, NOVA);
+  vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+  assert.deepEqual(received, [first, second]);
+});
+
+test('an orchestrator that fails to receive breaks nothing', async (t) => {
+  const vault = new FakeVault();
+  const [throwing, rejecting, sound] = [new Orchestrator(), new Orchestrator(), new Orchestrator()];
+  const received = t.mock.fn();
+  throwing.receiveRestoredMemories = () => {
+    throw new Error('full');
+  };
+  rejecting.receiveRestoredMemories = () => Promise.reject(new Error('late'));
+  sound.receiveRestoredMemories = received;
+  for (const each of [throwing, rejecting, sound]) await attachOrchestrator(vault, each, NOVA);
+  const warned = warnings(t);
+  for (let time = 0; time < 2; time++) {
+    vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(received.mock.callCount(), 2);
+  assert.deepEqual(warned.sort(), [
+    'attachOrchestrator: receiveRestoredMemories failed: full',
+    'attachOrchestrator: receiveRestoredMemories failed: late',
+  ]);
+});
+
+test('nothing is ever written', async () => {
+  const vault = new FakeVault({ ann: [capsule(1)] });
+  const orchestrator = Object.assign(new Orchestrator(), {
+    captureMessage: () => assert.fail('captureMessage'),
+    vvaultConnector: { writeTranscript: () => assert.fail('writeTranscript') },
+  });
+  const { detach } = await attachOrchestrator(vault, orchestrator, NOVA);
+  await orchestrator.prepareMemoryContext();
+  vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+  detach();
+});
+
+test('faulty arguments are refused, and leave the orchestrator as it was', async () => {
+  const vault = new FakeVault();
+  const orchestrator = new Orchestrator();
+  const refused = { code: 'VVAULT_INVALID_ARGUMENT' };
+  for (const other of [null, undefined, 5, {}, { prepareMemoryContext: 5 }]) {
+    const attaching = attachOrchestrator(vault, /** @type {any} */ (other), NOVA);
+    await assert.rejects(attaching, { ...refused, message: /has no prepareMemoryContext\(\): give/ });
+  }
+  for (const options of [
+    undefined,
+    null,
+    {},
+    { userId: 'ann' },
+    { ...NOVA, userId: '' },
+    { ...NOVA, constructId: 5 },
+  ]) {
+    const attaching = attachOrchestrator(vault, orchestrator, /** @type {any} */ (options));
+    await assert.rejects(attaching, { ...refused, message: /must be a non-empty string/ });
+  }
+  await assert.rejects(attachOrchestrator(vault, Object.freeze(new Orchestrator()), NOVA), refused);
+  assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), false);
+  assert.deepEqual(vault.eventNames(), []);
+});

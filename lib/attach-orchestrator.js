@@ -1,0 +1,413 @@
+'use strict';
+
+const { withCode } = require('./errors');
+
+/** @typedef {import('../index').Memory | import('../index').RestoredMemory} Memory */
+/**
+ * The part of a vault that is used here.
+ *
+ * @typedef {import('node:events').EventEmitter & {
+ *   readMemories(userId: string, options: { limit: number, constructId: string }): Promise<Memory[]>,
+ * }} MemoryVault
+ */
+/**
+ * The part of an orchestrator that is used here.
+ *
+ * @typedef {object} Orchestrator
+ * @property {(...callArguments: any[]) => Promise<any>} prepareMemoryContext
+ * @property {(memories: Memory[], event: CapsuleEvent) => unknown} [receiveRestoredMemories]
+ */
+/**
+ * The part of a capsule's event that is used here.
+ *
+ * @typedef {object} CapsuleEvent
+ * @property {'memory' | 'construct'} format
+ * @property {string | null} userId
+ * @property {string | null} instanceName
+ * @property {string | null} [constructId]
+ * @property {Memory[] | null} memories
+ */
+/** @typedef {Record<string, any>} Metadata */
+/** @typedef {{ id: string, kind: 'CAPSULE', content: string, timestamp: number, metadata: Metadata }} Restored */
+/** @typedef {{ wrapper: Function, previous: PropertyDescriptor | undefined, attachments: Set<Attachment> }} Hook */
+
+const METHOD = 'prepareMemoryContext';
+const KIND = 'CAPSULE';
+/** What Chatty's orchestrators take where nobody says another. */
+const DEFAULT_LIMIT = 32;
+const ARRIVALS = ['capsule:imported', 'capsule:updated'];
+
+/**
+ * An orchestrator has one hook, however many attachments: so they share the limit, and end in any order.
+ *
+ * @type {WeakMap<object, Hook>}
+ */
+const hooks = new WeakMap();
+
+/**
+ * A vault has one listener, however many attachments: Node.js takes more than ten for a leak.
+ *
+ * @type {WeakMap<MemoryVault, { attachments: Set<Attachment>, listener: (event: CapsuleEvent) => void }>}
+ */
+const audiences = new WeakMap();
+
+/** What one user and construct have in a vault, for one orchestrator. */
+class Attachment {
+  /** @type {Set<string>} */
+  #warned = new Set();
+
+  /**
+   * @param {MemoryVault} vault
+   * @param {Orchestrator} orchestrator
+   * @param {string} userId
+   * @param {string} constructId
+   */
+  constructor(vault, orchestrator, userId, constructId) {
+    this.vault = vault;
+    this.orchestrator = orchestrator;
+    this.userId = userId;
+    this.constructId = constructId;
+  }
+
+  /**
+   * The newest memories. Never throws: a vault in trouble must not take the orchestrator's own context away.
+   *
+   * @param {number} limit
+   * @returns {Promise<{ entries: Restored[], hasMore: boolean }>}
+   */
+  async read(limit) {
+    try {
+      const memories = await this.vault.readMemories(this.userId, { limit, constructId: this.constructId });
+      return {
+        entries: memories.map(toEntry).filter(({ content }) => /\S/.test(content)),
+        hasMore: memories.length >= limit,
+      };
+    } catch (error) {
+      if (/** @type {any} */ (error)?.code !== 'VVAULT_CLOSED') this.#report('the memories could not be read', error);
+      return { entries: [], hasMore: false };
+    }
+  }
+
+  /** @param {CapsuleEvent} event */
+  concerns({ format, userId, instanceName, constructId }) {
+    if (format === 'memory') return userId === this.userId;
+    // A construct's capsule that lies outside of every user's folder is everybody's.
+    if ((userId ?? this.userId) !== this.userId) return false;
+    const name = constructId ?? instanceName;
+    return typeof name === 'string' && callsign(name) === callsign(this.constructId);
+  }
+
+  /**
+   * Hands an import over. Never throws.
+   *
+   * @param {CapsuleEvent} event
+   */
+  async deliver(event) {
+    try {
+      await this.orchestrator.receiveRestoredMemories?.(event.memories ?? [], event);
+    } catch (error) {
+      this.#report('receiveRestoredMemories failed', error);
+    }
+  }
+
+  /**
+   * @param {string} what
+   * @param {any} cause
+   */
+  #report(what, cause) {
+    const message = `attachOrchestrator: ${what}: ${cause?.message ?? cause}`;
+    const error = withCode(new Error(message, { cause }), cause?.code ?? 'VVAULT_ATTACHMENT');
+    try {
+      // Without a listener, `emit` would throw it.
+      if (this.vault.listenerCount('error') > 0) {
+        this.vault.emit('error', error);
+        return;
+      }
+    } catch {
+      // A listener's own failure: what it was told is still to be told.
+    }
+    if (!this.#warned.has(message)) console.warn(message);
+    this.#warned.add(message);
+  }
+}
+
+/**
+ * Adds the memories of a user and construct to what an orchestrator's `prepareMemoryContext()` gives, and hands imports
+ * to its `receiveRestoredMemories(memories, event)` if it has one: see `index.d.ts`.
+ *
+ * @param {MemoryVault} vault
+ * @param {Orchestrator} orchestrator
+ * @param {{ userId: string, constructId: string }} options
+ * @returns {Promise<{ detach(): void }>}
+ */
+async function attachOrchestrator(vault, orchestrator, options) {
+  if (typeof orchestrator?.[METHOD] !== 'function') {
+    throw invalid(
+      `this orchestrator has no ${METHOD}(): give a SynthMemoryOrchestrator, ZenMemoryOrchestrator, or the like`,
+    );
+  }
+  const { userId, constructId } = options ?? {};
+  for (const [name, value] of Object.entries({ userId, constructId })) {
+    if (typeof value !== 'string' || value === '') {
+      throw invalid(
+        `${name} must be a non-empty string: call attachOrchestrator(orchestrator, { userId, constructId })`,
+      );
+    }
+  }
+  const hook = hookOf(orchestrator);
+  const attachment = new Attachment(vault, orchestrator, userId, constructId);
+  hook.attachments.add(attachment);
+  listen(attachment);
+  return handleOf(attachment, hook);
+}
+
+/**
+ * @param {Attachment} attachment
+ * @param {Hook} hook
+ */
+function handleOf(attachment, hook) {
+  /** @type {Attachment | undefined} A handle that is kept after `detach` keeps no vault. */
+  let held = attachment;
+  return {
+    detach() {
+      if (held === undefined) return;
+      const { orchestrator } = held;
+      hook.attachments.delete(held);
+      stopListening(held);
+      held = undefined;
+      if (hook.attachments.size === 0) unhook(orchestrator, hook);
+    },
+  };
+}
+
+/**
+ * @param {Orchestrator} orchestrator
+ * @returns {Hook}
+ */
+function hookOf(orchestrator) {
+  const existing = hooks.get(orchestrator);
+  // Where another wrapper lies over ours, or in its place, a new one goes on top: ours may never be called again.
+  if (existing !== undefined && existing.wrapper === orchestrator[METHOD]) return existing;
+
+  const original = orchestrator[METHOD];
+  /** @type {Hook['attachments']} */
+  const attachments = new Set();
+  /** @this {any} @param {any[]} callArguments */
+  const wrapper = async function prepareMemoryContext(...callArguments) {
+    const context = await original.apply(this, callArguments);
+    return withRestored(context, limitOf(callArguments[0], this), [...attachments]);
+  };
+  const previous = Object.getOwnPropertyDescriptor(orchestrator, METHOD);
+  const descriptor = { value: wrapper, writable: true, configurable: true, enumerable: previous?.enumerable ?? false };
+  if (!Reflect.defineProperty(orchestrator, METHOD, descriptor)) {
+    throw invalid(`this orchestrator is frozen: attach before its ${METHOD} is made read-only`);
+  }
+  const hook = { wrapper, previous, attachments };
+  hooks.set(orchestrator, hook);
+  return hook;
+}
+
+/**
+ * Puts back what was there. A wrapper that somebody laid over ours stays; ours below it, with no attachment, only
+ * passes calls on.
+ *
+ * @param {Orchestrator} orchestrator
+ * @param {Hook} hook
+ */
+function unhook(orchestrator, { wrapper, previous }) {
+  if (Object.getOwnPropertyDescriptor(orchestrator, METHOD)?.value !== wrapper) return;
+  if (previous === undefined) Reflect.deleteProperty(orchestrator, METHOD);
+  else Reflect.defineProperty(orchestrator, METHOD, previous);
+}
+
+/** @param {Attachment} attachment */
+function listen(attachment) {
+  const { vault } = attachment;
+  let audience = audiences.get(vault);
+  if (audience === undefined) {
+    /** @type {Set<Attachment>} */
+    const attachments = new Set();
+    const listener = (/** @type {CapsuleEvent} */ event) => {
+      // Once for each orchestrator: two constructs of one user share that user's memory capsules.
+      const receivers = new Map();
+      for (const each of attachments) if (each.concerns(event)) receivers.set(each.orchestrator, each);
+      for (const each of receivers.values()) each.deliver(event);
+    };
+    audience = { attachments, listener };
+    audiences.set(vault, audience);
+    for (const name of ARRIVALS) vault.on(name, listener);
+  }
+  audience.attachments.add(attachment);
+}
+
+/** @param {Attachment} attachment */
+function stopListening(attachment) {
+  const { vault } = attachment;
+  const audience = audiences.get(vault);
+  audience?.attachments.delete(attachment);
+  if (audience === undefined || audience.attachments.size > 0) return;
+  for (const name of ARRIVALS) vault.off(name, audience.listener);
+  audiences.delete(vault);
+}
+
+/**
+ * The context with restored memories among its long-term entries. They fill what the orchestrator's own entries leave
+ * of the limit, and have a quarter of it in any case. Own entries are never taken away, also where the whole then
+ * exceeds the limit: they are the orchestrator's, chosen by relevance, and it does not cut them to the limit itself.
+ *
+ * @param {any} context Not changed: it may be frozen, or kept by the orchestrator.
+ * @param {number} limit
+ * @param {Attachment[]} attachments
+ */
+async function withRestored(context, limit, attachments) {
+  if (attachments.length === 0 || context === null || typeof context !== 'object' || !(limit > 0)) return context;
+  const own = Array.isArray(context.ltmEntries) ? context.ltmEntries : [];
+  const room = Math.max(limit - own.length, Math.ceil(limit / 4));
+  // What turns out to be there already leaves room: more is asked for, until the room is filled or nothing is left.
+  for (let asked = own.length + room; ; asked *= 2) {
+    const readings = await Promise.all(attachments.map((attachment) => attachment.read(asked)));
+    const restored = newestOnce(
+      readings.flatMap(({ entries }) => entries),
+      own,
+    ).slice(0, room);
+    if (restored.length < room && readings.some(({ hasMore }) => hasMore)) continue;
+    return restored.length === 0 ? context : { ...context, ltmEntries: merge(own, restored) };
+  }
+}
+
+/**
+ * The limit of a call: no number is none at all (NaN), as in the orchestrators.
+ *
+ * @param {any} overrides
+ * @param {any} orchestrator
+ * @returns {number}
+ */
+function limitOf(overrides, orchestrator) {
+  const stated = [overrides?.maxLtmEntries, orchestrator?.maxLtmEntries];
+  return Math.trunc(stated.find((limit) => typeof limit === 'number') ?? DEFAULT_LIMIT);
+}
+
+/**
+ * @param {Memory} memory
+ * @returns {Restored}
+ */
+function toEntry({ id, content, timestamp, role, metadata }) {
+  return {
+    id,
+    kind: KIND,
+    content: textOf(content),
+    timestamp: timeOf(timestamp),
+    metadata: { ...metadata, source: 'vvault', role, memoryId: id },
+  };
+}
+
+/**
+ * Chatty's consumers call string methods on it. A memory capsule may hold any JSON value.
+ *
+ * @param {unknown} content
+ * @returns {string} `''` for what has no text.
+ */
+function textOf(content) {
+  if (typeof content === 'string') return content;
+  if (content === null || content === undefined) return '';
+  try {
+    return JSON.stringify(content);
+  } catch {
+    // `JSON.parse` reads nesting of any depth; `JSON.stringify` has a limit.
+    return '';
+  }
+}
+
+/**
+ * A memory of unknown time counts as the oldest, as `new Date(null)` does: NaN would neither sort nor survive JSON.
+ *
+ * @param {any} timestamp
+ */
+function timeOf(timestamp) {
+  // Of the rest, some can't be converted: `new Date({ toString: 0, valueOf: 0 })` throws.
+  if (typeof timestamp !== 'string' && typeof timestamp !== 'number') return 0;
+  return new Date(timestamp).getTime() || 0;
+}
+
+/**
+ * Newest first, none twice, and none that the orchestrator has found itself.
+ *
+ * @param {Restored[]} entries
+ * @param {any[]} own
+ */
+function newestOnce(entries, own) {
+  const seen = new Set(own.flatMap(identities));
+  const capsules = new Set(own.flatMap((entry) => capsuleNames(entry?.metadata)));
+  return entries
+    .sort((a, b) => b.timestamp - a.timestamp)
+    .filter((entry) => {
+      const names = identities(entry);
+      if (names.some((name) => seen.has(name)) || capsuleNames(entry.metadata).some((name) => capsules.has(name))) {
+        return false;
+      }
+      for (const name of names) seen.add(name);
+      return true;
+    });
+}
+
+/**
+ * What only the same memory has: its text at its time; its text under its id, for a capsule without a date has the time
+ * of the reading. The id alone is not enough: transcripts without a header share one, and so may a capsule's lists.
+ *
+ * @param {any} entry
+ * @returns {string[]}
+ */
+function identities(entry) {
+  if (typeof entry?.content !== 'string') return [];
+  const names = [`${timeOf(entry.timestamp)} ${entry.content}`];
+  const memoryId = entry.metadata?.memoryId;
+  if (typeof memoryId === 'string') names.push(`id ${JSON.stringify(memoryId)} ${entry.content}`);
+  return names;
+}
+
+/**
+ * What tells which memory capsule an entry comes from, where orchestrators made it of `readMemories`' answers.
+ *
+ * @param {any} metadata
+ * @returns {string[]}
+ */
+function capsuleNames(metadata) {
+  const names = [];
+  if (typeof metadata?.capsuleId === 'string') names.push(`id ${metadata.capsuleId}`);
+  if (typeof metadata?.filename === 'string') names.push(`file ${metadata.filename}`);
+  return names;
+}
+
+/**
+ * The orchestrator's entries keep their order, which may be by relevance. Each restored one stands before the first
+ * that is older: newest first throughout, if the orchestrator's are.
+ *
+ * @param {any[]} own
+ * @param {Restored[]} restored
+ */
+function merge(own, restored) {
+  const merged = [];
+  let next = 0;
+  for (const entry of own) {
+    while (next < restored.length && restored[next].timestamp > timeOf(entry?.timestamp)) merged.push(restored[next++]);
+    merged.push(entry);
+  }
+  return merged.concat(restored.slice(next));
+}
+
+/**
+ * A construct's id in one form: `Nova`, `nova-001` and `gpt-nova-001` are one construct.
+ *
+ * @param {string} name
+ */
+function callsign(name) {
+  const bare = name.toLowerCase().replace(/^gpt-/, '');
+  return /-\d+$/.test(bare) ? bare : `${bare}-001`;
+}
+
+/** @param {string} message */
+function invalid(message) {
+  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
+}
+
+module.exports = { attachOrchestrator };

@@ -1,0 +1,159 @@
+'use strict';
+
+// One question to the engine: what `readMemories` and `Vault.readMemories` share.
+
+const path = require('node:path');
+
+/** @typedef {import('../index').ReadMemoriesOptions} Options */
+/** @typedef {import('../index').Memory} Memory */
+/** @typedef {import('../binding').ReadingOutcome} Outcome */
+/** @typedef {import('../binding').ReadingRequest} Request */
+
+/**
+ * The question for the engine, its paths absolute. The present time and the time zone are those of the call.
+ *
+ * @param {string} vaultPath
+ * @param {{ users: string, capsules: unknown, transcripts: unknown }} directories
+ * @param {string} userId
+ * @param {Options} options
+ * @returns {Request}
+ */
+function requestOf(vaultPath, directories, userId, options) {
+  const usersPath = path.join(vaultPath, directories.users);
+  const userPath = path.join(usersPath, userId);
+  // A faulty folder name fails only where the folder is needed, so it is checked then.
+  const { capsules, transcripts } = directories;
+  const now = new Date();
+  return {
+    vault: path.resolve(vaultPath),
+    users: path.resolve(usersPath),
+    user: path.resolve(userPath) + (/[/\\]$/.test(userPath) ? path.sep : ''),
+    capsules: typeof capsules === 'string' ? capsules : undefined,
+    transcripts: typeof transcripts === 'string' ? transcripts : undefined,
+    session: options.sessionId ? sessionText(options.sessionId) : undefined,
+    role: options.role ? JSON.stringify(options.role) : undefined,
+    limit: Number(options.limit) > 0 ? Number(options.limit) : undefined,
+    since: options.since ? new Date(options.since).getTime() : undefined,
+    until: options.until ? new Date(options.until).getTime() : undefined,
+    now: now.getTime(),
+    nowText: now.toISOString(),
+    zone: timeZone(),
+  };
+}
+
+/**
+ * The memories of a reading that has been run.
+ *
+ * @param {import('../binding').MemoryReading} reading
+ * @param {Outcome} found
+ * @returns {Promise<Memory[]>}
+ */
+async function memoriesOf(reading, found) {
+  if (found.undecided) await decideDates(reading);
+  return rows(reading);
+}
+
+/**
+ * A session's name as JSON; `null` for what can be none's.
+ *
+ * @param {unknown} sessionId
+ */
+function sessionText(sessionId) {
+  return typeof sessionId === 'string' ? JSON.stringify(sessionId) : 'null';
+}
+
+/**
+ * Some timestamps only JavaScript's own `Date` can tell; each is told once and kept.
+ *
+ * @param {import('../binding').MemoryReading} reading
+ */
+async function decideDates(reading) {
+  for (let text = reading.undecided(); text !== null; text = reading.undecided()) {
+    /** @type {{ place: number, message: string }[]} */
+    const thrown = [];
+    const times = JSON.parse(text).map((/** @type {any} */ timestamp, /** @type {number} */ place) => {
+      try {
+        return new Date(timestamp).getTime();
+      } catch (error) {
+        thrown.push({ place, message: /** @type {Error} */ (error).message });
+        return Number.NaN;
+      }
+    });
+    reading.decide(Float64Array.from(times), thrown);
+    await turn();
+  }
+  await reading.select();
+}
+
+/**
+ * Few rows come as one text. Many come as several, one for each turn of the event loop, so that none takes it for long.
+ *
+ * @template T
+ * @param {{ next(): string | null }} texts
+ * @returns {Promise<T[]>}
+ */
+async function rows(texts) {
+  /** @type {T[]} */
+  const memories = JSON.parse(texts.next() ?? '[]');
+  for (let text = texts.next(); text !== null; text = texts.next()) {
+    await turn();
+    for (const memory of JSON.parse(text)) memories.push(memory);
+  }
+  return memories;
+}
+
+function turn() {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * What tells one time zone of this process from another: `process.env.TZ` can be set at any time.
+ */
+function timeZone() {
+  const offset = (/** @type {number} */ month) => new Date(2024, month).getTimezoneOffset();
+  return `${process.env.TZ} ${offset(0)} ${offset(6)}`;
+}
+
+/**
+ * @param {Outcome} outcome
+ */
+function warn({ warnings }) {
+  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](name), message);
+}
+
+/** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */
+const WARNINGS = {
+  capsuleFile: (name) => `⚠️ Failed to read capsule file ${name}:`,
+  emptyCapsule: (name) => `⚠️ Failed to convert capsule ${name}:`,
+  transcriptFile: (name) => `⚠️ Failed to read transcript file ${name}:`,
+  capsulesFolder: () => '⚠️ Failed to read capsules directory:',
+  transcriptsFolder: () => '⚠️ Failed to read transcripts directory:',
+  sessionFolder: (name) => `⚠️ Failed to read session directory ${name}:`,
+  link: (name) => `⚠️ Not followed ${name}:`,
+};
+
+/**
+ * @param {unknown} userId
+ * @param {Options} options
+ * @returns {string[]} What is wrong with the arguments.
+ */
+function invalid(userId, options) {
+  const problems = [];
+  if (!userId || typeof userId !== 'string') problems.push('userId is required and must be a string');
+  if (options.limit !== undefined && (typeof options.limit !== 'number' || options.limit < 0)) {
+    problems.push('limit must be a non-negative number');
+  }
+  if (options.since && !isValidDate(options.since)) problems.push('since must be a valid date');
+  if (options.until && !isValidDate(options.until)) problems.push('until must be a valid date');
+  if (options.role && typeof options.role !== 'string') problems.push('role must be a string');
+  return problems;
+}
+
+/**
+ * @param {unknown} date
+ */
+function isValidDate(date) {
+  return date instanceof Date && !Number.isNaN(date.getTime());
+}
+
+module.exports = { invalid, memoriesOf, requestOf, rows, warn };

@@ -1,0 +1,419 @@
+'use strict';
+
+const { EventEmitter } = require('node:events');
+const path = require('node:path');
+const native = require('./native');
+const { attachOrchestrator } = require('./attach-orchestrator');
+const { toVaultError, withCode } = require('./errors');
+const { invalid, memoriesOf, requestOf, rows, warn } = require('./reading');
+
+/** @typedef {import('../index').VaultOptions} VaultOptions */
+/** @typedef {import('../index').VaultReadOptions} VaultReadOptions */
+/** @typedef {import('../index').CapsuleEvent} CapsuleEvent */
+/** @typedef {import('../index').CapsuleMetadata} CapsuleMetadata */
+/** @typedef {import('../index').Memory} Memory */
+
+const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+
+/** Only `Vault.open` makes vaults. */
+const OPENING = Symbol('opening');
+
+/** One open vault: see `index.d.ts`. */
+class Vault extends EventEmitter {
+  /** @type {import('../binding').NativeVault | null} */
+  #engine;
+  /** @type {string} */
+  #root;
+  /** @type {typeof DIRECTORIES} */
+  #directories;
+
+  /**
+   * @param {symbol} opening
+   * @param {string} root
+   * @param {typeof DIRECTORIES} directories
+   * @param {import('../binding').NativeVault} engine
+   */
+  constructor(opening, root, directories, engine) {
+    if (opening !== OPENING) throw refused('a vault is opened by `await Vault.open(root)`');
+    super();
+    this.#root = root;
+    this.#directories = directories;
+    this.#engine = engine;
+  }
+
+  /**
+   * @param {string} root
+   * @param {VaultOptions} [options]
+   * @returns {Promise<Vault>}
+   */
+  static async open(root, options = {}) {
+    const { create = false, integrity = 'enforce', expectedTetherSignature, maxCapsuleBytes, signal } = options;
+    text(root, 'root');
+    if (integrity !== 'enforce' && integrity !== 'report') throw refused("integrity must be 'enforce' or 'report'");
+    if (maxCapsuleBytes !== undefined && !(Number.isSafeInteger(maxCapsuleBytes) && maxCapsuleBytes > 0)) {
+      throw refused('maxCapsuleBytes must be a whole number above 0');
+    }
+    optionalText(expectedTetherSignature, 'expectedTetherSignature');
+    const directories = { ...DIRECTORIES, ...options.directories };
+    for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
+    const resolved = path.resolve(root);
+    const opening = native.openVault(resolved, {
+      create: Boolean(create),
+      report: integrity === 'report',
+      expectedTether: expectedTetherSignature ?? undefined,
+      maxCapsuleBytes,
+      users: directories.users,
+      capsules: directories.capsules,
+      transcripts: directories.transcripts,
+    });
+    const engine = await abortable(opening, signal);
+    return new Vault(OPENING, resolved, directories, engine);
+  }
+
+  /** The vault's folder. */
+  get root() {
+    return this.#root;
+  }
+
+  /** @returns {Promise<void>} */
+  async close() {
+    this.#engine = null;
+  }
+
+  /** @returns {Promise<void>} */
+  [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    return this.close();
+  }
+
+  #open() {
+    if (this.#engine === null) {
+      throw withCode(new Error(`the vault at ${this.#root} is closed`), 'VVAULT_CLOSED', this.#root);
+    }
+    return this.#engine;
+  }
+
+  /**
+   * @param {string} userId
+   * @param {VaultReadOptions} [options]
+   * @returns {Promise<Memory[]>}
+   */
+  async readMemories(userId, options = {}) {
+    const engine = this.#open();
+    const problems = invalid(userId, options);
+    const { tags, constructId, signal } = options;
+    if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
+      problems.push('tags must be an array of strings');
+    }
+    if (constructId !== undefined && constructId !== null && typeof constructId !== 'string') {
+      problems.push('constructId must be a string');
+    }
+    if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
+    signal?.throwIfAborted();
+    const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
+    const reading = engine.reading({ ...request, tags: tags ?? undefined, construct: constructId || undefined });
+    const found = await abortable(reading.run(), signal);
+    warn(found);
+    this.#tellOf(found.rejected);
+    return abortable(memoriesOf(reading, found), signal);
+  }
+
+  /**
+   * @param {string | Buffer | Uint8Array | object} capsule
+   * @param {{ refingerprint?: boolean }} [options]
+   * @returns {Promise<string>}
+   */
+  async storeCapsule(capsule, { refingerprint = false } = {}) {
+    const engine = this.#open();
+    const isObject = typeof capsule === 'object' && capsule !== null && !ArrayBuffer.isView(capsule);
+    const content = contentOf(capsule);
+    const storing = engine.store(content, Boolean(refingerprint));
+    const stored = await storing.catch((thrown) => {
+      const error = /** @type {import('./errors').VaultError} */ (toVaultError(thrown));
+      if (!isObject || error.code !== 'VVAULT_UNSOUND') throw error;
+      const message =
+        `${error.message}. An object that went through JSON.parse may have lost what the hash covers (1.0 becomes 1, big ` +
+        'integers are rounded): store the text or Buffer that it was parsed from, or have it hashed anew with { refingerprint: true }';
+      throw withCode(new Error(message), error.code);
+    });
+    this.#tellOfStored(stored);
+    return stored.path;
+  }
+
+  /**
+   * @param {string} file
+   * @returns {Promise<string>}
+   */
+  async adoptCapsule(file) {
+    text(file, 'path');
+    const stored = await settled(this.#open().adopt(path.resolve(file)));
+    this.#tellOfStored(stored);
+    return stored.path;
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ version?: string | null, tag?: string | null, uuid?: string | null }} [options]
+   * @returns {Promise<import('../index').RetrievedCapsule>}
+   */
+  async retrieveCapsule(name, { version = 'latest', tag, uuid } = {}) {
+    const engine = this.#open();
+    text(name, 'name');
+    for (const [key, value] of Object.entries({ version, tag, uuid })) optionalText(value, key);
+    const found = await settled(engine.retrieve(name, versionOf({ version, tag, uuid })));
+    const capsuleJson = found.text();
+    let errorMessage = found.problem ?? null;
+    let capsuleData = null;
+    if (capsuleJson !== null) {
+      try {
+        capsuleData = JSON.parse(capsuleJson);
+      } catch (error) {
+        // Python writes NaN and Infinity.
+        errorMessage = `the capsule can't be parsed in JavaScript: ${/** @type {Error} */ (error).message}`;
+      }
+    }
+    const { valid = null, recipe = null, tether = null } = found;
+    return {
+      success: capsuleJson !== null,
+      capsuleData,
+      capsuleJson,
+      metadata: found.metadata ? JSON.parse(found.metadata) : null,
+      errorMessage,
+      integrityValid: tether === false || capsuleJson === null ? false : valid,
+      integrity: { valid, recipe, tether },
+    };
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ tag?: string | null }} [options]
+   * @returns {Promise<CapsuleMetadata[]>}
+   */
+  async listCapsules(name, { tag } = {}) {
+    const engine = this.#open();
+    text(name, 'name');
+    optionalText(tag, 'tag');
+    return rows(await settled(engine.list(name, tag || undefined)));
+  }
+
+  /** @returns {Promise<string[]>} */
+  async listInstances() {
+    return settled(this.#open().instances());
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Promise<import('../index').InstanceInfo | null>}
+   */
+  async getInstanceInfo(name) {
+    const engine = this.#open();
+    text(name, 'name');
+    return JSON.parse((await settled(engine.info(name))) ?? 'null');
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} uuid
+   * @param {string} tag
+   * @returns {Promise<boolean>}
+   */
+  async addTag(name, uuid, tag) {
+    const engine = this.#open();
+    for (const [key, value] of Object.entries({ name, uuid, tag })) text(value, key);
+    return settled(engine.addTag(name, uuid, tag));
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} uuid
+   * @param {string} tag
+   * @returns {Promise<boolean>}
+   */
+  async removeTag(name, uuid, tag) {
+    const engine = this.#open();
+    for (const [key, value] of Object.entries({ name, uuid, tag })) text(value, key);
+    return settled(engine.removeTag(name, uuid, tag));
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} uuid
+   * @returns {Promise<boolean>}
+   */
+  async deleteCapsule(name, uuid) {
+    const engine = this.#open();
+    for (const [key, value] of Object.entries({ name, uuid })) text(value, key);
+    return settled(engine.delete(name, uuid));
+  }
+
+  /** @returns {Promise<import('../index').DiscoveredCapsule[]>} */
+  async discoverCapsules() {
+    /** @type {any[]} */
+    const found = await rows(await settled(this.#open().discover()));
+    return found.map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
+      name: path.basename(file),
+      path: file,
+      size,
+      modified: new Date(modified).toISOString(),
+      type: 'capsule',
+      title: title ?? path.basename(file),
+      description: description ?? '',
+      version: version ?? '1.0.0',
+      tags: tags ?? [],
+      ...header,
+    }));
+  }
+
+  /**
+   * @param {{ instances?: string[] }} [options]
+   * @returns {Promise<import('../index').VerifiedCapsule[]>}
+   */
+  async verifyCapsules({ instances } = {}) {
+    return rows(await settled(this.#open().verify(instances)));
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ uuid?: string | null, tag?: string | null, userId?: string | null }} [options]
+   * @returns {Promise<import('../index').ConstructState>}
+   */
+  async restoreConstruct(name, { uuid, tag, userId } = {}) {
+    const engine = this.#open();
+    text(name, 'name');
+    for (const [key, value] of Object.entries({ uuid, tag, userId })) optionalText(value, key);
+    const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
+    const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
+    this.#tellOf(restored.rejected);
+    return JSON.parse(restored.state);
+  }
+
+  /**
+   * @param {any} orchestrator
+   * @param {{ userId: string, constructId: string }} options
+   * @returns {Promise<{ detach(): void }>}
+   */
+  async attachOrchestrator(orchestrator, options) {
+    this.#open();
+    return attachOrchestrator(this, orchestrator, options);
+  }
+
+  /** @param {import('../binding').StoredCapsule} stored */
+  #tellOfStored({ isNew, event }) {
+    if (isNew && this.listenerCount('capsule:imported') > 0) this.#tell(JSON.parse(event));
+  }
+
+  /** @param {string[]} events */
+  #tellOf(events) {
+    for (const event of events) this.#tell(JSON.parse(event));
+  }
+
+  /**
+   * Calls each listener, whatever the others do.
+   *
+   * @param {CapsuleEvent} event
+   */
+  #tell(event) {
+    const name = `capsule:${event.kind}`;
+    for (const listener of this.rawListeners(name)) {
+      try {
+        const result = listener.call(this, event);
+        if (typeof result?.catch === 'function')
+          result.catch((/** @type {unknown} */ error) => this.#report(name, error));
+      } catch (error) {
+        this.#report(name, error);
+      }
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} error
+   */
+  #report(name, error) {
+    console.error(`A listener of ${name} failed:`, error);
+  }
+}
+
+/**
+ * What a version request means: a UUID before a tag, both before the latest. VVAULT itself passes over a tag unless
+ * `version` is something else than `latest`; here it counts, as VVAULT documents.
+ *
+ * @param {{ version?: string | null, tag?: string | null, uuid?: string | null }} options
+ */
+function versionOf({ version, tag, uuid }) {
+  if (uuid) return { uuid };
+  if (tag) return { tag };
+  return version && version !== 'latest' ? { uuid: version } : {};
+}
+
+/**
+ * @param {unknown} capsule
+ * @returns {string | Buffer}
+ */
+function contentOf(capsule) {
+  if (typeof capsule === 'string') return capsule;
+  if (Buffer.isBuffer(capsule)) return capsule;
+  if (ArrayBuffer.isView(capsule)) return Buffer.from(capsule.buffer, capsule.byteOffset, capsule.byteLength);
+  if (typeof capsule !== 'object' || capsule === null || Array.isArray(capsule)) {
+    throw refused('a capsule is JSON text, a Buffer or an object');
+  }
+  return JSON.stringify(capsule, null, 2);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function text(value, name) {
+  if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function optionalText(value, name) {
+  if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${name} must be a string`);
+}
+
+/** @param {string} message */
+function refused(message) {
+  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+function settled(promise) {
+  return promise.catch((thrown) => {
+    throw toVaultError(thrown);
+  });
+}
+
+/**
+ * The promise, or the signal's reason as soon as it is aborted. The work behind it ends by itself.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+async function abortable(promise, signal) {
+  if (!signal) return settled(promise);
+  /** @type {(() => void) | undefined} */
+  let forget;
+  const aborted = new Promise((_, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    forget = () => signal.removeEventListener('abort', abort);
+  });
+  try {
+    return await Promise.race([settled(promise), aborted]);
+  } finally {
+    forget?.();
+  }
+}
+
+module.exports = { Vault };

@@ -1,0 +1,195 @@
+//! A construct's capsule as VVAULT stores it: what it must have, and what its header says.
+
+use super::fingerprint::Recipe;
+use super::instance_index::EntryFields;
+use super::json::{self, Kind, Value};
+
+/// The sections that VVAULT's store asks for (`vvault_core.py`, `_validate_capsule_structure`).
+const SECTIONS: [&str; 5] = ["metadata", "traits", "personality", "memory", "environment"];
+
+/// What `metadata` must have.
+const REQUIRED: [&str; 4] = ["instance_name", "uuid", "timestamp", "fingerprint_hash"];
+
+/// The header of a capsule that can be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    instance_name: Value<'a>,
+    uuid: Value<'a>,
+    timestamp: Value<'a>,
+    fingerprint_hash: Value<'a>,
+    capsule_version: Option<Value<'a>>,
+    generator: Option<Value<'a>>,
+    vault_source: Option<Value<'a>>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the header of a capsule's text.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn parse(text: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+        let sections = sections(text)?;
+        if let Some((missing, _)) = SECTIONS.iter().zip(&sections).find(|(_, section)| section.is_none()) {
+            return Err(format!("it has no {missing}"));
+        }
+        let metadata = sections[0].map_or("null", |metadata| metadata.text());
+        let required = json::members(metadata, REQUIRED);
+        let [Some(instance_name), Some(uuid), Some(timestamp), Some(fingerprint_hash)] = required else {
+            let missing = REQUIRED.iter().zip(&required).find(|(_, value)| value.is_none());
+            return Err(format!("its metadata has no {}", missing.map_or("", |(key, _)| *key)));
+        };
+        for (key, value) in [("instance_name", instance_name), ("uuid", uuid), ("timestamp", timestamp)] {
+            if text_of(value).is_none() {
+                return Err(format!("its metadata.{key} is not a text"));
+            }
+        }
+        let [capsule_version, generator, vault_source] =
+            json::members(metadata, ["capsule_version", "generator", "vault_source"]);
+        Ok(Self { instance_name, uuid, timestamp, fingerprint_hash, capsule_version, generator, vault_source })
+    }
+
+    /// The instance that it is a version of.
+    #[must_use]
+    pub fn instance_name(&self) -> String {
+        text_of(self.instance_name).unwrap_or_default()
+    }
+
+    /// What names this version.
+    #[must_use]
+    pub fn uuid(&self) -> String {
+        text_of(self.uuid).unwrap_or_default()
+    }
+
+    /// Its own time.
+    #[must_use]
+    pub fn timestamp(&self) -> String {
+        text_of(self.timestamp).unwrap_or_default()
+    }
+
+    /// What the index says of it.
+    #[must_use]
+    pub fn entry<'b>(&self, filename: &'b str, file_size: u64) -> EntryFields<'b>
+    where
+        'a: 'b,
+    {
+        EntryFields {
+            instance_name: self.instance_name,
+            timestamp: self.timestamp,
+            fingerprint_hash: self.fingerprint_hash,
+            capsule_version: self.capsule_version,
+            generator: self.generator,
+            vault_source: self.vault_source,
+            filename,
+            file_size,
+        }
+    }
+}
+
+fn text_of(value: Value<'_>) -> Option<String> {
+    String::from_utf8(value.string()?.into_owned()).ok()
+}
+
+fn sections(text: &str) -> Result<[Option<Value<'_>>; 5], String> {
+    let mut sections = [None; 5];
+    let whole = json::scan(text.as_bytes(), |key, value| {
+        if let Some(at) = SECTIONS.iter().position(|section| section.as_bytes() == key.as_ref()) {
+            sections[at] = Some(value);
+        }
+    })
+    .map_err(|error| error.describe(text))?;
+    if whole.kind() != Kind::Object {
+        return Err("it is not an object".to_owned());
+    }
+    Ok(sections)
+}
+
+/// The capsule with a fingerprint of its present text, by CapsuleForge's recipe (F1). Nothing else of the text changes.
+///
+/// # Errors
+/// In words, if the text is not a JSON object with `metadata`, or Python could not read it.
+pub fn refingerprint(text: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+    let [metadata, ..] = sections(text)?;
+    let metadata = metadata.filter(|value| value.kind() == Kind::Object).ok_or("it has no metadata")?;
+    let hash = Recipe::CapsuleForge.fingerprint(text.as_bytes()).ok_or("it nests too deep to be hashed")?;
+    let metadata = with_member(metadata.text(), "fingerprint_hash", &format!("\"{hash}\""));
+    Ok(with_member(text, "metadata", &metadata))
+}
+
+/// The capsule as a version of its own: with a new UUID, with the sections that the store asks for, and with a right
+/// fingerprint. Its own time stays, as its memories may have no other.
+///
+/// # Errors
+/// In words, if it is no capsule.
+pub fn adopt(text: &[u8], uuid: &str) -> Result<String, String> {
+    let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+    let sections = sections(text)?;
+    let [Some(metadata), ..] = sections else { return Err("it has no metadata".to_owned()) };
+    let metadata = with_member(metadata.text(), "uuid", &format!("\"{uuid}\""));
+    let mut adopted = with_member(text, "metadata", &metadata);
+    for (section, _) in SECTIONS.iter().zip(&sections).filter(|(_, value)| value.is_none()) {
+        adopted = with_member(&adopted, section, "{}");
+    }
+    refingerprint(adopted.as_bytes())
+}
+
+/// The text of an object with a member set: in its place if it is there, else as the first.
+fn with_member(object: &str, key: &str, value: &str) -> String {
+    if let [Some(old)] = json::members(object, [key]) {
+        // A value is a slice of the text that it was read from.
+        let start = old.text().as_ptr().addr() - object.as_ptr().addr();
+        return [&object[..start], value, &object[start + old.text().len()..]].concat();
+    }
+    let (before, after) = object.split_once('{').unwrap_or_default();
+    let comma = if after.trim_start().starts_with('}') { "" } else { "," };
+    format!("{before}{{\n  \"{key}\": {value}{comma}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Header, adopt, refingerprint};
+    use crate::formats::integrity::judge;
+
+    const CAPSULE: &str = r#"{"metadata": {"instance_name": "Zo\u00eb", "uuid": "u", "timestamp": "2026-01-01T00:00:00Z",
+        "fingerprint_hash": "wrong"}, "traits": {"drift": 1.0, "big": 123456789012345678901234567890},
+        "personality": {}, "memory": {"short_term_memories": ["a"]}, "environment": {}}"#;
+
+    #[test]
+    fn reads_a_header() {
+        let header = Header::parse(CAPSULE.as_bytes()).expect("a header");
+        assert_eq!([header.instance_name(), header.uuid()], ["Zoë", "u"]);
+        for missing in ["traits", "memory", "uuid", "fingerprint_hash", "metadata"] {
+            let without = CAPSULE.replace(&format!("\"{missing}\""), "\"other\"");
+            assert!(Header::parse(without.as_bytes()).is_err_and(|problem| problem.contains(missing)), "{missing}");
+        }
+        let number = CAPSULE.replace("\"u\"", "5");
+        assert_eq!(Header::parse(number.as_bytes()).err().as_deref(), Some("its metadata.uuid is not a text"));
+        for text in ["", "[]", "null", "{", "\u{feff}{}"] {
+            assert!(Header::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_fingerprint_changes_nothing_else() {
+        assert_eq!(judge(CAPSULE.as_bytes(), None).valid, Some(false));
+        let right = refingerprint(CAPSULE.as_bytes()).expect("a capsule");
+        let verdict = judge(right.as_bytes(), None);
+        assert_eq!((verdict.valid, verdict.recipe), (Some(true), Some("F1")));
+        assert!(right.contains("1.0, \"big\": 123456789012345678901234567890}"));
+        let without = CAPSULE.replace(r#""fingerprint_hash": "wrong""#, r#""fingerprint_x": "wrong""#);
+        let right = refingerprint(without.as_bytes()).expect("a capsule");
+        assert_eq!(judge(right.as_bytes(), None).valid, Some(true), "{right}");
+    }
+
+    #[test]
+    fn what_is_adopted_can_be_stored() {
+        let node = r#"{"metadata": {"instance_name": "Nova", "uuid": "u", "timestamp": "t", "fingerprint_hash": "random"},
+            "traits": {}, "memory_log": ["user: a"], "environment": {}, "personality": {}}"#;
+        let adopted = adopt(node.as_bytes(), "new").expect("a capsule");
+        let header = Header::parse(adopted.as_bytes()).expect("a header");
+        assert_eq!([header.uuid(), header.timestamp()], ["new", "t"]);
+        assert_eq!(judge(adopted.as_bytes(), None).valid, Some(true));
+        assert!(adopt(b"{}", "new").is_err() && adopt(b"[]", "new").is_err());
+    }
+}

@@ -1,0 +1,270 @@
+//! A construct's newest sound capsule, wherever it lies.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use super::folder::{Snapshot, lock};
+use crate::Error;
+use crate::formats::construct;
+use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::json::{self, Value};
+use crate::javascript::date;
+use crate::store::{Store, Version};
+use crate::vault::{Candidate, ConstructName, Directory, FileProblem, Likeness, Signature, all_users, candidates};
+
+/// So many capsules are kept parsed.
+const KEPT: usize = 256;
+
+/// The constructs of one vault.
+#[derive(Debug, Default)]
+pub struct Constructs {
+    known: Mutex<HashMap<PathBuf, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    signature: Signature,
+    settled: bool,
+    capsule: Arc<ConstructCapsule>,
+}
+
+/// A construct's capsule as it was read.
+#[derive(Debug)]
+pub struct ConstructCapsule {
+    /// Its file.
+    pub path: PathBuf,
+    /// The user whose folder it lies in; `None` for one of the vault's own.
+    pub owner: Option<PathBuf>,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+    /// The instance's name, as JSON.
+    pub instance_name: String,
+    /// What names this version, as JSON.
+    pub uuid: String,
+    /// Its own time, as JSON.
+    pub timestamp: String,
+    /// Milliseconds since 1970; the beginning of time if it states none.
+    time: f64,
+    /// What it calls its construct, the surest first.
+    calls_itself: Vec<String>,
+    /// What it restores to, as JSON.
+    pub state: String,
+    /// Its memories.
+    pub memories: Arc<Snapshot>,
+}
+
+/// Whose construct is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// The folder of all users.
+    pub users: &'a Path,
+    /// The user's own folder; `None` to look at all users.
+    pub user: Option<&'a Path>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct FoundConstruct {
+    /// The newest that may be used.
+    pub capsule: Option<Arc<ConstructCapsule>>,
+    /// Those that may not, and lie nearest to it.
+    pub rejected: Vec<Arc<ConstructCapsule>>,
+}
+
+impl Constructs {
+    /// Finds a construct's capsule: of all places the newest that is sound, or with [`Policy::Report`] the newest. A
+    /// version by UUID or tag must be sound too.
+    ///
+    /// # Errors
+    /// [`Error::NoConstruct`] if it is not to be told whose is meant; [`Error::OutsideVault`], [`Error::System`].
+    pub fn find(
+        &self,
+        store: &Store,
+        whose: Whose<'_>,
+        name: &str,
+        version: &Version,
+    ) -> Result<FoundConstruct, Error> {
+        let wanted = ConstructName::new(name);
+        let mut found = FoundConstruct::default();
+        let mut capsules = self.stored(store, &wanted, version, &mut found.rejected)?;
+        if !matches!(version, Version::Tagged(_)) {
+            capsules.extend(self.placed(store, whose, &wanted));
+        }
+        if let Version::Uuid(uuid) = version {
+            capsules.retain(|(capsule, _)| is_text(&capsule.uuid, uuid));
+        }
+        // What is only likely counts where nothing is sure, and all that is likely says the same name.
+        if capsules.iter().any(|(_, likeness)| *likeness == Likeness::Same) {
+            capsules.retain(|(_, likeness)| *likeness == Likeness::Same);
+        } else if capsules.iter().any(|(capsule, _)| capsule.calls_itself != capsules[0].0.calls_itself) {
+            return Err(no_construct(format!("{name} may mean several constructs: name it with its number")));
+        }
+        capsules.sort_by(|(left, _), (right, _)| right.time.total_cmp(&left.time));
+        for (capsule, _) in capsules {
+            if store.options().policy == Policy::Report || capsule.verdict.is_sound() {
+                if let Some(chosen) = &found.capsule {
+                    let owners = (&chosen.owner, &capsule.owner);
+                    if let (Some(one), Some(other)) = owners
+                        && one != other
+                    {
+                        return Err(no_construct(format!("several users have a {name}: say whose is meant (userId)")));
+                    }
+                } else {
+                    found.capsule = Some(capsule);
+                }
+            } else if found.capsule.is_none() {
+                found.rejected.push(capsule);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of VVAULT's own store: of each instance the newest that may be used.
+    fn stored(
+        &self,
+        store: &Store,
+        wanted: &ConstructName,
+        version: &Version,
+        rejected: &mut Vec<Arc<ConstructCapsule>>,
+    ) -> Result<Vec<(Arc<ConstructCapsule>, Likeness)>, Error> {
+        let mut capsules = Vec::new();
+        for instance in store.instances()? {
+            let Some(likeness) = ConstructName::new(&instance).likeness(wanted) else { continue };
+            for path in store.versions(&instance, version)? {
+                let Some(capsule) = self.read(store, &path, None) else { continue };
+                let Some(likeness) = capsule.likeness(wanted, Some(likeness)) else { continue };
+                let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
+                if usable {
+                    capsules.push((capsule, likeness));
+                    break;
+                }
+                rejected.push(capsule);
+            }
+        }
+        Ok(capsules)
+    }
+
+    /// Of all other places.
+    fn placed(
+        &self,
+        store: &Store,
+        whose: Whose<'_>,
+        wanted: &ConstructName,
+    ) -> Vec<(Arc<ConstructCapsule>, Likeness)> {
+        let boundary = store.boundary();
+        let mut places: Vec<(Candidate, Option<PathBuf>)> =
+            candidates(store.root(), wanted, boundary).into_iter().map(|candidate| (candidate, None)).collect();
+        let users = whose.user.map_or_else(|| all_users(whose.users, boundary), |user| vec![user.to_owned()]);
+        for user in users {
+            let own = candidates(&user, wanted, boundary);
+            places.extend(own.into_iter().map(|candidate| (candidate, Some(user.clone()))));
+        }
+        let capsules = places.into_iter().filter_map(|(candidate, owner)| {
+            let capsule = self.read(store, &candidate.path, owner)?;
+            let likeness = capsule.likeness(wanted, candidate.likeness)?;
+            Some((capsule, likeness))
+        });
+        capsules.collect()
+    }
+
+    /// A capsule file; `None` if it is not there, or no JSON object.
+    fn read(&self, store: &Store, path: &Path, owner: Option<PathBuf>) -> Option<Arc<ConstructCapsule>> {
+        let (parent, name) = (path.parent()?, path.file_name()?.to_str()?);
+        let boundary = store.boundary();
+        let real = boundary.resolve(parent).ok()??;
+        let folder = Directory::open(&real).ok()?;
+        let seen: Result<Signature, FileProblem> = folder.file_signature(name, boundary);
+        if let Some(known) = lock(&self.known).get(path)
+            && known.settled
+            && seen == Ok(known.signature)
+        {
+            return Some(known.capsule.clone());
+        }
+        let began = SystemTime::now();
+        let mut text = Vec::new();
+        let (signature, length) = folder.read(name, boundary, store.options().largest_capsule, &mut text).ok()?;
+        let capsule = Arc::new(ConstructCapsule::parse(store, path, owner, &text[..length])?);
+        let settled = signature.is_settled(began, folder.is_local());
+        let mut known = lock(&self.known);
+        if known.len() >= KEPT {
+            known.clear();
+        }
+        known.insert(path.to_owned(), Known { signature, settled, capsule: capsule.clone() });
+        Some(capsule)
+    }
+}
+
+impl ConstructCapsule {
+    /// Reads a capsule's text.
+    #[must_use]
+    pub fn parse(store: &Store, path: &Path, owner: Option<PathBuf>, text: &[u8]) -> Option<Self> {
+        let verdict = store.judge(text);
+        let restored = construct::restore(text)?;
+        let decoded = String::from_utf8_lossy(text);
+        let [metadata, construct_id, synced, created, updated] =
+            json::members(&decoded, ["metadata", "construct_id", "last_synced_at", "created", "updated"]);
+        let metadata = metadata.map_or("null", |metadata| metadata.text());
+        let [own_id, instance_name, uuid, timestamp] =
+            json::members(metadata, ["construct_id", "instance_name", "uuid", "timestamp"]);
+        let times = [timestamp, synced, updated, created];
+        let time = times.iter().flatten().find_map(time_of);
+        let calls_itself = [own_id, construct_id, instance_name].iter().flatten().filter_map(text_of).collect();
+        let json = |value: Option<Value<'_>>| value.map_or("null", |value| value.text()).to_owned();
+        Some(Self {
+            path: path.to_owned(),
+            owner,
+            verdict,
+            instance_name: json(instance_name.or(construct_id)),
+            uuid: json(uuid),
+            timestamp: json(timestamp),
+            time: time.unwrap_or(f64::NEG_INFINITY),
+            calls_itself,
+            state: restored.to_json(),
+            memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
+        })
+    }
+
+    /// Whether it is of a construct, by its place and by what it calls itself; `None` if not.
+    fn likeness(&self, wanted: &ConstructName, by_place: Option<Likeness>) -> Option<Likeness> {
+        match (self.calls_itself.first(), by_place) {
+            (Some(own), Some(place)) => {
+                let own_likeness = ConstructName::new(own).likeness(wanted);
+                if own_likeness == Some(Likeness::Same) {
+                    return own_likeness;
+                }
+                wanted.may_call_itself(own).then_some(place)
+            }
+            (Some(own), None) => ConstructName::new(own).likeness(wanted),
+            (None, Some(place)) => Some(place),
+            (None, None) => {
+                let stem = self.path.file_stem()?.to_str()?;
+                ConstructName::new(stem).likeness(wanted)
+            }
+        }
+    }
+}
+
+/// Whether a JSON text is this string.
+fn is_text(json: &str, text: &str) -> bool {
+    json::string(json).is_some_and(|own| own.as_ref() == text.as_bytes())
+}
+
+fn text_of(value: &Value<'_>) -> Option<String> {
+    let text = String::from_utf8(value.string()?.into_owned()).ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// A capsule's time: one without a zone is taken as UTC, so that the order does not depend on the machine.
+fn time_of(value: &Value<'_>) -> Option<f64> {
+    let text = value.string()?;
+    date::from_iso(&text).or_else(|| date::from_iso(&[&text, &b"Z"[..]].concat())).filter(|time| !time.is_nan())
+}
+
+fn no_construct(message: String) -> Error {
+    Error::NoConstruct { message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Constructs, Whose};
+use crate::Error;
+use crate::formats::capsule::refingerprint;
+use crate::formats::integrity::Policy;
+use crate::store::{Options, Store, Version};
+
+fn capsule(name: &str, day: u32, memory: &str) -> String {
+    let text = json!({
+        "metadata": {"instance_name": name, "uuid": format!("{name}-{day}"), "timestamp": format!("2026-01-{day:02}T00:00:00+00:00"),
+            "fingerprint_hash": ""},
+        "traits": {}, "personality": {}, "memory": {"short_term_memories": [memory]}, "environment": {},
+    });
+    refingerprint(text.to_string().as_bytes()).expect("a capsule")
+}
+
+fn put(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+fn find(root: &Path, user: Option<&str>, name: &str, policy: Policy) -> Result<Option<String>, Error> {
+    let store = Store::open(root, Options { policy, ..Options::default() })?;
+    let users = root.join("users");
+    let user = user.map(|user| users.join(user));
+    let whose = Whose { users: &users, user: user.as_deref() };
+    let found = Constructs::default().find(&store, whose, name, &Version::Latest)?;
+    Ok(found.capsule.map(|capsule| {
+        let state: Value = serde_json::from_str(&capsule.state).expect("JSON");
+        state["memoryLog"][0].as_str().expect("a memory").to_owned()
+    }))
+}
+
+const PLACES: [&str; 9] = [
+    "users/shard_0000/ann/instances/nova-001/identity/nova-001.capsule",
+    "users/shard_0000/ann/instances/nova-001/identity/other name.capsule",
+    "users/shard_0000/ann/instances/nova-001/identity/capsule.json",
+    "users/shard_0000/ann/instances/nova-001/nova-001.capsule",
+    "users/shard_0000/ann/instances/gpt-nova-001/memup/nova-001.capsule",
+    "users/shard_0000/ann/instances/nova/identity/nova-001.capsule",
+    "users/shard_0000/ann/capsules/nova-007.capsule",
+    "capsules/Nova_2026-01-01.capsule",
+    "capsules/Nova/x.capsule",
+];
+
+#[test]
+fn the_newest_sound_capsule_of_all_places_wins() {
+    for name in ["nova-001", "nova", "gpt-nova-001", "Nova"] {
+        for (at, newest) in PLACES.iter().enumerate() {
+            let vault = tempfile::tempdir().expect("a folder");
+            for (other, place) in PLACES.iter().enumerate() {
+                let day = if other == at { 9 } else { 2 };
+                put(vault.path(), place, &capsule("Nova", day, place));
+            }
+            let found = |user| find(vault.path(), user, name, Policy::Enforce);
+            assert_eq!(found(Some("shard_0000/ann")), Ok(Some((*newest).to_owned())), "{name}");
+            assert_eq!(found(None), Ok(Some((*newest).to_owned())), "{name}");
+
+            // A newer one that was tampered with is passed over.
+            let place = PLACES[(at + 1) % PLACES.len()];
+            put(vault.path(), place, &capsule("Nova", 20, "true").replace("\"true\"", "\"tampered\""));
+            assert_eq!(found(None), Ok(Some((*newest).to_owned())), "{name}");
+            let reported = find(vault.path(), None, name, Policy::Report);
+            assert_eq!(reported, Ok(Some("tampered".to_owned())), "{name}");
+        }
+    }
+}
+
+#[test]
+fn nobody_gets_what_is_anothers() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let root = vault.path();
+    put(root, "users/ann/instances/nova-001/nova-001.capsule", &capsule("Nova", 1, "ann's"));
+    put(root, "users/bob/instances/nova-001/nova-001.capsule", &capsule("Nova", 2, "bob's"));
+    put(root, "users/bob/instances/nova-002/nova-002.capsule", &capsule("nova-002", 3, "the second's"));
+    put(root, "users/bob/instances/nova-001/identity/katana.capsule", &capsule("Katana", 4, "katana's"));
+    put(root, "users/bob/capsules/nova-009.capsule", &capsule("novak-001", 5, "novak's"));
+    let find = |user, name| find(root, user, name, Policy::Enforce);
+    assert_eq!(find(Some("ann"), "nova-001"), Ok(Some("ann's".to_owned())));
+    assert_eq!(find(Some("bob"), "nova-001"), Ok(Some("bob's".to_owned())));
+    assert_eq!(find(Some("bob"), "nova-002"), Ok(Some("the second's".to_owned())));
+    assert_eq!(find(Some("ann"), "nova-002"), Ok(None));
+    assert_eq!(find(Some("bob"), "katana-001"), Ok(None));
+    assert!(matches!(find(None, "nova-001"), Err(Error::NoConstruct { .. })));
+    assert_eq!(find(None, "nova-002"), Ok(Some("the second's".to_owned())));
+}
+
+#[test]
+fn a_name_without_its_number_is_taken_where_it_is_clear() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let root = vault.path();
+    put(root, "users/ann/instances/katana-002/katana-002.capsule", &capsule("katana-002", 1, "the second's"));
+    assert_eq!(find(root, None, "katana", Policy::Enforce), Ok(Some("the second's".to_owned())));
+    put(root, "users/ann/instances/katana-003/katana-003.capsule", &capsule("katana-003", 1, "the third's"));
+    assert!(matches!(find(root, None, "katana", Policy::Enforce), Err(Error::NoConstruct { .. })));
+    put(root, "users/ann/instances/katana-001/katana-001.capsule", &capsule("katana-001", 1, "the first's"));
+    assert_eq!(find(root, None, "katana", Policy::Enforce), Ok(Some("the first's".to_owned())));
+}

@@ -1,0 +1,294 @@
+//! One open vault: its store, its users' memories and its constructs, under one policy.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
+use super::folder::lock;
+use super::reader::{Found, Request, Source, read};
+use crate::Error;
+use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::json::{self, Kind};
+use crate::store::{Store, Version};
+use crate::vault::{Boundary, Directory, UserFolder, UserPath, find_user, is_capsule, is_memory};
+
+/// How deep folders are searched.
+const DEEPEST: usize = 24;
+
+/// The names of the folders in a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// All users.
+    pub users: String,
+    /// A user's memory capsules.
+    pub capsules: String,
+    /// A user's transcripts.
+    pub transcripts: String,
+}
+
+/// An open vault.
+#[derive(Debug)]
+pub struct Vault {
+    store: Store,
+    directories: Directories,
+    constructs: Constructs,
+    /// Unsound files that were told of.
+    told: Mutex<HashSet<PathBuf>>,
+}
+
+/// A file that was left out because it is not what its writer wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is a construct's; else it is one memory.
+    pub is_construct: bool,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+    /// The instance's name, UUID and time, as JSON.
+    pub header: [String; 3],
+}
+
+/// What a question found, before any filter.
+#[derive(Debug)]
+pub struct FoundInVault {
+    /// The memories.
+    pub found: Found,
+    /// What was left out, and was not told of before.
+    pub rejections: Vec<Rejection>,
+}
+
+/// A capsule file and what its header tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Milliseconds since 1970.
+    pub modified: i64,
+    /// Members of the file, as JSON: title, description, version, tags, instance's name, UUID, timestamp.
+    pub header: [Option<String>; 7],
+}
+
+/// A file and the verdict on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a construct's; else it is one memory.
+    pub is_construct: bool,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+}
+
+impl Vault {
+    /// Of an open store.
+    #[must_use]
+    pub fn new(store: Store, directories: Directories) -> Self {
+        Self { store, directories, constructs: Constructs::default(), told: Mutex::default() }
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The names of its folders.
+    #[must_use]
+    pub fn directories(&self) -> &Directories {
+        &self.directories
+    }
+
+    /// The folder of all users.
+    #[must_use]
+    pub fn users(&self) -> PathBuf {
+        self.store.root().join(&self.directories.users)
+    }
+
+    /// Reads a user's memories, and those of a construct, of the user's own or of the vault's.
+    ///
+    /// # Errors
+    /// [`Error::OutsideVault`] if the user's name leads out of the vault; [`Error::System`].
+    pub fn read(&self, request: &Request, construct: Option<&str>) -> Result<FoundInVault, Error> {
+        let mut found = read(request)?;
+        let mut rejections = Vec::new();
+        if found.source == Source::Capsules && self.policy() == Policy::Enforce {
+            self.reject_memories(&found, &mut rejections);
+        }
+        if let Some(name) = construct {
+            let user = UserPath::new(&request.users, &request.user)?;
+            let user = match find_user(&user, self.store.boundary()) {
+                UserFolder::Found(user) => user,
+                // No folder, and so no construct in it.
+                UserFolder::Missing | UserFolder::Outside(_) => request.user.clone(),
+            };
+            let whose = Whose { users: &request.users, user: Some(&user) };
+            let constructs = self.constructs.find(&self.store, whose, name, &Version::Latest)?;
+            rejections.extend(self.reject_constructs(&constructs));
+            if let Some(capsule) = constructs.capsule {
+                found.view.push(capsule.memories.clone());
+            }
+        }
+        Ok(FoundInVault { found, rejections })
+    }
+
+    /// Finds a construct's capsule.
+    ///
+    /// # Errors
+    /// [`Error::NoConstruct`], [`Error::OutsideVault`], [`Error::System`]
+    pub fn construct(
+        &self,
+        name: &str,
+        version: &Version,
+        user: Option<&Path>,
+    ) -> Result<(std::sync::Arc<ConstructCapsule>, Vec<Rejection>), Error> {
+        let users = self.users();
+        let user = match user {
+            Some(user) => match find_user(&UserPath::new(&users, user)?, self.store.boundary()) {
+                UserFolder::Found(user) => Some(user),
+                UserFolder::Missing | UserFolder::Outside(_) => Some(user.to_owned()),
+            },
+            None => None,
+        };
+        let whose = Whose { users: &users, user: user.as_deref() };
+        let found = self.constructs.find(&self.store, whose, name, version)?;
+        let rejections = self.reject_constructs(&found);
+        match found.capsule {
+            Some(capsule) => Ok((capsule, rejections)),
+            None => Err(match found.rejected.first() {
+                Some(rejected) => Error::Unsound {
+                    reason: format!(
+                        "{}: {}",
+                        rejected.path.display(),
+                        rejected.verdict.reason.as_deref().unwrap_or_default()
+                    ),
+                },
+                None => Error::NoConstruct { message: format!("no capsule of {name} was found in the vault") },
+            }),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        self.store.options().policy
+    }
+
+    fn reject_memories(&self, found: &Found, rejections: &mut Vec<Rejection>) {
+        let Some(folder) = &found.folder else { return };
+        let unsound: HashSet<PathBuf> = found.view.unsound().map(|name| folder.join(name)).collect();
+        let mut told = lock(&self.told);
+        told.retain(|path| path.parent() != Some(folder) || unsound.contains(path));
+        for path in unsound {
+            if told.insert(path.clone()) {
+                let reason = Some("raw_sha256 is not the hash of raw".to_owned());
+                let verdict = Verdict { valid: Some(false), recipe: None, tether: None, reason };
+                let header = std::array::from_fn(|_| "null".to_owned());
+                rejections.push(Rejection { path, is_construct: false, verdict, header });
+            }
+        }
+    }
+
+    fn reject_constructs(&self, found: &FoundConstruct) -> Vec<Rejection> {
+        let mut told = lock(&self.told);
+        if let Some(capsule) = &found.capsule {
+            told.remove(&capsule.path);
+        }
+        let news = found.rejected.iter().filter(|capsule| told.insert(capsule.path.clone()));
+        news.map(|capsule| Rejection {
+            path: capsule.path.clone(),
+            is_construct: true,
+            verdict: capsule.verdict.clone(),
+            header: [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone),
+        })
+        .collect()
+    }
+
+    /// Every construct's capsule file under the vault, sorted by path.
+    #[must_use]
+    pub fn discover(&self) -> Vec<Discovered> {
+        let files = self.files(|_, name| is_capsule(name));
+        let read = files.into_par_iter().filter_map(|path| self.discovered(path));
+        read.collect()
+    }
+
+    fn discovered(&self, path: PathBuf) -> Option<Discovered> {
+        let folder = Directory::open(path.parent()?).ok()?;
+        let (name, boundary) = (path.file_name()?.to_str()?, self.store.boundary());
+        let signature = folder.file_signature(name, boundary).ok()?;
+        let mut text = Vec::new();
+        let read = folder.read(name, boundary, self.store.options().largest_capsule, &mut text);
+        let text = read.map(|(_, length)| String::from_utf8_lossy(&text[..length]).into_owned()).unwrap_or_default();
+        let [title, description, version, tags, metadata] =
+            json::members(&text, ["title", "description", "version", "tags", "metadata"]);
+        let metadata = metadata.map_or("null", |metadata| metadata.text());
+        let [instance_name, uuid, timestamp, capsule_version] =
+            json::members(metadata, ["instance_name", "uuid", "timestamp", "capsule_version"]);
+        let members = [title, description, version.or(capsule_version), tags, instance_name, uuid, timestamp];
+        let header =
+            members.map(|value| value.filter(|value| value.kind() != Kind::Null).map(|value| value.text().to_owned()));
+        Some(Discovered { path, size: signature.size, modified: signature.modified() / 1_000_000, header })
+    }
+
+    /// The verdict on every capsule file under the vault, or on those of some instances, sorted by path.
+    #[must_use]
+    pub fn verify(&self, instances: Option<&[String]>) -> Vec<Verified> {
+        let capsules = &self.directories.capsules;
+        let files = match instances {
+            None => self.files(|folder, name| {
+                is_capsule(name) || is_memory(name) && folder.file_name().is_some_and(|own| *own == **capsules)
+            }),
+            Some(names) => {
+                let folder = self.store.root().join(crate::store::CAPSULES);
+                self.files(|own, name| {
+                    is_capsule(name)
+                        && own.parent() == Some(&*folder)
+                        && own
+                            .file_name()
+                            .and_then(|own| own.to_str())
+                            .is_some_and(|own| names.iter().any(|name| name == own))
+                })
+            }
+        };
+        let limit = self.store.options().largest_capsule;
+        let judged = files.into_par_iter().map(|path| {
+            let is_construct = path.extension().is_some_and(|extension| extension == "capsule");
+            let text = crate::vault::read_file(&path, limit);
+            let verdict = match text {
+                Ok(text) => self.store.judge(&text),
+                Err(problem) => {
+                    Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(problem.to_string()) }
+                }
+            };
+            Verified { path, is_construct, verdict }
+        });
+        judged.collect()
+    }
+
+    /// The files below the root that are wanted, by folder and name. Links are not followed.
+    fn files(&self, is_wanted: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![(self.store.root().to_owned(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            for item in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let (Ok(kind), Ok(name)) = (item.file_type(), item.file_name().into_string()) else { continue };
+                if kind.is_dir() && depth < DEEPEST {
+                    folders.push((folder.join(name), depth + 1));
+                } else if kind.is_file() && is_wanted(&folder, &name) {
+                    found.push(folder.join(name));
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The border that no link may lead across.
+    #[must_use]
+    pub fn boundary(&self) -> &Boundary {
+        self.store.boundary()
+    }
+}

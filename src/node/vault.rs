@@ -1,0 +1,455 @@
+//! An open vault for JavaScript.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::JsString;
+use napi::bindgen_prelude::{Buffer, Either, Env, PromiseRaw};
+use napi_derive::napi;
+
+use super::off_thread;
+use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
+use super::text::Text;
+#[cfg(doc)]
+use crate::Error;
+use crate::formats::construct;
+use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::json::ObjectText;
+use crate::index::{Directories, Rejection, Vault};
+use crate::store::{Options, Store, Stored, Version};
+
+/// How a vault is opened.
+#[napi(object)]
+pub struct VaultOptions {
+    /// Make its folders.
+    pub create: bool,
+    /// Let unsound capsules pass, marked; else they are left out.
+    pub report: bool,
+    /// The tether signature that capsules must have.
+    pub expected_tether: Option<String>,
+    /// The largest capsule in bytes.
+    pub max_capsule_bytes: Option<f64>,
+    /// The folder of all users.
+    pub users: String,
+    /// A user's folder of memory capsules.
+    pub capsules: String,
+    /// A user's folder of transcripts.
+    pub transcripts: String,
+}
+
+/// JSON texts, handed out one by one.
+#[napi]
+pub struct JsonTexts {
+    texts: Mutex<VecDeque<Text>>,
+}
+
+#[napi]
+impl JsonTexts {
+    /// The next JSON array; `null` when there are no more.
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        let text = self.texts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        text.map(|text| text.to_js(env)).transpose()
+    }
+}
+
+impl JsonTexts {
+    /// Of JSON values, as arrays of about [`TEXT_SIZE`] bytes.
+    fn of(values: impl IntoIterator<Item = String>) -> Self {
+        let mut texts = VecDeque::new();
+        let mut text = String::from("[");
+        for value in values {
+            if text.len() >= TEXT_SIZE {
+                text.push(']');
+                texts.push_back(Text::from(std::mem::replace(&mut text, String::from("["))));
+            } else if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&value);
+        }
+        text.push(']');
+        texts.push_back(Text::from(text));
+        Self { texts: Mutex::new(texts) }
+    }
+}
+
+/// A capsule that was found, or why not.
+#[napi]
+pub struct RetrievedCapsule {
+    text: Option<Text>,
+    /// Its entry in the index, as JSON.
+    pub metadata: Option<String>,
+    /// Whether the stated hash is right; `null` if none is stated.
+    pub valid: Option<bool>,
+    /// The recipe that matched.
+    #[napi(ts_type = "'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256'")]
+    pub recipe: Option<String>,
+    /// Whether the tether signature is the expected one; `null` if none is expected.
+    pub tether: Option<bool>,
+    /// Why it was not found, or is not sound.
+    pub problem: Option<String>,
+}
+
+#[napi]
+impl RetrievedCapsule {
+    /// The file's text; `null` if it was not found.
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn text<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        self.text.as_ref().map(|text| text.to_js(env)).transpose()
+    }
+}
+
+/// A capsule that was stored.
+#[napi(object)]
+pub struct StoredCapsule {
+    /// Its file.
+    pub path: String,
+    /// Whether it was not there before.
+    pub is_new: bool,
+    /// What happened, as JSON.
+    pub event: String,
+}
+
+/// A construct that was restored.
+#[napi(object)]
+pub struct RestoredConstruct {
+    /// The state, as JSON.
+    pub state: String,
+    /// Its file.
+    pub path: String,
+    /// What was left out, as JSON.
+    pub rejected: Vec<String>,
+}
+
+/// Which version.
+#[napi(object)]
+pub struct VersionRequest {
+    /// The one of this UUID.
+    pub uuid: Option<String>,
+    /// Else the newest that has this tag; else the latest.
+    pub tag: Option<String>,
+}
+
+impl From<VersionRequest> for Version {
+    fn from(request: VersionRequest) -> Self {
+        match request {
+            VersionRequest { uuid: Some(uuid), .. } => Self::Uuid(uuid),
+            VersionRequest { tag: Some(tag), .. } => Self::Tagged(tag),
+            _ => Self::Latest,
+        }
+    }
+}
+
+/// Opens a vault.
+///
+/// # Errors
+/// [`Error::NoVault`], [`Error::System`]
+#[napi]
+pub async fn open_vault(root: String, options: VaultOptions) -> napi::Result<NativeVault> {
+    off_thread(move || {
+        let mut store_options = Options {
+            create: options.create,
+            policy: if options.report { Policy::Report } else { Policy::Enforce },
+            expected_tether: options.expected_tether,
+            ..Options::default()
+        };
+        if let Some(bytes) = options.max_capsule_bytes {
+            store_options.largest_capsule = whole(bytes);
+        }
+        let store = Store::open(&PathBuf::from(root), store_options)?;
+        let VaultOptions { users, capsules, transcripts, .. } = options;
+        Ok(NativeVault { vault: Arc::new(Vault::new(store, Directories { users, capsules, transcripts })) })
+    })
+    .await
+}
+
+/// An open vault.
+#[napi]
+pub struct NativeVault {
+    vault: Arc<Vault>,
+}
+
+#[napi]
+impl NativeVault {
+    /// A question to this vault: see `MemoryReading`.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn reading(&self, request: ReadingRequest) -> MemoryReading {
+        MemoryReading::of_vault(request, self.vault.clone())
+    }
+
+    /// Stores a capsule.
+    ///
+    /// # Errors
+    /// As `Store::store`.
+    #[napi(catch_unwind, ts_return_type = "Promise<StoredCapsule>")]
+    pub fn store<'env>(
+        &self,
+        env: &'env Env,
+        capsule: Either<String, Buffer>,
+        refingerprint: bool,
+    ) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
+        let vault = self.vault.clone();
+        let text = match capsule {
+            Either::A(text) => text.into_bytes(),
+            Either::B(bytes) => bytes.to_vec(),
+        };
+        env.spawn_future(off_thread(move || {
+            let store = vault.store();
+            let stored = if refingerprint { store.store_refingerprinted(&text)? } else { store.store(&text)? };
+            Ok(stored.into())
+        }))
+    }
+
+    /// Stores what an unsound capsule file holds.
+    ///
+    /// # Errors
+    /// As `Store::adopt`.
+    #[napi(catch_unwind, ts_return_type = "Promise<StoredCapsule>")]
+    pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().adopt(&PathBuf::from(path)).map(StoredCapsule::from)))
+    }
+
+    /// Finds a version of an instance.
+    ///
+    /// # Errors
+    /// As `Store::retrieve`.
+    #[napi(catch_unwind, ts_return_type = "Promise<RetrievedCapsule>")]
+    pub fn retrieve<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        version: VersionRequest,
+    ) -> napi::Result<PromiseRaw<'env, RetrievedCapsule>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            Ok(match vault.store().retrieve(&name, &version.into())? {
+                Ok(found) => RetrievedCapsule {
+                    text: Some(Text::from(found.text)),
+                    metadata: Some(found.metadata),
+                    valid: found.verdict.valid,
+                    recipe: found.verdict.recipe.map(str::to_owned),
+                    tether: found.verdict.tether,
+                    problem: found.verdict.reason,
+                },
+                Err(problem) => RetrievedCapsule {
+                    text: None,
+                    metadata: None,
+                    valid: None,
+                    recipe: None,
+                    tether: None,
+                    problem: Some(problem),
+                },
+            })
+        }))
+    }
+
+    /// The entries of an instance, newest first.
+    ///
+    /// # Errors
+    /// As `Store::list`.
+    #[napi(catch_unwind, ts_return_type = "Promise<JsonTexts>")]
+    pub fn list<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        tag: Option<String>,
+    ) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().list(&name, tag.as_deref()).map(JsonTexts::of)))
+    }
+
+    /// The names of all instances.
+    ///
+    /// # Errors
+    /// As `Store::instances`.
+    #[napi(catch_unwind, ts_return_type = "Promise<Array<string>>")]
+    pub fn instances<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, Vec<String>>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().instances()))
+    }
+
+    /// What is known of an instance, as JSON; `null` if there is none.
+    ///
+    /// # Errors
+    /// As `Store::info`.
+    #[napi(catch_unwind, ts_return_type = "Promise<string | null>")]
+    pub fn info<'env>(&self, env: &'env Env, name: String) -> napi::Result<PromiseRaw<'env, Option<String>>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().info(&name)))
+    }
+
+    /// Gives a capsule a tag.
+    ///
+    /// # Errors
+    /// As `Store::add_tag`.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn add_tag<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        uuid: String,
+        tag: String,
+    ) -> napi::Result<PromiseRaw<'env, bool>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().add_tag(&name, &uuid, &tag)))
+    }
+
+    /// Takes a tag from a capsule.
+    ///
+    /// # Errors
+    /// As `Store::remove_tag`.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn remove_tag<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        uuid: String,
+        tag: String,
+    ) -> napi::Result<PromiseRaw<'env, bool>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().remove_tag(&name, &uuid, &tag)))
+    }
+
+    /// Deletes a capsule.
+    ///
+    /// # Errors
+    /// As `Store::delete`.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn delete<'env>(&self, env: &'env Env, name: String, uuid: String) -> napi::Result<PromiseRaw<'env, bool>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().delete(&name, &uuid)))
+    }
+
+    /// Restores a construct from its newest sound capsule, or from the version asked for.
+    ///
+    /// # Errors
+    /// As `Vault::construct`.
+    #[napi(catch_unwind, ts_return_type = "Promise<RestoredConstruct>")]
+    pub fn restore<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        version: VersionRequest,
+        user: Option<String>,
+    ) -> napi::Result<PromiseRaw<'env, RestoredConstruct>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            let user = user.map(PathBuf::from);
+            let (capsule, rejections) = vault.construct(&name, &version.into(), user.as_deref())?;
+            Ok(RestoredConstruct {
+                state: capsule.state.clone(),
+                path: capsule.path.to_string_lossy().into_owned(),
+                rejected: rejections.iter().map(rejected).collect(),
+            })
+        }))
+    }
+
+    /// Every construct's capsule file, and what its header tells.
+    ///
+    /// # Errors
+    /// Only for a defect of the engine.
+    #[napi(catch_unwind, ts_return_type = "Promise<JsonTexts>")]
+    pub fn discover<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            Ok(JsonTexts::of(vault.discover().into_iter().map(|found| {
+                let text = ObjectText::new()
+                    .string("path", &found.path.to_string_lossy())
+                    .json("size", found.size)
+                    .json("modified", found.modified);
+                let keys = ["title", "description", "version", "tags", "instanceName", "uuid", "timestamp"];
+                let header = keys.iter().zip(&found.header);
+                let told = header.filter_map(|(key, value)| value.as_ref().map(|value| (key, value)));
+                told.fold(text, |text, (key, value)| text.json(key, value)).finish()
+            })))
+        }))
+    }
+
+    /// The verdict on every capsule file, or on those of some instances.
+    ///
+    /// # Errors
+    /// Only for a defect of the engine.
+    #[napi(catch_unwind, ts_return_type = "Promise<JsonTexts>")]
+    pub fn verify<'env>(
+        &self,
+        env: &'env Env,
+        instances: Option<Vec<String>>,
+    ) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            Ok(JsonTexts::of(vault.verify(instances.as_deref()).into_iter().map(|verified| {
+                ObjectText::new()
+                    .string("path", &verified.path.to_string_lossy())
+                    .string("format", format_of(verified.is_construct))
+                    .json("integrity", integrity(&verified.verdict))
+                    .string_or_null("reason", verified.verdict.reason.as_deref())
+                    .finish()
+            })))
+        }))
+    }
+}
+
+impl From<Stored> for StoredCapsule {
+    fn from(stored: Stored) -> Self {
+        let restored = construct::restore(&stored.text);
+        let event = ObjectText::new()
+            .string("kind", "imported")
+            .string("path", &stored.path.to_string_lossy())
+            .string("format", format_of(true))
+            .json("userId", "null")
+            .string("instanceName", &stored.instance_name)
+            .string("uuid", &stored.uuid)
+            .string("timestamp", &stored.timestamp)
+            .json("integrity", integrity(&stored.verdict))
+            .json("memories", restored.map_or_else(|| "[]".to_owned(), |restored| restored.memories_to_json()))
+            .json("reason", "null")
+            .json("cursor", "null")
+            .finish();
+        Self { path: stored.path.to_string_lossy().into_owned(), is_new: stored.is_new, event }
+    }
+}
+
+/// The event that tells of a rejection, as JSON.
+pub(super) fn rejected(rejection: &Rejection) -> String {
+    let [instance_name, uuid, timestamp] = &rejection.header;
+    ObjectText::new()
+        .string("kind", "rejected")
+        .string("path", &rejection.path.to_string_lossy())
+        .string("format", format_of(rejection.is_construct))
+        .json("userId", "null")
+        .json("instanceName", instance_name)
+        .json("uuid", uuid)
+        .json("timestamp", timestamp)
+        .json("integrity", integrity(&rejection.verdict))
+        .json("memories", "null")
+        .string_or_null("reason", rejection.verdict.reason.as_deref())
+        .json("cursor", "null")
+        .finish()
+}
+
+fn format_of(is_construct: bool) -> &'static str {
+    if is_construct { "construct" } else { "memory" }
+}
+
+fn integrity(verdict: &Verdict) -> String {
+    let truth = |value: Option<bool>| value.map_or("null".to_owned(), |value| value.to_string());
+    ObjectText::new()
+        .json("valid", truth(verdict.valid))
+        .string_or_null("recipe", verdict.recipe)
+        .json("tether", truth(verdict.tether))
+        .finish()
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked in JavaScript")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}

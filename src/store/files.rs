@@ -1,0 +1,124 @@
+//! What the store does to the disk, behind a trait, so that tests can let each step fail.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The changes that a store makes to a file system.
+pub trait Files: Debug + Send + Sync {
+    /// Makes a folder, and those above it, and brings that to the disk.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Writes a file under a name of its own in `folder`, whole and on the disk when this returns. If it fails, no file
+    /// stays.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf>;
+
+    /// Gives a file another name in one step, in place of a file that has it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Brings the names in a folder to the disk.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Writes at the end of a file, and brings that to the disk. If it fails, the file is as it was.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+
+    /// Cuts a file back to a length.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn cut(&self, path: &Path, length: u64) -> io::Result<()>;
+}
+
+/// How the name of a temporary file begins and ends: no reader takes it for a capsule or an index.
+const TEMPORARY: [&str; 2] = [".vvault-", ".tmp"];
+
+pub(super) fn temporary_name() -> String {
+    let [before, after] = TEMPORARY;
+    format!("{before}{}{after}", uuid::Uuid::new_v4().simple())
+}
+
+pub(super) fn is_temporary_name(name: &str) -> bool {
+    let [before, after] = TEMPORARY;
+    name.starts_with(before) && name.ends_with(after)
+}
+
+/// The file system itself.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemFiles;
+
+impl Files for SystemFiles {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(path)?;
+        path.parent().map_or(Ok(()), |parent| self.sync_folder(parent))
+    }
+
+    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
+        let path = folder.join(temporary_name());
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            // What could not be written may not be removable either; the next store does it.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    #[cfg(unix)]
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    /// Windows opens no folder as a file; its file system brings names to the disk itself.
+    #[cfg(not(unix))]
+    fn sync_folder(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let length = file.metadata()?.len();
+        let written = file.write_all(content).and_then(|()| file.sync_data());
+        if written.is_err() {
+            let _ = file.set_len(length);
+        }
+        written
+    }
+
+    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
+        OpenOptions::new().write(true).open(path)?.set_len(length)
+    }
+}

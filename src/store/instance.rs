@@ -1,0 +1,977 @@
+//! One instance's capsules: its folder, its index, its journal, and the one way in which they are changed.
+//!
+//! What is answered comes from the index file, put right by what the folder and the journal say: a capsule that no entry
+//! names has an entry, and one whose file is gone is not told of. Readers take no lock.
+//!
+//! Changes are made by one process at a time, under a lock on `indexes/{instance}.lock`, and by one thread of it, which
+//! does at once what the others have asked for meanwhile. Python's store knows no lock. So the new index is written beside
+//! the old one, and put in its place only if that has not changed since it was read.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rayon::prelude::*;
+
+use super::files::{Files, is_temporary_name, temporary_name};
+use super::journal::{self, Journal, Record};
+use crate::Error;
+use crate::formats::capsule::Header;
+use crate::formats::fingerprint::sha256;
+use crate::formats::instance_index::{Entry, InstanceIndex, filenames};
+use crate::formats::{integrity, json};
+use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, is_capsule};
+
+/// How long another process may keep the lock.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a text that can't be read must stay the same before it counts as damaged: Python writes in place, and a file
+/// that it is writing is half.
+const QUIET: Duration = Duration::from_millis(200);
+/// After so long a temporary file belongs to nobody any more.
+const ABANDONED: Duration = Duration::from_secs(600);
+
+/// Where an instance's files are, and how they are changed.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    /// The folder of its capsules.
+    pub(super) folder: PathBuf,
+    /// The folder of all indexes.
+    pub(super) indexes: PathBuf,
+    pub(super) boundary: Boundary,
+    pub(super) files: Arc<dyn Files>,
+    /// The largest capsule, in bytes.
+    pub(super) largest: u64,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(super) struct Instance {
+    name: String,
+    places: Places,
+    state: Mutex<State>,
+    queue: Mutex<Queue>,
+    done: Condvar,
+}
+
+/// What is known, and of which state of the disk.
+#[derive(Debug, Default)]
+struct State {
+    index: Option<Arc<InstanceIndex>>,
+    index_seen: Option<IndexSeen>,
+    /// Whether `index` says more than the file.
+    ahead: bool,
+    journal: Journal,
+    /// Which file, and how much of it.
+    journal_seen: Option<(Signature, u64)>,
+    /// The names in the folder.
+    names: Arc<HashSet<Box<str>>>,
+    folder_seen: Option<Signature>,
+    /// Files that are in no index for a reason, and their UUIDs.
+    strays: HashMap<Box<str>, (Signature, Option<String>)>,
+    /// The text of an index that could not be read: kept beside the new one.
+    damaged: Option<Vec<u8>>,
+    /// When `ahead` was last tried to be written.
+    healed: Option<Instant>,
+}
+
+/// A state of the index file. Every save gives it another time in its last line; so while its signature is not settled,
+/// its end is compared too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IndexSeen {
+    signature: Option<Signature>,
+    end: Vec<u8>,
+    settled: bool,
+}
+
+/// What can be asked for. Each is done whole or not at all.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// Puts in a capsule that was written under a temporary name.
+    Store {
+        temporary: PathBuf,
+        text: Arc<[u8]>,
+        placed: Option<Placed>,
+    },
+    AddTag {
+        uuid: String,
+        tag: String,
+    },
+    RemoveTag {
+        uuid: String,
+        tag: String,
+    },
+    Delete {
+        uuid: String,
+    },
+    /// Writes what is known beyond the file.
+    Heal,
+}
+
+/// Where a capsule was put.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    filename: String,
+    /// Whether it was there before, byte for byte.
+    was_there: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Stored {
+        path: PathBuf,
+        is_new: bool,
+    },
+    /// Whether there is such a capsule.
+    Changed(bool),
+}
+
+type Answer = Result<Outcome, Error>;
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<(u64, Change)>,
+    answers: HashMap<u64, Answer>,
+    next: u64,
+    busy: bool,
+}
+
+/// What an instance holds at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    index: Arc<InstanceIndex>,
+    names: Arc<HashSet<Box<str>>>,
+}
+
+impl Listing {
+    pub(super) fn index(&self) -> &InstanceIndex {
+        &self.index
+    }
+
+    /// Whether the file of an entry is there: else it is being deleted, or was taken away.
+    pub(super) fn has_file(&self, entry: &Entry) -> bool {
+        self.names.contains(entry.filename())
+    }
+
+    /// The entries with a file, newest first.
+    pub(super) fn newest_first(&self, tag: Option<&str>) -> Vec<(&str, &Entry)> {
+        let mut entries = self.index.newest_first(tag);
+        entries.retain(|(_, entry)| self.has_file(entry));
+        entries
+    }
+
+    /// The capsule that was stored last, or where its file is gone, the newest.
+    pub(super) fn latest(&self) -> Option<(&str, &Entry)> {
+        let latest = self.index.latest().and_then(|uuid| self.index.entry(uuid).map(|entry| (uuid, entry)));
+        latest.filter(|(_, entry)| self.has_file(entry)).or_else(|| self.newest_first(None).first().copied())
+    }
+}
+
+impl Instance {
+    pub(super) fn new(name: &str, places: Places) -> Self {
+        Self { name: name.to_owned(), places, state: Mutex::default(), queue: Mutex::default(), done: Condvar::new() }
+    }
+
+    fn index_name(&self) -> String {
+        format!("{}_index.json", self.name)
+    }
+
+    fn journal_name(&self) -> String {
+        format!("{}.journal", self.name)
+    }
+
+    /// What the instance holds now; `None` if there is no such instance.
+    pub(super) fn listing(&self) -> Result<Option<Listing>, Error> {
+        let (listing, ahead) = {
+            let mut state = lock(&self.state);
+            self.refresh(&mut state, true)?;
+            let ahead = state.ahead && state.healed.is_none_or(|healed| healed.elapsed() > Duration::from_secs(1));
+            if ahead {
+                state.healed = Some(Instant::now());
+            }
+            let names = state.names.clone();
+            (state.index.clone().map(|index| Listing { index, names }), ahead)
+        };
+        if ahead {
+            // Of no account for this answer; on a disk that can't be written it stays undone.
+            let _ = self.change(Change::Heal);
+        }
+        Ok(listing)
+    }
+
+    /// The text of a capsule's file, whole. One that Python is writing is waited for.
+    pub(super) fn read(&self, filename: &str) -> Result<Vec<u8>, FileProblem> {
+        if !is_plain(filename) {
+            return Err(FileProblem::Outside(self.places.folder.join(filename)));
+        }
+        let folder = self.open_folder()?.ok_or_else(|| missing(&self.places.folder.join(filename)))?;
+        let (read, _) = read_whole(&folder, &self.places.boundary, filename, self.places.largest, |text| {
+            json::scan(text, |_, _| {}).is_ok()
+        })?;
+        Ok(read)
+    }
+
+    /// Opens the folder of capsules, which may be a link inside the vault.
+    fn open_folder(&self) -> Result<Option<Directory>, FileProblem> {
+        open_inside(&self.places.folder, &self.places.boundary)
+    }
+
+    fn error(path: &Path, problem: FileProblem) -> Error {
+        match problem {
+            FileProblem::Outside(path) => Error::OutsideVault { path },
+            FileProblem::TooLarge { size, limit } => Error::TooLarge { size, limit },
+            problem => Error::System { code: "VVAULT_SYSTEM", message: problem.to_string(), path: path.to_owned() },
+        }
+    }
+
+    /// Brings `state` up to date with the disk: always the index and the journal; if `whole`, or if there is no index,
+    /// also what lies in the folder.
+    fn refresh(&self, state: &mut State, whole: bool) -> Result<(), Error> {
+        let indexes = open_inside(&self.places.indexes, &self.places.boundary)
+            .map_err(|problem| Self::error(&self.places.indexes, problem))?;
+        let now = now();
+        let (mut changed, mut rebuilt) = (true, false);
+        match self.read_index(indexes.as_ref(), state.index_seen.as_ref())? {
+            IndexFile::Unchanged => changed = false,
+            IndexFile::Whole(index, seen) => {
+                state.index = Some(Arc::new(index));
+                state.index_seen = Some(seen);
+                state.ahead = false;
+            }
+            IndexFile::Missing(seen) => {
+                state.index = None;
+                state.index_seen = Some(seen);
+                rebuilt = true;
+            }
+            IndexFile::Damaged(text, seen) => {
+                let mut index = InstanceIndex::new(&self.name, &now);
+                for (uuid, entry) in InstanceIndex::salvage(&text) {
+                    index.put_back(&uuid, entry);
+                }
+                state.index = Some(Arc::new(index));
+                state.index_seen = Some(seen);
+                state.ahead = true;
+                state.damaged = Some(text);
+                rebuilt = true;
+            }
+        }
+        changed |= self.read_journal(state, indexes.as_ref());
+        if whole || rebuilt {
+            changed |= self.read_folder(state, changed)?;
+        }
+        let State { index, journal, ahead, .. } = state;
+        if changed
+            && let Some(index) = index
+            && journal.is_undone_in(index)
+        {
+            journal.put_right(Arc::make_mut(index), &now);
+            *ahead = true;
+        }
+        Ok(())
+    }
+
+    fn read_index(&self, indexes: Option<&Directory>, seen: Option<&IndexSeen>) -> Result<IndexFile, Error> {
+        const END: usize = 96;
+        let name = self.index_name();
+        let absent = IndexSeen { signature: None, end: Vec::new(), settled: true };
+        let Some(indexes) = indexes else {
+            return Ok(if seen == Some(&absent) { IndexFile::Unchanged } else { IndexFile::Missing(absent) });
+        };
+        let boundary = &self.places.boundary;
+        let signature = match indexes.file_signature(&name, boundary) {
+            Ok(signature) => signature,
+            Err(FileProblem::Missing(_)) if seen == Some(&absent) => return Ok(IndexFile::Unchanged),
+            Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
+            Err(problem) => return Err(Self::error(&self.places.indexes.join(&name), problem)),
+        };
+        if let Some(seen) = seen
+            && seen.signature == Some(signature)
+            && (seen.settled || end_of(&indexes.path().join(&name), signature.size, END).as_ref() == Some(&seen.end))
+        {
+            return Ok(IndexFile::Unchanged);
+        }
+        let began = SystemTime::now();
+        let read = read_whole(indexes, boundary, &name, LARGEST_FILE, |text| InstanceIndex::parse(text).is_ok());
+        let (text, signature) = match read {
+            Ok(read) => read,
+            Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
+            Err(problem) => return Err(Self::error(&self.places.indexes.join(&name), problem)),
+        };
+        let seen = IndexSeen {
+            signature: Some(signature),
+            end: text[text.len().saturating_sub(END)..].to_vec(),
+            settled: signature.is_settled(began, indexes.is_local()),
+        };
+        Ok(match InstanceIndex::parse(&text) {
+            Ok(index) => IndexFile::Whole(index, seen),
+            Err(_) => IndexFile::Damaged(text, seen),
+        })
+    }
+
+    /// Gives whether it changed.
+    fn read_journal(&self, state: &mut State, indexes: Option<&Directory>) -> bool {
+        let Some(indexes) = indexes else { return false };
+        let name = self.journal_name();
+        let Ok(signature) = indexes.file_signature(&name, &self.places.boundary) else {
+            state.journal = Journal::default();
+            return state.journal_seen.take().is_some();
+        };
+        // It is only added to, or replaced: one that is as long as before is the same.
+        if state.journal_seen.is_some_and(|(seen, length)| seen.is_same_file(&signature) && length == signature.size) {
+            return false;
+        }
+        let mut text = Vec::new();
+        if let Ok((signature, length)) = indexes.read(&name, &self.places.boundary, LARGEST_FILE, &mut text) {
+            state.journal = Journal::parse(&text[..length]);
+            state.journal_seen = Some((signature, length as u64));
+        }
+        true
+    }
+
+    /// Looks for capsules that no entry names, and gives them one. Gives whether that changed the index.
+    fn read_folder(&self, state: &mut State, index_changed: bool) -> Result<bool, Error> {
+        let problem = |problem| Self::error(&self.places.folder, problem);
+        let Some(folder) = self.open_folder().map_err(problem)? else {
+            state.names = Arc::default();
+            state.folder_seen = None;
+            return Ok(false);
+        };
+        let system = |error: std::io::Error| Error::system(&error, "scandir", &self.places.folder);
+        let began = SystemTime::now();
+        let signature = folder.signature().map_err(system)?;
+        if state.folder_seen == Some(signature) {
+            let is_same = |name: &str, seen| folder.file_signature(name, &self.places.boundary) == Ok(seen);
+            if !index_changed && state.strays.iter().all(|(name, (seen, _))| is_same(name, *seen)) {
+                return Ok(false);
+            }
+        } else {
+            state.names = Arc::new(folder.list().map_err(system)?.into_iter().collect());
+            let settled = folder.is_local() && signature.is_settled(began, true);
+            state.folder_seen = settled.then_some(signature);
+        }
+        let known = state.index.clone();
+        let known = known.as_deref();
+        let named = known.map(filenames).unwrap_or_default();
+        let unknown: Vec<&Box<str>> =
+            state.names.iter().filter(|name| is_capsule(name) && !named.contains(&***name)).collect();
+        if unknown.is_empty() {
+            return Ok(false);
+        }
+        let (strays, journal) = (&state.strays, &state.journal);
+        let found: Vec<(Box<str>, Result<Found, Stray>)> = unknown
+            .into_par_iter()
+            .filter_map(|name| {
+                let signature = folder.file_signature(name, &self.places.boundary).ok()?;
+                if strays.get(name).is_some_and(|(seen, _)| *seen == signature) {
+                    return None;
+                }
+                Some((name.clone(), self.look_at(&folder, name, known, journal, began)))
+            })
+            .collect();
+        let mut births = Vec::new();
+        for (name, found) in found {
+            match found {
+                Ok(found) => births.push((name, found)),
+                Err(Stray { signature: Some(signature), uuid }) => {
+                    state.strays.insert(name, (signature, uuid));
+                }
+                // It may still be written, which the folder does not show.
+                Err(Stray { signature: None, .. }) => state.folder_seen = None,
+            }
+        }
+        let any = !births.is_empty();
+        if any {
+            self.index_found(state, &folder, births);
+        }
+        Ok(any)
+    }
+
+    /// Puts found capsules into the index, in the order in which they were written.
+    fn index_found(&self, state: &mut State, folder: &Directory, mut births: Vec<(Box<str>, Found)>) {
+        let now = now();
+        births.sort_by_key(|(_, found)| found.modified);
+        let mut index =
+            state.index.as_deref().cloned().unwrap_or_else(|| InstanceIndex::new(&self.name, &births[0].1.born));
+        let written = |index: &InstanceIndex, uuid: &str| {
+            let entry = index.entry(uuid)?;
+            Some(folder.file_signature(entry.filename(), &self.places.boundary).ok()?.modified())
+        };
+        let mut latest = index.latest().map(str::to_owned);
+        let mut latest_written = latest.as_deref().and_then(|uuid| written(&index, uuid));
+        for (_, found) in births {
+            index.insert(&found.uuid, found.entry, &now);
+            if latest_written.is_none_or(|written| found.sound && found.modified > written) {
+                latest = Some(found.uuid);
+                latest_written = Some(found.modified);
+            }
+        }
+        index.set_latest(latest.as_deref());
+        state.index = Some(Arc::new(index));
+        state.ahead = true;
+    }
+
+    fn look_at(
+        &self,
+        folder: &Directory,
+        name: &str,
+        index: Option<&InstanceIndex>,
+        journal: &Journal,
+        began: SystemTime,
+    ) -> Result<Found, Stray> {
+        let mut text = Vec::new();
+        let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
+        let Ok((signature, length)) = read else { return Err(Stray { signature: None, uuid: None }) };
+        let text = &text[..length];
+        let settled = signature.is_settled(began, folder.is_local()).then_some(signature);
+        let Ok(header) = Header::parse(text) else { return Err(Stray { signature: settled, uuid: None }) };
+        let uuid = header.uuid();
+        let stray = |uuid| Err(Stray { signature: settled, uuid: Some(uuid) });
+        if header.instance_name() != self.name {
+            return stray(uuid);
+        }
+        // Of several files of one capsule, the one that the index names is it.
+        let entry = index.and_then(|index| index.entry(&uuid));
+        if entry.is_some_and(|entry| {
+            folder.file_signature(entry.filename(), &self.places.boundary).is_ok()
+                && !journal.has_moved(&uuid, name, entry)
+        }) {
+            return stray(uuid);
+        }
+        let born = iso(signature.modified());
+        Ok(Found {
+            entry: Entry::new(&uuid, &header.entry(name, signature.size), &born),
+            uuid,
+            modified: signature.modified(),
+            born,
+            sound: integrity::judge(text, None).is_sound(),
+        })
+    }
+
+    /// Makes a change, together with what other threads have asked for.
+    pub(super) fn change(&self, change: Change) -> Answer {
+        let mut queue = lock(&self.queue);
+        let own = queue.next;
+        queue.next += 1;
+        queue.waiting.push((own, change));
+        loop {
+            if let Some(answer) = queue.answers.remove(&own) {
+                return answer;
+            }
+            if queue.busy {
+                queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            queue.busy = true;
+            let (numbers, changes): (Vec<u64>, Vec<Change>) = std::mem::take(&mut queue.waiting).into_iter().unzip();
+            drop(queue);
+            let turn = Turn(self);
+            let answers = self.commit(changes);
+            queue = lock(&self.queue);
+            queue.answers.extend(numbers.into_iter().zip(answers));
+            drop(queue);
+            drop(turn);
+            queue = lock(&self.queue);
+        }
+    }
+
+    /// Makes changes under the lock.
+    fn commit(&self, changes: Vec<Change>) -> Vec<Answer> {
+        let mut batch = Batch {
+            changes,
+            answers: Vec::new(),
+            removed: HashSet::new(),
+            journal_length: None,
+            set_aside: Vec::new(),
+        };
+        batch.answers.resize_with(batch.changes.len(), || None);
+        let mut state;
+        let result = match self.take_lock() {
+            Ok(_lock) => {
+                state = lock(&self.state);
+                let result = self.commit_locked(&mut state, &mut batch);
+                if result.is_err() {
+                    self.take_back(&batch);
+                    // It may have been left in the middle: read again.
+                    *state = State::default();
+                }
+                drop(state);
+                result
+            }
+            Err(error) => {
+                self.take_back(&batch);
+                Err(error)
+            }
+        };
+        let answers = batch.answers.into_iter();
+        answers
+            .map(|answer| match (&result, answer) {
+                (Err(error), None | Some(Ok(_))) => Err(error.clone()),
+                (Ok(()), None) => Err(Error::Internal { message: "a change was not made".to_owned() }),
+                (_, Some(answer)) => answer,
+            })
+            .collect()
+    }
+
+    /// Takes back what was done outside the index for changes that were not made after all.
+    fn take_back(&self, batch: &Batch) {
+        if let Some(length) = batch.journal_length {
+            let _ = self.places.files.cut(&self.places.indexes.join(self.journal_name()), length);
+        }
+        for (path, aside) in &batch.set_aside {
+            let _ = self.places.files.rename(aside, path);
+        }
+        for change in &batch.changes {
+            if let Change::Store { temporary, placed, .. } = change {
+                let path = match placed {
+                    Some(Placed { filename, was_there: false }) => &self.places.folder.join(filename),
+                    Some(_) => continue,
+                    None => temporary,
+                };
+                let _ = self.places.files.remove(path);
+            }
+        }
+    }
+
+    fn commit_locked(&self, state: &mut State, batch: &mut Batch) -> Result<(), Error> {
+        const TRIES: usize = 50;
+        let files = &*self.places.files;
+        let whole = batch.changes.iter().any(|change| matches!(change, Change::Delete { .. } | Change::Heal));
+        let target = self.places.indexes.join(self.index_name());
+        for attempt in 0..TRIES {
+            self.refresh(state, whole)?;
+            let seen = state.index_seen.clone().and_then(|seen| seen.signature);
+            let now = now();
+            let mut index = match state.index.take() {
+                Some(index) => Arc::try_unwrap(index).unwrap_or_else(|shared| (*shared).clone()),
+                None => InstanceIndex::new(&self.name, &now),
+            };
+            let planned = self.plan(&mut index, state, batch, &now);
+            if !planned.writes && !state.ahead {
+                state.index = (!index.is_empty() || seen.is_some()).then(|| Arc::new(index));
+                return Ok(());
+            }
+            let text = index.to_text();
+            let system = |error: std::io::Error| Error::system(&error, "write", &target);
+            let temporary = files.write_temporary(&self.places.indexes, text.as_bytes()).map_err(system)?;
+            self.keep_damaged(state);
+            let placed = self.place(state, batch, &planned);
+            let unchanged = || self.signature(&self.index_name()) == seen;
+            // The last attempt takes what comes: what Python wrote meanwhile is found again by the next refresh.
+            let replaced = match placed {
+                Ok(true) if attempt + 1 == TRIES || unchanged() => files.rename(&temporary, &target).map(|()| true),
+                Ok(_) => Ok(false),
+                Err(error) => {
+                    let _ = files.remove(&temporary);
+                    return Err(error);
+                }
+            };
+            if !matches!(replaced, Ok(true)) {
+                let _ = files.remove(&temporary);
+                replaced.map_err(|error| Error::system(&error, "rename", &target))?;
+                state.index_seen = None;
+                continue;
+            }
+            for folder in [&self.places.folder, &self.places.indexes] {
+                if folder.is_dir() {
+                    files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
+                }
+            }
+            // The index says that they are gone: if one stays, it is swept away some day.
+            let superseded = planned.superseded.iter().map(|filename| self.places.folder.join(filename));
+            for path in batch.set_aside.drain(..).map(|(_, aside)| aside).chain(superseded) {
+                let _ = files.remove(&path);
+            }
+            for (change, answer) in batch.changes.iter().zip(&mut batch.answers) {
+                if let (Change::Store { placed: Some(placed), .. }, Some(Ok(Outcome::Stored { is_new, .. }))) =
+                    (change, answer)
+                {
+                    *is_new = !placed.was_there;
+                }
+            }
+            self.note_written(state, index, &text);
+            self.compact_journal(state);
+            return Ok(());
+        }
+        Err(Error::Internal { message: "the index changes all the time".to_owned() })
+    }
+
+    /// Applies the changes that are still to be made to the index, and says what else must be done.
+    fn plan(&self, index: &mut InstanceIndex, state: &State, batch: &mut Batch, now: &str) -> Plan {
+        let mut plan = Plan::default();
+        let Batch { changes, answers, .. } = batch;
+        for (at, (change, answer)) in changes.iter_mut().zip(answers).enumerate() {
+            if matches!(answer, Some(Err(_))) {
+                continue;
+            }
+            let outcome = match change {
+                Change::Store { text, placed, .. } => {
+                    let text = text.clone();
+                    let Ok(header) = Header::parse(&text) else { continue };
+                    let uuid = header.uuid();
+                    let filename = placed.as_ref().map(|placed| placed.filename.clone());
+                    let filename = filename.unwrap_or_else(|| self.free_filename(&header, &text, index));
+                    if let Some(before) = index.entry(&uuid).filter(|before| before.filename() != filename) {
+                        if before.timestamp() == Some(&*header.timestamp()) {
+                            plan.superseded.push(before.filename().to_owned());
+                        }
+                        let (uuid, filename, at) = (uuid.clone(), filename.clone(), now.to_owned());
+                        plan.records.push(Record::Moved { uuid, filename, at });
+                    }
+                    let entry = Entry::new(&uuid, &header.entry(&filename, text.len() as u64), now);
+                    index.insert(&uuid, entry, now);
+                    let path = self.places.folder.join(&filename);
+                    plan.stores.push((at, filename));
+                    Outcome::Stored { path, is_new: true }
+                }
+                Change::AddTag { uuid, tag } => {
+                    let before = index.entry(uuid).map(|entry| entry.tags().map(str::to_owned).collect());
+                    if let Some(before) = before {
+                        index.add_tag(uuid, tag, now);
+                        let (uuid, tag, at) = (uuid.clone(), tag.clone(), now.to_owned());
+                        plan.records.push(Record::Tagged { uuid, tag, at, before });
+                        Outcome::Changed(true)
+                    } else {
+                        Outcome::Changed(false)
+                    }
+                }
+                Change::RemoveTag { uuid, tag } => {
+                    let is_there = index.remove_tag(uuid, tag, now);
+                    if is_there {
+                        let (uuid, tag, at) = (uuid.clone(), tag.clone(), now.to_owned());
+                        plan.records.push(Record::Untagged { uuid, tag, at });
+                    }
+                    Outcome::Changed(is_there)
+                }
+                Change::Delete { uuid } => {
+                    let filename = index.entry(uuid).map(|entry| entry.filename().to_owned());
+                    let removed = index.remove(uuid, now);
+                    if let Some(filename) = filename.filter(|_| removed.is_some()) {
+                        let others = state.strays.iter().filter(|(_, (_, own))| own.as_ref() == Some(uuid));
+                        plan.removals.extend(others.map(|(name, _)| name.to_string()));
+                        if !is_named_by_another(index, &filename, uuid) || self.is_own_file(&filename, uuid) {
+                            plan.removals.push(filename);
+                        }
+                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
+                        batch.removed.insert(uuid.clone());
+                    }
+                    // A second attempt finds it gone.
+                    Outcome::Changed(removed.is_some() || batch.removed.contains(uuid))
+                }
+                Change::Heal => Outcome::Changed(true),
+            };
+            plan.writes |= !matches!(outcome, Outcome::Changed(false)) && !matches!(change, Change::Heal);
+            *answer = Some(Ok(outcome));
+        }
+        plan
+    }
+
+    /// Does what stands outside the index: the journal, then the files. False if a capsule could not be put in its place:
+    /// its answer says why, and the index must be made anew without it.
+    fn place(&self, state: &mut State, batch: &mut Batch, plan: &Plan) -> Result<bool, Error> {
+        let files = &*self.places.files;
+        if !plan.records.is_empty() {
+            let path = self.places.indexes.join(self.journal_name());
+            let lines: String = plan.records.iter().map(journal::line).collect();
+            let length = path.metadata().map_or(0, |metadata| metadata.len());
+            batch.journal_length.get_or_insert(length);
+            files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
+            plan.records.iter().for_each(|record| state.journal.note(record.clone()));
+            state.journal_seen = self.signature(&self.journal_name()).map(|signature| (signature, signature.size));
+        }
+        for (at, filename) in &plan.stores {
+            let Change::Store { temporary, placed, .. } = &mut batch.changes[*at] else { continue };
+            if placed.is_some() {
+                continue;
+            }
+            let path = self.places.folder.join(filename);
+            let was_there = path.symlink_metadata().is_ok();
+            let put = if was_there { files.remove(temporary) } else { files.rename(temporary, &path) };
+            match put {
+                Ok(()) => *placed = Some(Placed { filename: filename.clone(), was_there }),
+                Err(error) => {
+                    batch.answers[*at] = Some(Err(Error::system(&error, "rename", &path)));
+                    let _ = files.remove(temporary);
+                    return Ok(false);
+                }
+            }
+        }
+        for filename in &plan.removals {
+            let path = self.places.folder.join(filename);
+            let aside = self.places.folder.join(temporary_name());
+            match files.rename(&path, &aside) {
+                Ok(()) => batch.set_aside.push((path, aside)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::system(&error, "unlink", &path)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep_damaged(&self, state: &mut State) {
+        let Some(text) = state.damaged.take() else { return };
+        let files = &*self.places.files;
+        // For a person to look into; nothing depends on it.
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text) {
+            let kept = self.places.indexes.join(format!("{}.damaged", self.name));
+            if files.rename(&temporary, &kept).is_err() {
+                let _ = files.remove(&temporary);
+            }
+        }
+    }
+
+    fn note_written(&self, state: &mut State, index: InstanceIndex, text: &str) {
+        state.index = Some(Arc::new(index));
+        state.ahead = false;
+        state.folder_seen = None;
+        let end = text.as_bytes()[text.len().saturating_sub(96)..].to_vec();
+        state.index_seen = self.signature(&self.index_name()).map(|signature| IndexSeen {
+            signature: Some(signature),
+            end,
+            settled: false,
+        });
+    }
+
+    fn compact_journal(&self, state: &mut State) {
+        if !state.journal.is_long() {
+            return;
+        }
+        let files = &*self.places.files;
+        let path = self.places.indexes.join(self.journal_name());
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, state.journal.to_text().as_bytes())
+            && files.rename(&temporary, &path).is_err()
+        {
+            let _ = files.remove(&temporary);
+        }
+        state.journal_seen = None;
+    }
+
+    /// The state of a file among the indexes.
+    fn signature(&self, name: &str) -> Option<Signature> {
+        let indexes = open_inside(&self.places.indexes, &self.places.boundary).ok()??;
+        indexes.file_signature(name, &self.places.boundary).ok()
+    }
+
+    /// The name under which VVAULT stores a capsule. Where a file has that name already, which Python would overwrite,
+    /// another; nothing is ever overwritten.
+    fn free_filename(&self, header: &Header<'_>, text: &[u8], index: &InstanceIndex) -> String {
+        let uuid = header.uuid();
+        let usual = filename(&self.name, &header.timestamp());
+        let stem = usual.trim_end_matches(".capsule");
+        let by_content = format!("{stem}_{}.capsule", &sha256(text)[..16]);
+        let is_free = |name: &str| {
+            !is_named_by_another(index, name, &uuid)
+                && match self.read(name) {
+                    Ok(other) => other == text,
+                    Err(problem) => matches!(problem, FileProblem::Missing(_)),
+                }
+        };
+        if is_free(&usual) {
+            usual
+        } else if is_free(&by_content) {
+            by_content
+        } else {
+            format!("{stem}_{}.capsule", uuid::Uuid::new_v4().simple())
+        }
+    }
+
+    /// Whether a file is of this capsule, or not there.
+    fn is_own_file(&self, filename: &str, uuid: &str) -> bool {
+        match self.read(filename) {
+            Ok(text) => Header::parse(&text).is_ok_and(|header| header.uuid() == uuid),
+            Err(FileProblem::Missing(_)) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Takes the lock between processes, which the system gives back when the file is closed, also by a kill.
+    fn take_lock(&self) -> Result<File, Error> {
+        let Places { indexes, files, .. } = &self.places;
+        let path = indexes.join(format!("{}.lock", self.name));
+        files.create_folder(indexes).map_err(|error| Error::system(&error, "mkdir", indexes))?;
+        let system = |error: &std::io::Error| Error::system(error, "open", &path);
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| system(&error))?;
+        let began = Instant::now();
+        let mut pause = Duration::from_micros(100);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
+                    return Err(Error::Busy { path, seconds: PATIENCE.as_secs() });
+                }
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(5));
+                }
+                Err(TryLockError::Error(error)) => return Err(system(&error)),
+            }
+        }
+    }
+
+    /// Writes a capsule beside its place, whole and on the disk.
+    pub(super) fn write(&self, text: &[u8]) -> Result<PathBuf, Error> {
+        let Places { folder, indexes, files, boundary, .. } = &self.places;
+        for path in [folder, indexes] {
+            files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
+            open_inside(path, boundary).map_err(|problem| Self::error(path, problem))?;
+        }
+        files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
+    }
+
+    /// Removes what processes that were killed have left.
+    pub(super) fn sweep_temporaries(&self) {
+        for folder in [&self.places.folder, &self.places.indexes] {
+            let Ok(Some(folder)) = open_inside(folder, &self.places.boundary) else { continue };
+            for name in folder.list().unwrap_or_default() {
+                let path = folder.path().join(&*name);
+                let age = || path.symlink_metadata().ok()?.modified().ok()?.elapsed().ok();
+                if is_temporary_name(&name) && age().is_some_and(|age| age > ABANDONED) {
+                    let _ = self.places.files.remove(&path);
+                }
+            }
+        }
+    }
+}
+
+/// Lets the next thread have its turn, also after a panic.
+struct Turn<'a>(&'a Instance);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue).busy = false;
+        self.0.done.notify_all();
+    }
+}
+
+struct Batch {
+    changes: Vec<Change>,
+    answers: Vec<Option<Answer>>,
+    /// UUIDs that were found and removed.
+    removed: HashSet<String>,
+    /// How long the journal was before.
+    journal_length: Option<u64>,
+    /// Files to be deleted, and where they are until the index says so.
+    set_aside: Vec<(PathBuf, PathBuf)>,
+}
+
+/// What a batch asks for besides the index.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Which changes store, and under which names.
+    stores: Vec<(usize, String)>,
+    records: Vec<Record>,
+    removals: Vec<String>,
+    /// Files that are of no use once the new index is there.
+    superseded: Vec<String>,
+    /// Whether the index has to be written.
+    writes: bool,
+}
+
+enum IndexFile {
+    Unchanged,
+    Whole(InstanceIndex, IndexSeen),
+    Missing(IndexSeen),
+    Damaged(Vec<u8>, IndexSeen),
+}
+
+/// A capsule that no entry names.
+struct Found {
+    uuid: String,
+    entry: Entry,
+    modified: i64,
+    born: String,
+    sound: bool,
+}
+
+/// A file that gets no entry. Without a signature it is looked at again.
+struct Stray {
+    signature: Option<Signature>,
+    uuid: Option<String>,
+}
+
+fn is_named_by_another(index: &InstanceIndex, filename: &str, uuid: &str) -> bool {
+    index.entries().any(|(other, entry)| other != uuid && entry.filename() == filename)
+}
+
+/// The name of a capsule's file, as VVAULT makes it.
+fn filename(instance: &str, timestamp: &str) -> String {
+    format!("{instance}_{}.capsule", timestamp.replace([':', '.', '+'], "-"))
+}
+
+/// Whether a name stays in its folder.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0'])
+}
+
+/// Opens a folder that must lie inside the vault; `None` if it is not there.
+fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, FileProblem> {
+    let system = |error: &std::io::Error| FileProblem::System(crate::vault::describe(error, "open", path));
+    match boundary.resolve(path) {
+        Ok(Some(real)) => Directory::open(&real).map(Some).map_err(|error| system(&error)),
+        Ok(None) => Err(FileProblem::Outside(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(system(&error)),
+    }
+}
+
+fn missing(path: &Path) -> FileProblem {
+    let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+    FileProblem::Missing(crate::vault::describe(&error, "open", path))
+}
+
+/// Reads a file that another program may be writing in place: again and again, until it is whole or stays as it is.
+fn read_whole(
+    folder: &Directory,
+    boundary: &Boundary,
+    name: &str,
+    limit: u64,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Result<(Vec<u8>, Signature), FileProblem> {
+    let mut text = Vec::new();
+    let mut last: Option<(Vec<u8>, Instant)> = None;
+    loop {
+        let (signature, length) = folder.read(name, boundary, limit, &mut text)?;
+        text.truncate(length);
+        let settled = signature.is_settled(SystemTime::now() - QUIET, true);
+        if settled || is_whole(&text) {
+            return Ok((text, signature));
+        }
+        match &last {
+            Some((before, since)) if *before == text => {
+                if since.elapsed() > QUIET {
+                    return Ok((text, signature));
+                }
+            }
+            _ => last = Some((text.clone(), Instant::now())),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The last bytes of a file.
+fn end_of(path: &Path, size: u64, length: usize) -> Option<Vec<u8>> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::Start(size.saturating_sub(length as u64))).ok()?;
+    let mut end = Vec::with_capacity(length);
+    file.take(length as u64).read_to_end(&mut end).ok()?;
+    Some(end)
+}
+
+/// The present time as Python's `datetime.now(timezone.utc).isoformat()` writes it.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    iso(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn iso(nanoseconds: i64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
+    let fraction = if nanoseconds.rem_euclid(1_000_000_000) < 1000 { "" } else { "%.6f" };
+    time.strftime(&format!("%Y-%m-%dT%H:%M:%S{fraction}+00:00")).to_string()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

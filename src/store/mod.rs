@@ -1,0 +1,402 @@
+//! The store of constructs' capsules: VVAULT's own, `capsules/{instance}/` and `indexes/{instance}_index.json`, shared with
+//! Python's `VVAULTCore` and with other processes.
+
+mod files;
+mod instance;
+mod journal;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use files::{Files, SystemFiles};
+
+use crate::Error;
+use crate::formats::capsule::{Header, adopt, refingerprint};
+use crate::formats::integrity::{Policy, Verdict, judge};
+use crate::formats::json::tree::{Dialect, Node};
+use crate::formats::json::{self, ObjectText};
+use crate::vault::{Boundary, Directory, read_file};
+use instance::{Change, Instance, Listing, Outcome, Places};
+
+/// How a vault is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Make the vault's folders if they are not there.
+    pub create: bool,
+    /// What is done with unsound capsules.
+    pub policy: Policy,
+    /// The tether signature that capsules must have.
+    pub expected_tether: Option<String>,
+    /// The largest capsule that is taken and read, in bytes.
+    pub largest_capsule: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { create: false, policy: Policy::Enforce, expected_tether: None, largest_capsule: 64 << 20 }
+    }
+}
+
+/// The store of one vault.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    boundary: Boundary,
+    options: Options,
+    files: Arc<dyn Files>,
+    instances: Mutex<HashMap<String, Arc<Instance>>>,
+}
+
+/// A capsule that was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its instance.
+    pub instance_name: String,
+    /// What names it.
+    pub uuid: String,
+    /// Its own time.
+    pub timestamp: String,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+    /// The file's text.
+    pub text: Arc<[u8]>,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+/// Which version of an instance is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// The one stored last.
+    Latest,
+    /// The newest that has a tag.
+    Tagged(String),
+    /// The one of this UUID.
+    Uuid(String),
+}
+
+/// A capsule that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrieved {
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's text.
+    pub text: String,
+    /// Its entry in the index, as JSON.
+    pub metadata: String,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+}
+
+impl Store {
+    /// Opens the vault at `root`.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`] if there is no folder, and it is not to be made.
+    pub fn open(root: &Path, options: Options) -> Result<Self, Error> {
+        Self::open_with(root, options, Arc::new(SystemFiles))
+    }
+
+    /// The same with another way to write files.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(root: &Path, options: Options, files: Arc<dyn Files>) -> Result<Self, Error> {
+        if options.create {
+            for folder in [root.to_owned(), root.join(CAPSULES), root.join(INDEXES)] {
+                files.create_folder(&folder).map_err(|error| Error::system(&error, "mkdir", &folder))?;
+            }
+        }
+        let no_vault = |message: String| Error::NoVault { path: root.to_owned(), message };
+        let boundary = Boundary::new(root)
+            .map_err(|error| no_vault(format!("{error}; make it, or open it with {{ create: true }}")))?;
+        if !root.is_dir() {
+            return Err(no_vault("a vault is a folder".to_owned()));
+        }
+        let store = Self { root: root.to_owned(), boundary, options, files, instances: Mutex::default() };
+        for name in store.instances()? {
+            if let Ok(instance) = store.instance(&name) {
+                instance.sweep_temporaries();
+            }
+        }
+        Ok(store)
+    }
+
+    /// The vault's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The border that no link may lead across.
+    #[must_use]
+    pub fn boundary(&self) -> &Boundary {
+        &self.boundary
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The names of all instances, sorted: the folders in `capsules/`, as VVAULT has it.
+    ///
+    /// # Errors
+    /// [`Error::System`]
+    pub fn instances(&self) -> Result<Vec<String>, Error> {
+        let folder = self.root.join(CAPSULES);
+        let system = |error: std::io::Error| Error::system(&error, "scandir", &folder);
+        let Ok(Some(real)) = self.boundary.resolve(&folder) else { return Ok(Vec::new()) };
+        let names = Directory::open(&real).and_then(|folder| folder.list()).map_err(system)?;
+        let is_folder =
+            |name: &str| matches!(self.boundary.resolve(&folder.join(name)), Ok(Some(real)) if real.is_dir());
+        Ok(names.into_iter().filter(|name| is_folder(name)).map(String::from).collect())
+    }
+
+    fn instance(&self, name: &str) -> Result<Arc<Instance>, Error> {
+        check_name(name)?;
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instance) = instances.get(name) {
+            return Ok(instance.clone());
+        }
+        let places = Places {
+            folder: self.root.join(CAPSULES).join(name),
+            indexes: self.root.join(INDEXES),
+            boundary: self.boundary.clone(),
+            files: self.files.clone(),
+            largest: self.options.largest_capsule,
+        };
+        let instance = Arc::new(Instance::new(name, places));
+        instances.insert(name.to_owned(), instance.clone());
+        Ok(instance)
+    }
+
+    /// The verdict on a capsule's text.
+    #[must_use]
+    pub fn judge(&self, text: &[u8]) -> Verdict {
+        judge(text, self.options.expected_tether.as_deref())
+    }
+
+    /// Stores a capsule byte for byte: when this returns, it is on the disk under its final name, and in the index.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCapsule`], [`Error::InvalidName`], [`Error::TooLarge`]; [`Error::Unsound`] if integrity is enforced;
+    /// [`Error::Busy`], [`Error::System`]. Nothing has changed then.
+    pub fn store(&self, text: &[u8]) -> Result<Stored, Error> {
+        let limit = self.options.largest_capsule;
+        if text.len() as u64 > limit {
+            return Err(Error::TooLarge { size: text.len() as u64, limit });
+        }
+        let header = Header::parse(text).map_err(|problem| Error::InvalidCapsule { problem })?;
+        let (instance_name, uuid, timestamp) = (header.instance_name(), header.uuid(), header.timestamp());
+        check_name(&instance_name)?;
+        if uuid.is_empty() {
+            return Err(Error::InvalidCapsule { problem: "its uuid is empty".to_owned() });
+        }
+        if timestamp.contains(is_unfit_for_names) || timestamp.len() > LONGEST_NAME / 3 {
+            let problem = format!("its timestamp {timestamp:?} can't be part of a file's name");
+            return Err(Error::InvalidCapsule { problem });
+        }
+        let verdict = self.judge(text);
+        if self.options.policy == Policy::Enforce && !verdict.is_sound() {
+            return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default() });
+        }
+        let instance = self.instance(&instance_name)?;
+        let temporary = instance.write(text)?;
+        let text: Arc<[u8]> = text.into();
+        match instance.change(Change::Store { temporary, text: text.clone(), placed: None })? {
+            Outcome::Stored { path, is_new } => {
+                Ok(Stored { path, instance_name, uuid, timestamp, verdict, text, is_new })
+            }
+            Outcome::Changed(_) => Err(Error::Internal { message: "a store was not answered".to_owned() }),
+        }
+    }
+
+    /// Stores a capsule with a new fingerprint, by CapsuleForge's recipe.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn store_refingerprinted(&self, text: &[u8]) -> Result<Stored, Error> {
+        let text = refingerprint(text).map_err(|problem| Error::InvalidCapsule { problem })?;
+        self.store(text.as_bytes())
+    }
+
+    /// Stores what a capsule file holds, however unsound, as a version of its own with a right fingerprint and the tag
+    /// `adopted`. The file stays as it is.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store); [`Error::System`] if the file can't be read.
+    pub fn adopt(&self, path: &Path) -> Result<Stored, Error> {
+        let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::System {
+            code: "VVAULT_NOT_FOUND",
+            message: problem.to_string(),
+            path: path.to_owned(),
+        })?;
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let text = adopt(&text, &uuid).map_err(|problem| Error::InvalidCapsule { problem })?;
+        let stored = self.store(text.as_bytes())?;
+        self.add_tag(&stored.instance_name, &stored.uuid, "adopted")?;
+        Ok(stored)
+    }
+
+    /// A version of an instance: the file's own text, and the verdict on it.
+    ///
+    /// # Errors
+    /// In VVAULT's words, why there is none, as `Ok(Err(…))`; [`Error::InvalidName`], [`Error::OutsideVault`],
+    /// [`Error::System`].
+    pub fn retrieve(&self, name: &str, version: &Version) -> Result<Result<Retrieved, String>, Error> {
+        let instance = self.instance(name)?;
+        let Some(listing) = instance.listing()? else { return Ok(Err(format!("Instance '{name}' not found"))) };
+        let found = match version {
+            Version::Uuid(uuid) => listing
+                .index()
+                .entry(uuid)
+                .map(|entry| (&**uuid, entry))
+                .ok_or_else(|| format!("Capsule with UUID '{uuid}' not found")),
+            Version::Tagged(tag) => listing
+                .newest_first(Some(tag))
+                .first()
+                .copied()
+                .ok_or_else(|| format!("No capsules found with tag '{tag}'")),
+            Version::Latest => listing.latest().ok_or_else(|| format!("No capsules found for instance '{name}'")),
+        };
+        Ok(found.and_then(|(uuid, entry)| {
+            let path = self.root.join(CAPSULES).join(name).join(entry.filename());
+            let bytes = instance.read(entry.filename()).map_err(|problem| match problem {
+                crate::vault::FileProblem::Missing(_) => format!("Capsule file not found: {}", path.display()),
+                problem => problem.to_string(),
+            })?;
+            let text = String::from_utf8(bytes).map_err(|error| format!("the capsule is not UTF-8: {error}"))?;
+            // Python's JSON also has NaN and Infinity.
+            if json::scan(text.as_bytes(), |_, _| {}).is_err() {
+                Node::parse(text.as_bytes(), Dialect::Python).map_err(|error| error.describe(&text))?;
+            }
+            if let Ok(header) = Header::parse(text.as_bytes())
+                && header.uuid() != uuid
+            {
+                return Err(format!("the file of {uuid} holds another capsule, {}", header.uuid()));
+            }
+            Ok(Retrieved { path, verdict: self.judge(text.as_bytes()), metadata: entry.to_json(), text })
+        }))
+    }
+
+    /// The versions of an instance, newest first, as JSON objects; with `tag` only those that have it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
+    pub fn list(&self, name: &str, tag: Option<&str>) -> Result<Vec<String>, Error> {
+        let listing = self.instance(name)?.listing()?;
+        let entries = listing.iter().flat_map(|listing| listing.newest_first(tag));
+        Ok(entries.map(|(_, entry)| entry.to_json()).collect())
+    }
+
+    /// The files of an instance's versions that a question means, the best answer first.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
+    pub fn versions(&self, name: &str, version: &Version) -> Result<Vec<PathBuf>, Error> {
+        let Some(listing) = self.instance(name)?.listing()? else { return Ok(Vec::new()) };
+        let entries = match version {
+            Version::Latest => listing.newest_first(None),
+            Version::Tagged(tag) => listing.newest_first(Some(tag)),
+            Version::Uuid(uuid) => listing.index().entry(uuid).map(|entry| (&**uuid, entry)).into_iter().collect(),
+        };
+        let folder = self.root.join(CAPSULES).join(name);
+        Ok(entries.into_iter().map(|(_, entry)| folder.join(entry.filename())).collect())
+    }
+
+    /// What is known of an instance, as a JSON object; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
+    pub fn info(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.instance(name)?.listing()?.map(|listing| info(name, &listing)))
+    }
+
+    /// Gives a capsule a tag. False if there is no such capsule.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::Busy`], [`Error::System`]
+    pub fn add_tag(&self, name: &str, uuid: &str, tag: &str) -> Result<bool, Error> {
+        self.change(name, Change::AddTag { uuid: uuid.to_owned(), tag: tag.to_owned() })
+    }
+
+    /// Takes a tag from a capsule. False if there is no such capsule.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::Busy`], [`Error::System`]
+    pub fn remove_tag(&self, name: &str, uuid: &str, tag: &str) -> Result<bool, Error> {
+        self.change(name, Change::RemoveTag { uuid: uuid.to_owned(), tag: tag.to_owned() })
+    }
+
+    /// Deletes a capsule, its file and its tags. False if there is no such capsule.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::Busy`], [`Error::System`]
+    pub fn delete(&self, name: &str, uuid: &str) -> Result<bool, Error> {
+        self.change(name, Change::Delete { uuid: uuid.to_owned() })
+    }
+
+    fn change(&self, name: &str, change: Change) -> Result<bool, Error> {
+        let instance = self.instance(name)?;
+        if instance.listing()?.is_none() {
+            return Ok(false);
+        }
+        Ok(instance.change(change)? == Outcome::Changed(true))
+    }
+}
+
+/// The folder of all instances' capsules.
+pub const CAPSULES: &str = "capsules";
+/// The folder of all instances' indexes.
+pub const INDEXES: &str = "indexes";
+
+/// Bytes: with timestamp and ending a file's name has at most 255.
+const LONGEST_NAME: usize = 180;
+
+fn is_unfit_for_names(character: char) -> bool {
+    character.is_control() || matches!(character, '/' | '\\') || cfg!(windows) && "<>\"|?*".contains(character)
+}
+
+/// Names of instances become names of files.
+fn check_name(name: &str) -> Result<(), Error> {
+    let problem = if name.is_empty() {
+        "it is empty"
+    } else if name == "." || name == ".." {
+        "it names a folder"
+    } else if name.contains(is_unfit_for_names) || cfg!(windows) && (name.contains(':') || name.ends_with(['.', ' '])) {
+        "it has a character that no file's name may have"
+    } else if name.len() > LONGEST_NAME {
+        "it has more than 180 bytes"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidName { name: name.to_owned(), problem })
+}
+
+fn info(name: &str, listing: &Listing) -> String {
+    let index = listing.index();
+    let entries = listing.newest_first(None);
+    let mut counts: indexmap::IndexMap<&str, usize> = index.tags().map(|tag| (tag, 0)).collect();
+    for tag in entries.iter().flat_map(|(_, entry)| entry.tags()) {
+        *counts.entry(tag).or_default() += 1;
+    }
+    let counted = counts.into_iter().filter(|(_, count)| *count > 0);
+    let tags = counted.fold(ObjectText::new(), |tags, (tag, count)| tags.json(tag, count));
+    let [created, updated] = index.times();
+    ObjectText::new()
+        .string("instance_name", name)
+        .json("total_capsules", entries.len())
+        .string_or_null("latest_uuid", listing.latest().map(|(uuid, _)| uuid))
+        .json("tags", tags.finish())
+        .json("created_at", created)
+        .json("updated_at", updated)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests;

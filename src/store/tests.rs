@@ -1,0 +1,542 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::{Files, Options, Policy, Store, SystemFiles, Version};
+use crate::Error;
+use crate::formats::capsule::refingerprint;
+
+fn capsule(instance: &str, uuid: &str, timestamp: &str, memory: &str) -> String {
+    let capsule = json!({
+        "metadata": {"instance_name": instance, "uuid": uuid, "timestamp": timestamp, "fingerprint_hash": ""},
+        "traits": {"drift": 1.0}, "personality": {}, "memory": {"short_term_memories": [memory]}, "environment": {},
+    });
+    let text = serde_json::to_string_pretty(&capsule).expect("JSON");
+    refingerprint(text.as_bytes()).expect("a capsule")
+}
+
+struct Vault {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Vault {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        Self { folder, store }
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.root().join("indexes/Nova_index.json")
+    }
+}
+
+fn open(root: &Path) -> Store {
+    Store::open(root, Options { create: true, ..Options::default() }).expect("a vault")
+}
+
+fn listed(store: &Store) -> Vec<Value> {
+    let entries = store.list("Nova", None).expect("a list");
+    entries.iter().map(|entry| serde_json::from_str(entry).expect("JSON")).collect()
+}
+
+/// UUIDs and tags, newest first.
+fn tags(store: &Store) -> Vec<(String, Vec<String>)> {
+    let entries = listed(store).into_iter().map(|entry| {
+        let tags = entry["tags"].as_array().expect("tags").iter().map(|tag| tag.as_str().expect("a tag").to_owned());
+        (entry["uuid"].as_str().expect("a uuid").to_owned(), tags.collect())
+    });
+    entries.collect()
+}
+
+fn text_of(store: &Store, version: &Version) -> Result<String, String> {
+    store.retrieve("Nova", version).expect("an answer").map(|retrieved| retrieved.text)
+}
+
+fn uuid(uuid: &str) -> Version {
+    Version::Uuid(uuid.to_owned())
+}
+
+#[test]
+fn keeps_versions() {
+    let vault = Vault::new();
+    let [first, second] =
+        [capsule("Nova", "a", "2026-02-01T00:00:00.5+00:00", "one"), capsule("Nova", "b", "2026-01", "two")];
+    let stored = vault.store.store(first.as_bytes()).expect("stored");
+    assert_eq!(stored.path, vault.root().join("capsules/Nova/Nova_2026-02-01T00-00-00-5-00-00.capsule"));
+    assert_eq!(fs::read_to_string(&stored.path).expect("a file"), first);
+    vault.store.store(second.as_bytes()).expect("stored");
+    assert_eq!(vault.store.instances().expect("names"), ["Nova"]);
+    assert_eq!(text_of(&vault.store, &Version::Latest), Ok(second), "the latest is the one stored last");
+    assert_eq!(text_of(&vault.store, &uuid("a")), Ok(first));
+    assert!(vault.store.add_tag("Nova", "a", "gold").expect("tagged"));
+    assert_eq!(tags(&vault.store), [("a".to_owned(), vec!["gold".to_owned()]), ("b".to_owned(), vec![])]);
+    assert_eq!(vault.store.list("Nova", Some("gold")).expect("a list").len(), 1);
+    let info: Value = serde_json::from_str(&vault.store.info("Nova").expect("info").expect("info")).expect("JSON");
+    assert_eq!(
+        (&info["total_capsules"], &info["latest_uuid"], &info["tags"]),
+        (&json!(2), &json!("b"), &json!({"gold": 1}))
+    );
+    assert!(vault.store.delete("Nova", "b").expect("deleted") && !vault.store.delete("Nova", "b").expect("an answer"));
+    assert_eq!(vault.store.info("Nobody"), Ok(None));
+    assert_eq!(text_of(&vault.store, &uuid("b")), Err("Capsule with UUID 'b' not found".to_owned()));
+    assert_eq!(vault.store.retrieve("Nobody", &Version::Latest), Ok(Err("Instance 'Nobody' not found".to_owned())));
+    assert_eq!(
+        text_of(&vault.store, &Version::Tagged("x".to_owned())),
+        Err("No capsules found with tag 'x'".to_owned())
+    );
+    assert!(!vault.store.add_tag("Nobody", "b", "x").expect("an answer"));
+    assert!(!vault.root().join("capsules/Nobody").exists(), "asking makes nothing");
+}
+
+#[test]
+fn a_capsule_is_checked_before_it_is_stored() {
+    let vault = Vault::new();
+    let good = capsule("Nova", "a", "2026", "one");
+    assert!(matches!(vault.store.store(good.replace("one", "two").as_bytes()), Err(Error::Unsound { .. })));
+    assert!(matches!(vault.store.store(b"{}"), Err(Error::InvalidCapsule { .. })));
+    for name in ["..", "../x", "a/b", "", "a\u{0}b", "a\\b", &"x".repeat(200)] {
+        let text = capsule(name, "a", "2026", "one");
+        assert!(matches!(vault.store.store(text.as_bytes()), Err(Error::InvalidName { .. })), "{name:?}");
+        assert!(matches!(vault.store.list(name, None), Err(Error::InvalidName { .. })), "{name:?}");
+    }
+    for (uuid, timestamp) in [("", "2026"), ("a", "../../x"), ("a", "2026\n"), ("a", &"2".repeat(100))] {
+        let text = capsule("Nova", uuid, timestamp, "one");
+        assert!(matches!(vault.store.store(text.as_bytes()), Err(Error::InvalidCapsule { .. })), "{timestamp:?}");
+    }
+    assert!(vault.store.instances().expect("names").is_empty(), "nothing was made");
+
+    let options = Options { largest_capsule: 100, ..Options::default() };
+    let small = Store::open(vault.root(), options).expect("a vault");
+    assert!(matches!(small.store(good.as_bytes()), Err(Error::TooLarge { limit: 100, .. })));
+    let options = Options { policy: Policy::Report, ..Options::default() };
+    let lenient = Store::open(vault.root(), options).expect("a vault");
+    assert_eq!(lenient.store(good.replace("one", "two").as_bytes()).expect("stored").verdict.valid, Some(false));
+}
+
+#[test]
+fn an_unsound_capsule_can_be_adopted() {
+    let vault = Vault::new();
+    let file = vault.root().join("found.capsule");
+    let unsound = capsule("Nova", "a", "2026", "one").replace("\"one\"", "\"two\"");
+    fs::write(&file, &unsound).expect("a file");
+    let adopted = vault.store.adopt(&file).expect("adopted");
+    assert_eq!(tags(&vault.store), [(adopted.uuid.clone(), vec!["adopted".to_owned()])]);
+    assert!(text_of(&vault.store, &Version::Latest).is_ok_and(|text| text.contains("\"two\"")));
+    assert_eq!((adopted.verdict.valid, fs::read_to_string(&file).ok()), (Some(true), Some(unsound)));
+}
+
+/// Python would overwrite the first.
+#[test]
+fn two_capsules_of_one_time_have_two_files() {
+    let vault = Vault::new();
+    let [a, b] = ["a", "b"].map(|uuid| capsule("Nova", uuid, "2026", uuid));
+    for text in [&a, &b, &b] {
+        vault.store.store(text.as_bytes()).expect("stored");
+    }
+    assert_eq!((text_of(&vault.store, &uuid("a")), text_of(&vault.store, &uuid("b"))), (Ok(a), Ok(b)));
+    assert_eq!(fs::read_dir(vault.root().join("capsules/Nova")).expect("a folder").count(), 2);
+}
+
+#[test]
+fn a_capsule_that_lies_there_is_found() {
+    let vault = Vault::new();
+    let folder = vault.root().join("capsules/Nova");
+    fs::create_dir_all(&folder).expect("a folder");
+    let text = capsule("Nova", "a", "2026", "one");
+    fs::write(folder.join("anything.capsule"), &text).expect("a file");
+    fs::write(folder.join("half.capsule"), &text[..100]).expect("a file");
+    fs::write(folder.join("other.capsule"), capsule("Katana", "k", "2026", "one")).expect("a file");
+    assert_eq!(text_of(&vault.store, &Version::Latest), Ok(text.clone()));
+    assert_eq!(listed(&vault.store).len(), 1);
+    assert!(
+        fs::read_to_string(vault.index_path()).expect("an index").contains("anything.capsule"),
+        "Python sees it too"
+    );
+    fs::write(folder.join("half.capsule"), capsule("Nova", "b", "2027", "two")).expect("a file");
+    assert_eq!(listed(&vault.store).len(), 2, "mended");
+    fs::remove_file(folder.join("anything.capsule")).expect("removed");
+    assert_eq!(tags(&vault.store), [("b".to_owned(), vec![])], "what is gone is not told of");
+}
+
+#[test]
+fn a_damaged_index_is_made_anew_with_its_tags() {
+    for damage in ["half", "missing", "rubbish", "wiped"] {
+        let vault = Vault::new();
+        for name in ["a", "b", "c"] {
+            vault.store.store(capsule("Nova", name, &format!("2026-{name}"), name).as_bytes()).expect("stored");
+            vault.store.add_tag("Nova", name, "gold").expect("tagged");
+        }
+        let before = tags(&vault.store);
+        let text = fs::read(vault.index_path()).expect("an index");
+        match damage {
+            "half" => fs::write(vault.index_path(), &text[..text.len() / 2]).expect("written"),
+            "missing" => fs::remove_file(vault.index_path()).expect("removed"),
+            "rubbish" => fs::write(vault.index_path(), "rubbish").expect("written"),
+            _ => {
+                let empty = crate::formats::instance_index::InstanceIndex::new("Nova", "2026");
+                fs::write(vault.index_path(), empty.to_text()).expect("written");
+            }
+        }
+        assert_eq!(tags(&vault.store), before, "{damage}, the same process");
+        assert_eq!(tags(&open(vault.root())), before, "{damage}, another");
+        let healed = fs::read(vault.index_path()).expect("an index");
+        let index = crate::formats::instance_index::InstanceIndex::parse(&healed).expect("an index");
+        assert_eq!((index.len(), index.latest()), (3, Some("c")), "{damage}");
+    }
+}
+
+/// Tags that only Python gave stand nowhere but in the index: what is whole of it is kept.
+#[test]
+fn tags_are_saved_from_half_an_index() {
+    let vault = Vault::new();
+    for name in ["a", "b"] {
+        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", name, "gold").expect("tagged");
+    }
+    fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+    let text = fs::read_to_string(vault.index_path()).expect("an index");
+    let cut = text.find("\"b\": {").expect("an entry") + 40;
+    fs::write(vault.index_path(), &text[..cut]).expect("written");
+    let gold = vec!["gold".to_owned()];
+    assert_eq!(tags(&open(vault.root())), [("b".to_owned(), vec![]), ("a".to_owned(), gold)]);
+    assert_eq!(fs::read_to_string(vault.root().join("indexes/Nova.damaged")).expect("kept"), text[..cut]);
+}
+
+/// Python reads the index, something happens here, and Python writes its copy over it.
+#[test]
+fn a_stale_copy_of_the_index_undoes_nothing() {
+    let vault = Vault::new();
+    let store = &vault.store;
+    let put_back = |text: &str| fs::write(vault.index_path(), text).expect("written");
+    let read = || fs::read_to_string(vault.index_path()).expect("an index");
+    store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let stale = read();
+    store.store(capsule("Nova", "b", "2", "b").as_bytes()).expect("stored");
+    store.add_tag("Nova", "a", "gold").expect("tagged");
+    let gold = vec!["gold".to_owned()];
+    put_back(&stale);
+    assert_eq!(tags(store), [("b".to_owned(), vec![]), ("a".to_owned(), gold.clone())]);
+    put_back(&stale);
+    assert_eq!(tags(&open(vault.root())), [("b".to_owned(), vec![]), ("a".to_owned(), gold)]);
+    let stale = read();
+    store.remove_tag("Nova", "a", "gold").expect("an answer");
+    store.delete("Nova", "b").expect("an answer");
+    put_back(&stale);
+    assert_eq!(tags(store), [("a".to_owned(), vec![])]);
+    assert_eq!(tags(&open(vault.root())), [("a".to_owned(), vec![])]);
+
+    // Taken by Python on purpose: its entry is newer than ours.
+    store.add_tag("Nova", "a", "gold").expect("tagged");
+    let mut index = crate::formats::instance_index::InstanceIndex::parse(read().as_bytes()).expect("an index");
+    index.remove_tag("a", "gold", "2999-01-01T00:00:00+00:00");
+    put_back(&index.to_text());
+    assert_eq!(tags(store), [("a".to_owned(), vec![])]);
+}
+
+/// Vaults that the real `VVAULTCore` wrote, and what it says of them itself.
+#[test]
+fn sees_what_python_sees() {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("__test__/recorded/python-vault");
+    let expected = fs::read(recorded.join("expected.json")).expect("the recording");
+    let expected: Value = serde_json::from_slice(&expected).expect("the recording");
+    for (name, recording) in expected["vaults"].as_object().expect("vaults") {
+        let copy = tempfile::tempdir().expect("a folder");
+        copy_folder(&recorded.join(name), copy.path());
+        let store = Store::open(copy.path(), Options::default()).expect("a vault");
+        assert_eq!(json!(store.instances().expect("names")), recording["python"]["instances"], "{name}");
+        for (instance, python) in recording["python"]["of"].as_object().expect("instances") {
+            let told = |entry: &Value| json!([entry["uuid"], entry["timestamp"], entry["filename"], entry["tags"]]);
+            let own = store.list(instance, None).expect("a list");
+            let own: Vec<Value> = own.iter().map(|entry| told(&serde_json::from_str(entry).expect("JSON"))).collect();
+            // Python lists capsules whose files are gone, too.
+            let is_there = |entry: &&Value| {
+                let name = entry["filename"].as_str().expect("a name");
+                copy.path().join("capsules").join(instance).join(name).exists()
+            };
+            let mut python_list: Vec<Value> =
+                python["list"].as_array().expect("a list").iter().filter(is_there).map(told).collect();
+            if name == "same-uuid" {
+                // Python's list asks the entry, which lost its tags; its retrieval by tag asks the map, which has them.
+                python_list[0][3] = json!(["gold"]);
+            }
+            let lists_more = ["half-index", "lost-update", "store-over-half-index"].contains(&name.as_str());
+            if lists_more {
+                assert!(own.len() > python_list.len(), "{name}: {own:?}");
+            } else {
+                assert_eq!(own, python_list, "{name}/{instance}");
+            }
+            let info = store.info(instance).expect("info");
+            if python["info"].is_null() && !lists_more {
+                assert_eq!(info, None, "{name}/{instance}");
+            } else if !lists_more {
+                let info = info.expect("info");
+                let info: Value = serde_json::from_str(&info).expect("JSON");
+                let latest = &python["info"]["latest_uuid"];
+                if name != "strays" {
+                    assert_eq!(info["latest_uuid"], *latest, "{name}/{instance}");
+                }
+                assert_eq!(info["total_capsules"], json!(python_list.len()), "{name}/{instance}");
+            }
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for item in fs::read_dir(from).expect("a folder") {
+        let item = item.expect("an item");
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy_folder(&item.path(), &target);
+        } else {
+            fs::copy(item.path(), target).expect("copied");
+        }
+    }
+}
+
+/// A file system on which the step of a certain number fails. After a crash nothing works any more.
+#[derive(Debug)]
+struct FailingFiles {
+    steps: AtomicUsize,
+    fails_at: usize,
+    how: Failure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The process is killed in the middle of the step.
+    Crash,
+    /// The step is refused.
+    Refusal(io::ErrorKind),
+}
+
+impl FailingFiles {
+    fn new(fails_at: usize, how: Failure) -> Arc<Self> {
+        Arc::new(Self { steps: AtomicUsize::new(0), fails_at, how })
+    }
+
+    /// Before a step; in the crash itself `middle` is done.
+    fn step(&self, middle: impl FnOnce()) -> io::Result<()> {
+        let step = self.steps.fetch_add(1, Ordering::SeqCst);
+        match self.how {
+            Failure::Crash if step == self.fails_at => middle(),
+            Failure::Crash if step > self.fails_at => {}
+            Failure::Refusal(kind) if step == self.fails_at => return Err(kind.into()),
+            _ => return Ok(()),
+        }
+        Err(io::Error::other("killed"))
+    }
+}
+
+impl Files for FailingFiles {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.create_folder(path)
+    }
+
+    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
+        self.step(|| drop(SystemFiles.write_temporary(folder, &content[..content.len() / 2])))?;
+        SystemFiles.write_temporary(folder, content)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.remove(path)
+    }
+
+    /// A refusal here is told, but what was done can't be taken back: the names are there already.
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        if self.how == Failure::Crash {
+            self.step(|| {})?;
+        }
+        SystemFiles.sync_folder(path)
+    }
+
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        self.step(|| drop(SystemFiles.append(path, &content[..content.len() / 2])))?;
+        SystemFiles.append(path, content)
+    }
+
+    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.cut(path, length)
+    }
+}
+
+/// What was acknowledged: each capsule's text and tags.
+type Known = BTreeMap<String, (String, Vec<String>)>;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Store(&'static str, &'static str, &'static str),
+    Tag(&'static str, &'static str),
+    Untag(&'static str, &'static str),
+    Delete(&'static str),
+}
+
+const STEPS: [Step; 9] = [
+    Step::Store("a", "1", "first"),
+    Step::Tag("a", "gold"),
+    Step::Store("b", "2", "second"),
+    Step::Tag("b", "gold"),
+    Step::Tag("b", "kept"),
+    Step::Untag("a", "gold"),
+    Step::Store("a", "1", "changed"),
+    Step::Delete("b"),
+    Step::Store("c", "1", "of the same time"),
+];
+
+fn take(store: &Store, step: &Step) -> Result<(), Error> {
+    match step {
+        Step::Store(uuid, timestamp, memory) => {
+            store.store(capsule("Nova", uuid, timestamp, memory).as_bytes()).map(drop)
+        }
+        Step::Tag(uuid, tag) => store.add_tag("Nova", uuid, tag).map(|done| assert!(done)),
+        Step::Untag(uuid, tag) => store.remove_tag("Nova", uuid, tag).map(|done| assert!(done)),
+        Step::Delete(uuid) => store.delete("Nova", uuid).map(|done| assert!(done)),
+    }
+}
+
+fn after(known: &Known, step: &Step) -> Known {
+    let mut known = known.clone();
+    match step {
+        Step::Store(uuid, timestamp, memory) => {
+            known.entry((*uuid).to_owned()).or_default().0 = capsule("Nova", uuid, timestamp, memory);
+        }
+        Step::Tag(uuid, tag) => known.get_mut(*uuid).expect("a capsule").1.push((*tag).to_owned()),
+        Step::Untag(uuid, tag) => known.get_mut(*uuid).expect("a capsule").1.retain(|own| own != tag),
+        Step::Delete(uuid) => drop(known.remove(*uuid)),
+    }
+    known
+}
+
+fn found(store: &Store) -> Known {
+    let listed = tags(store).into_iter();
+    listed.map(|(name, tags)| (name.clone(), (text_of(store, &uuid(&name)).expect("a capsule"), tags))).collect()
+}
+
+/// Whatever step is refused or never comes to its end: what was acknowledged is there, what was not is there whole or not
+/// at all, and after a refusal not at all.
+#[test]
+fn every_step_may_fail() {
+    let failures = [
+        Failure::Crash,
+        Failure::Refusal(io::ErrorKind::StorageFull),
+        Failure::Refusal(io::ErrorKind::PermissionDenied),
+        Failure::Refusal(io::ErrorKind::ReadOnlyFilesystem),
+    ];
+    let mut failed = 0;
+    for how in failures {
+        for fails_at in 0.. {
+            let folder = tempfile::tempdir().expect("a folder");
+            drop(open(folder.path()));
+            let files = FailingFiles::new(fails_at, how);
+            let store = Store::open_with(folder.path(), Options::default(), files.clone()).expect("a vault");
+            let mut known = Known::new();
+            let mut in_flight = None;
+            for step in &STEPS {
+                match take(&store, step) {
+                    Ok(()) => known = after(&known, step),
+                    Err(error) => {
+                        failed += 1;
+                        in_flight = Some(step);
+                        if let Failure::Refusal(kind) = how {
+                            let code = match kind {
+                                io::ErrorKind::StorageFull => "VVAULT_DISK_FULL",
+                                io::ErrorKind::PermissionDenied => "VVAULT_PERMISSION",
+                                _ => "VVAULT_READ_ONLY",
+                            };
+                            assert_eq!(error.code(), code, "{how:?} at {fails_at}: {error}");
+                            assert_eq!(found(&store), known, "{how:?} at {fails_at}: {step:?} was refused");
+                        }
+                        break;
+                    }
+                }
+            }
+            let reached = files.steps.load(Ordering::SeqCst) > fails_at;
+            drop(store);
+            let store = open(folder.path());
+            let now = found(&store);
+            let allowed = in_flight.map(|step| after(&known, step));
+            let half = matches!(how, Failure::Crash) && allowed.as_ref() == Some(&now);
+            assert!(now == known || half, "{how:?} at {fails_at} in {in_flight:?}: {now:#?} instead of {known:#?}");
+            for item in fs::read_dir(folder.path().join("capsules/Nova")).into_iter().flatten() {
+                let path = item.expect("an item").path();
+                if path.extension().is_some_and(|extension| extension == "capsule") {
+                    let text = fs::read(&path).expect("a file");
+                    assert!(serde_json::from_slice::<Value>(&text).is_ok(), "half a file: {}", path.display());
+                }
+            }
+            // And it goes on from there.
+            if let Some(step) = in_flight {
+                if !half || matches!(step, Step::Store(..) | Step::Tag(..) | Step::Untag(..)) {
+                    take(&store, step).expect("now it works");
+                }
+                assert_eq!(found(&store), after(&known, step), "{how:?} at {fails_at}, tried again");
+            }
+            if !reached {
+                break;
+            }
+        }
+    }
+    assert!(failed > 100, "only {failed}");
+}
+
+#[test]
+fn many_threads_lose_nothing() {
+    let vault = Vault::new();
+    let other = open(vault.root());
+    let acknowledged = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (acknowledged, store) = (&acknowledged, if thread % 2 == 0 { &vault.store } else { &other });
+            scope.spawn(move || {
+                for at in 0..8 {
+                    let name = format!("{thread}-{at}");
+                    let text = capsule("Nova", &name, &format!("2026-{at}"), &name);
+                    store.store(text.as_bytes()).expect("stored");
+                    assert!(store.add_tag("Nova", &name, "gold").expect("an answer"));
+                    acknowledged.lock().expect("a lock").push((name, text));
+                    assert!(!tags(store).is_empty());
+                }
+            });
+        }
+    });
+    for store in [&vault.store, &other, &open(vault.root())] {
+        assert_eq!(store.list("Nova", Some("gold")).expect("a list").len(), 64);
+        for (name, text) in acknowledged.lock().expect("a lock").iter() {
+            assert_eq!(text_of(store, &uuid(name)).as_ref(), Ok(text));
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere() {
+    let (vault, outside) = (Vault::new(), tempfile::tempdir().expect("a folder"));
+    fs::write(outside.path().join("x.capsule"), capsule("Nova", "a", "2026", "one")).expect("a file");
+    std::os::unix::fs::symlink(outside.path(), vault.root().join("capsules/Nova")).expect("a link");
+    assert!(matches!(vault.store.list("Nova", None), Err(Error::OutsideVault { .. })));
+    assert!(matches!(
+        vault.store.store(capsule("Nova", "b", "2026", "two").as_bytes()),
+        Err(Error::OutsideVault { .. })
+    ));
+    assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 1);
+    assert_eq!(vault.store.instances().expect("names"), [""; 0]);
+}
