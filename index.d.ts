@@ -243,6 +243,22 @@ export interface VaultOptions {
   expectedTetherSignature?: string | null;
   /** The largest construct's capsule that is stored or read, in bytes. 64 MiB if it is not given. */
   maxCapsuleBytes?: number;
+  /**
+   * Tell of capsules that arrive, by the system's notifications; where there are none, or no more, by looking at every file
+   * (which is told as an `error`). `'poll'` does that from the beginning, as network drives need it.
+   */
+  watch?: boolean | 'poll';
+  /** How often every file is looked at with `watch: 'poll'`, in milliseconds. 1,000 if it is not given. */
+  pollInterval?: number;
+  /**
+   * Tell first what happened since: the `cursor` of the last event that was taken care of, or a date. Only with `watch`.
+   */
+  since?: string | Date | null;
+  /**
+   * Where it is recorded, for its owner alone, what a watch has told. It is derived, and may be deleted. In the system's cache
+   * folder if it is not given; `null`: nowhere.
+   */
+  cacheDir?: string | null;
   /** Ends the opening early. */
   signal?: AbortSignal;
 }
@@ -351,6 +367,8 @@ export interface CapsuleEvent {
   format: 'construct' | 'memory';
   /** Whose it is; `null` for one of the vault's own. */
   userId: string | null;
+  /** The construct's folder, else what the capsule calls its construct. */
+  constructId: string | null;
   instanceName: any;
   uuid: any;
   timestamp: any;
@@ -401,8 +419,17 @@ export class Vault extends EventEmitter<VaultEvents> {
   /** The vault's folder, absolute. */
   readonly root: string;
 
-  /** Closes the vault. Calls that are under way end as they would; later ones are refused. */
+  /** The cursor behind everything that the watch has found so far; `null` if the vault is not watched. */
+  readonly cursor: string | null;
+
+  /** Closes the vault. Calls that are under way end as they would; later ones are refused, and no event comes any more. */
   close(): Promise<void>;
+
+  /** Lets the process end while the vault is watched. */
+  unref(): this;
+
+  /** Keeps the process alive while the vault is watched, as it does at first. */
+  ref(): this;
 
   [Symbol.asyncDispose](): Promise<void>;
 

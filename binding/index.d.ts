@@ -72,6 +72,22 @@ export declare class MemoryReading {
 
 /** An open vault. */
 export declare class NativeVault {
+  /**
+   * What the watch has told since, as a JSON array; `null` if there is nothing.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  take(): string | null
+  /** The cursor behind everything that the watch has told; `null` without one. */
+  cursor(): string | null
+  /**
+   * Ends the watch.
+   *
+   * # Errors
+   * Only for a defect of the engine.
+   */
+  stopWatching(): Promise<void>
   /** A question to this vault: see `MemoryReading`. */
   reading(request: ReadingRequest): MemoryReading
   /**
@@ -190,12 +206,12 @@ export declare class RetrievedCapsule {
 export declare function loadCapsule(path: string, expectedTether?: string | undefined | null): Promise<LoadedCapsule>
 
 /**
- * Opens a vault.
+ * Opens a vault. With `wake` it is watched: `wake` is called, without arguments, when `take` has something.
  *
  * # Errors
  * [`Error::NoVault`], [`Error::System`]
  */
-export declare function openVault(root: string, options: VaultOptions): Promise<NativeVault>
+export declare function openVault(root: string, options: VaultOptions, wake?: (() => void) | undefined | null): Promise<NativeVault>
 
 /** How far a reading has come. */
 export interface ReadingOutcome {
@@ -277,10 +293,8 @@ export interface RestoredConstruct {
 export interface StoredCapsule {
   /** Its file. */
   path: string
-  /** Whether it was not there before. */
-  isNew: boolean
-  /** What happened, as JSON. */
-  event: string
+  /** What happened, as JSON, if nobody else tells of it. */
+  event?: string
 }
 
 /** A date that can't be made from its timestamp. */
@@ -307,6 +321,12 @@ export interface VaultOptions {
   capsules: string
   /** A user's folder of transcripts. */
   transcripts: string
+  /** Watch by looking at every file, so often; else by the system's notifications. */
+  pollMilliseconds?: number
+  /** Tell also what happened since: a cursor, or milliseconds since 1970. */
+  since?: string | number
+  /** Where the watch records what it told. */
+  cache?: string
 }
 
 /** Which version. */

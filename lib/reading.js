@@ -156,4 +156,4 @@ function isValidDate(date) {
   return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
-module.exports = { invalid, memoriesOf, requestOf, rows, warn };
+module.exports = { invalid, memoriesOf, requestOf, rows, turn, warn };

@@ -1,11 +1,12 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const os = require('node:os');
 const path = require('node:path');
 const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { toVaultError, withCode } = require('./errors');
-const { invalid, memoriesOf, requestOf, rows, warn } = require('./reading');
+const { invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
 /** @typedef {import('../index').VaultReadOptions} VaultReadOptions */
@@ -14,6 +15,9 @@ const { invalid, memoriesOf, requestOf, rows, warn } = require('./reading');
 /** @typedef {import('../index').Memory} Memory */
 
 const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+
+/** Listeners have the JavaScript thread for so many milliseconds, then it is others' turn. */
+const SLICE = 4;
 
 /** Only `Vault.open` makes vaults. */
 const OPENING = Symbol('opening');
@@ -26,19 +30,28 @@ class Vault extends EventEmitter {
   #root;
   /** @type {typeof DIRECTORIES} */
   #directories;
+  /**
+   * What keeps the process alive while the vault is watched: the watch itself does not.
+   *
+   * @type {NodeJS.Timeout | undefined}
+   */
+  #alive;
+  /** @type {Promise<void> | undefined} */
+  #delivering;
+  /** @type {Promise<void> | undefined} */
+  #closed;
 
   /**
    * @param {symbol} opening
    * @param {string} root
    * @param {typeof DIRECTORIES} directories
-   * @param {import('../binding').NativeVault} engine
    */
-  constructor(opening, root, directories, engine) {
+  constructor(opening, root, directories) {
     if (opening !== OPENING) throw refused('a vault is opened by `await Vault.open(root)`');
     super();
     this.#root = root;
     this.#directories = directories;
-    this.#engine = engine;
+    this.#engine = null;
   }
 
   /**
@@ -48,16 +61,32 @@ class Vault extends EventEmitter {
    */
   static async open(root, options = {}) {
     const { create = false, integrity = 'enforce', expectedTetherSignature, maxCapsuleBytes, signal } = options;
+    const { watch = false, pollInterval = 1000, since, cacheDir = cacheFolder() } = options;
     text(root, 'root');
     if (integrity !== 'enforce' && integrity !== 'report') throw refused("integrity must be 'enforce' or 'report'");
     if (maxCapsuleBytes !== undefined && !(Number.isSafeInteger(maxCapsuleBytes) && maxCapsuleBytes > 0)) {
       throw refused('maxCapsuleBytes must be a whole number above 0');
     }
+    if (typeof watch !== 'boolean' && watch !== 'poll') throw refused("watch must be true, false or 'poll'");
+    if (!(Number.isSafeInteger(pollInterval) && pollInterval >= 10)) {
+      throw refused('pollInterval must be a whole number of milliseconds, at least 10');
+    }
+    if (!(since instanceof Date)) optionalText(since, 'since');
+    else if (Number.isNaN(since.getTime())) throw refused('since must be a valid date, or a cursor');
+    if (since && !watch) throw refused('since is for a vault that is watched: add watch: true');
+    optionalText(cacheDir, 'cacheDir');
     optionalText(expectedTetherSignature, 'expectedTetherSignature');
     const directories = { ...DIRECTORIES, ...options.directories };
     for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
     const resolved = path.resolve(root);
-    const opening = native.openVault(resolved, {
+    const vault = new Vault(OPENING, resolved, directories);
+    // Weak, so that a vault that was forgotten can be collected with its watch.
+    const reference = new WeakRef(vault);
+    const wake = () => {
+      const watched = reference.deref();
+      if (watched) watched.#deliver();
+    };
+    const request = {
       create: Boolean(create),
       report: integrity === 'report',
       expectedTether: expectedTetherSignature ?? undefined,
@@ -65,9 +94,24 @@ class Vault extends EventEmitter {
       users: directories.users,
       capsules: directories.capsules,
       transcripts: directories.transcripts,
-    });
-    const engine = await abortable(opening, signal);
-    return new Vault(OPENING, resolved, directories, engine);
+      pollMilliseconds: watch === 'poll' ? pollInterval : undefined,
+      since: since instanceof Date ? since.getTime() : (since ?? undefined),
+      cache: cacheDir === null ? undefined : path.resolve(cacheDir),
+    };
+    signal?.throwIfAborted();
+    const opening = native.openVault(resolved, request, watch ? wake : undefined);
+    try {
+      vault.#engine = await abortable(opening, signal);
+    } catch (error) {
+      // Aborted: what is opened all the same is closed again.
+      opening.then((engine) => engine.stopWatching()).catch(() => {});
+      throw error;
+    }
+    if (watch) {
+      vault.#alive = setInterval(() => {}, 0x7fffffff);
+      vault.#deliver();
+    }
+    return vault;
   }
 
   /** The vault's folder. */
@@ -75,9 +119,30 @@ class Vault extends EventEmitter {
     return this.#root;
   }
 
+  /** The cursor behind everything that the watch has found so far. */
+  get cursor() {
+    return this.#engine?.cursor() ?? null;
+  }
+
   /** @returns {Promise<void>} */
-  async close() {
+  close() {
+    const engine = this.#engine;
     this.#engine = null;
+    clearInterval(this.#alive);
+    this.#closed ??= engine === null ? Promise.resolve() : settled(engine.stopWatching());
+    return this.#closed;
+  }
+
+  /** Lets the process end while the vault is watched. */
+  unref() {
+    this.#alive?.unref();
+    return this;
+  }
+
+  /** Keeps the process alive while the vault is watched, as it does at first. */
+  ref() {
+    this.#alive?.ref();
+    return this;
   }
 
   /** @returns {Promise<void>} */
@@ -135,7 +200,7 @@ class Vault extends EventEmitter {
         'integers are rounded): store the text or Buffer that it was parsed from, or have it hashed anew with { refingerprint: true }';
       throw withCode(new Error(message), error.code);
     });
-    this.#tellOfStored(stored);
+    await this.#tellOfStored(stored);
     return stored.path;
   }
 
@@ -146,7 +211,7 @@ class Vault extends EventEmitter {
   async adoptCapsule(file) {
     text(file, 'path');
     const stored = await settled(this.#open().adopt(path.resolve(file)));
-    this.#tellOfStored(stored);
+    await this.#tellOfStored(stored);
     return stored.path;
   }
 
@@ -296,9 +361,42 @@ class Vault extends EventEmitter {
     return attachOrchestrator(this, orchestrator, options);
   }
 
-  /** @param {import('../binding').StoredCapsule} stored */
-  #tellOfStored({ isNew, event }) {
-    if (isNew && this.listenerCount('capsule:imported') > 0) this.#tell(JSON.parse(event));
+  /**
+   * When this resolves, the import has been told of.
+   *
+   * @param {import('../binding').StoredCapsule} stored
+   */
+  async #tellOfStored({ event }) {
+    if (event) this.#tell(JSON.parse(event));
+    else await this.#deliver();
+  }
+
+  /**
+   * Tells what the watch has found, a slice in each turn of the event loop.
+   *
+   * @returns {Promise<void>}
+   */
+  #deliver() {
+    // One at a time, so that the order is kept; whoever is at it finds what has come meanwhile.
+    this.#delivering ??= this.#deliverAll().finally(() => {
+      this.#delivering = undefined;
+    });
+    return this.#delivering;
+  }
+
+  async #deliverAll() {
+    for (let text = this.#engine?.take() ?? null; text !== null; text = this.#engine?.take() ?? null) {
+      let began = performance.now();
+      for (const event of JSON.parse(text)) {
+        if (this.#engine === null) return;
+        this.#tell(event);
+        if (performance.now() - began > SLICE) {
+          await turn();
+          began = performance.now();
+        }
+      }
+      await turn();
+    }
   }
 
   /** @param {string[]} events */
@@ -309,15 +407,29 @@ class Vault extends EventEmitter {
   /**
    * Calls each listener, whatever the others do.
    *
-   * @param {CapsuleEvent} event
+   * @param {CapsuleEvent | { kind: 'error', code: string, message: string, path: string }} event
    */
   #tell(event) {
-    const name = `capsule:${event.kind}`;
+    if (event.kind === 'error') {
+      const error = withCode(new Error(event.message), event.code, event.path);
+      if (this.listenerCount('error') > 0) this.#call('error', error);
+      else console.error('The watch of a vault is in trouble:', error);
+    } else {
+      this.#call(`capsule:${event.kind}`, event);
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} argument
+   */
+  #call(name, argument) {
     for (const listener of this.rawListeners(name)) {
       try {
-        const result = listener.call(this, event);
-        if (typeof result?.catch === 'function')
+        const result = listener.call(this, argument);
+        if (typeof result?.catch === 'function') {
           result.catch((/** @type {unknown} */ error) => this.#report(name, error));
+        }
       } catch (error) {
         this.#report(name, error);
       }
@@ -373,6 +485,17 @@ function text(value, name) {
  */
 function optionalText(value, name) {
   if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${name} must be a string`);
+}
+
+/** The system's folder for what can be made again, the part of this package. */
+function cacheFolder() {
+  const home = os.homedir();
+  const folders = {
+    darwin: path.join(home, 'Library', 'Caches'),
+    win32: process.env.LOCALAPPDATA || path.join(home, 'AppData', 'Local'),
+  };
+  const others = process.env.XDG_CACHE_HOME || path.join(home, '.cache');
+  return path.join(folders[/** @type {keyof typeof folders} */ (process.platform)] ?? others, 'vvault-native');
 }
 
 /** @param {string} message */

@@ -71,6 +71,12 @@ pub enum Error {
         /// How long was waited.
         seconds: u64,
     },
+    /// What was given as a cursor is none.
+    #[error("{cursor:?} is no cursor: give one that an event carried")]
+    InvalidCursor {
+        /// What was given.
+        cursor: String,
+    },
     /// No sound capsule of a construct was found.
     #[error("{message}")]
     NoConstruct {
@@ -109,6 +115,7 @@ impl Error {
             Self::Unsound { .. } => "VVAULT_UNSOUND",
             Self::TooLarge { .. } => "VVAULT_TOO_LARGE",
             Self::Busy { .. } => "VVAULT_BUSY",
+            Self::InvalidCursor { .. } => "VVAULT_INVALID_CURSOR",
             Self::NoConstruct { .. } => "VVAULT_NO_CONSTRUCT",
             Self::System { code, .. } => code,
             Self::Internal { .. } => "VVAULT_INTERNAL",

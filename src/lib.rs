@@ -8,5 +8,6 @@ pub mod javascript;
 pub mod node;
 pub mod store;
 pub mod vault;
+pub mod watch;
 
 pub use error::Error;

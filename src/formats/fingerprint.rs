@@ -104,6 +104,13 @@ fn hexadecimal(digest: &[u8]) -> String {
     })
 }
 
+/// What tells one content of a file from another: half of its SHA-256.
+#[must_use]
+pub fn digest(text: &[u8]) -> [u8; 16] {
+    let whole: [u8; 32] = Sha256::digest(text).into();
+    std::array::from_fn(|at| whole[at])
+}
+
 /// SHA-256 of a text in lower-case hexadecimals: a memory's `raw_sha256`.
 #[must_use]
 pub fn sha256(text: &[u8]) -> String {

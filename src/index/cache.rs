@@ -24,7 +24,8 @@ struct Cache {
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 /// The index of the folder at a real path.
-pub(super) fn folder(path: &Path, kind: FolderKind) -> Arc<Folder> {
+#[must_use]
+pub fn folder(path: &Path, kind: FolderKind) -> Arc<Folder> {
     let mut cache = lock(&CACHE);
     let kept = cache.folders.entry((path.to_owned(), kind.clone())).or_insert_with(|| Kept {
         folder: Arc::new(Folder::new(kind)),

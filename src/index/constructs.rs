@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -21,7 +22,14 @@ const KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub struct Constructs {
     known: Mutex<HashMap<PathBuf, Known>>,
+    /// While the vault is watched: what was found for whom, until a construct's file changes.
+    watched: Mutex<Option<Answers>>,
+    /// How often that happened: an answer that was found meanwhile is not kept.
+    changes: AtomicU64,
 }
+
+/// By user and name.
+type Answers = HashMap<(Option<PathBuf>, String), FoundConstruct>;
 
 #[derive(Debug)]
 struct Known {
@@ -65,7 +73,7 @@ pub struct Whose<'a> {
 }
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct FoundConstruct {
     /// The newest that may be used.
     pub capsule: Option<Arc<ConstructCapsule>>,
@@ -74,6 +82,38 @@ pub struct FoundConstruct {
 }
 
 impl Constructs {
+    /// Says that somebody watches the vault (or no longer), or that a construct's file has changed.
+    pub fn set_watched(&self, watched: bool) {
+        let mut answers = lock(&self.watched);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        *answers = watched.then(Answers::new);
+    }
+
+    /// As [`find`](Self::find) for the latest version; while the vault is watched, as the watch has it.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_latest(&self, store: &Store, whose: Whose<'_>, name: &str) -> Result<FoundConstruct, Error> {
+        let key = (whose.user.map(Path::to_owned), name.to_owned());
+        let generation = match &*lock(&self.watched) {
+            None => None,
+            Some(answers) => match answers.get(&key) {
+                Some(found) => return Ok(found.clone()),
+                None => Some(self.changes.load(Ordering::SeqCst)),
+            },
+        };
+        let found = self.find(store, whose, name, &Version::Latest)?;
+        if let (Some(generation), Some(answers)) = (generation, &mut *lock(&self.watched))
+            && generation == self.changes.load(Ordering::SeqCst)
+        {
+            if answers.len() >= KEPT {
+                answers.clear();
+            }
+            answers.insert(key, found.clone());
+        }
+        Ok(found)
+    }
+
     /// Finds a construct's capsule: of all places the newest that is sound, or with [`Policy::Report`] the newest. A
     /// version by UUID or tag must be sound too.
     ///
@@ -224,6 +264,12 @@ impl ConstructCapsule {
             state: restored.to_json(),
             memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
         })
+    }
+
+    /// What it calls its construct.
+    #[must_use]
+    pub fn calls_itself(&self) -> Option<&str> {
+        self.calls_itself.first().map(String::as_str)
     }
 
     /// Whether it is of a construct, by its place and by what it calls itself; `None` if not.

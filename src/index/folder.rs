@@ -117,7 +117,7 @@ pub(super) struct DateAnswer {
 
 /// One file as it was read.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     pub(super) name: Box<str>,
     pub(super) content: Content,
     /// Only where the moment is undecided.
@@ -131,6 +131,23 @@ impl Entry {
     fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
         let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
         Self { name, content, answer: undecided.then(Box::default), signature, settled }
+    }
+
+    /// The file's name, as JavaScript sees it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The memory that the file holds, or what is wrong with it.
+    ///
+    /// # Errors
+    /// In words, if it holds none.
+    pub fn memory(&self) -> Result<&Memory, &str> {
+        match &self.content {
+            Content::Memory(memory) => Ok(memory),
+            Content::Broken { message, .. } => Err(message),
+        }
     }
 
     fn broken(&self) -> Option<BrokenFile> {
@@ -177,6 +194,22 @@ impl Snapshot {
         Self::new(memories.into_iter().map(entry).collect())
     }
 
+    /// The memories as a JSON array.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("[");
+        for entry in &self.entries {
+            if let Content::Memory(memory) = &entry.content {
+                if json.len() > 1 {
+                    json.push(',');
+                }
+                memory.write_json(&entry.name, "", false, &mut json);
+            }
+        }
+        json.push(']');
+        json
+    }
+
     /// The names of the files whose stated hash is wrong.
     #[must_use]
     pub fn unsound(&self) -> &[Box<str>] {
@@ -220,6 +253,8 @@ struct State {
     swept: Option<Ticket>,
     /// The folder's own state when its names were listed, if it was settled then.
     listed: Option<Signature>,
+    /// Whether somebody watches the folder and applies every change.
+    watched: bool,
 }
 
 impl Folder {
@@ -248,8 +283,48 @@ impl Folder {
         let (local, began) = (directory.is_local(), SystemTime::now());
         let Swept { snapshot, listed, broken } =
             Sweep { kind: &self.kind, directory, boundary, local, began }.run(&state)?;
-        *state = State { snapshot, swept: Some(swept), listed };
+        *state = State { snapshot, swept: Some(swept), listed, watched: state.watched };
         Ok((state.snapshot.clone(), broken))
+    }
+}
+
+impl Folder {
+    /// A file of this folder, whose text has this signature.
+    #[must_use]
+    pub fn parse(&self, name: &str, text: &[u8], signature: Signature, settled: bool) -> Arc<Entry> {
+        Arc::new(Entry::new(name.into(), self.kind.parse(name, text), Some(signature), settled))
+    }
+
+    /// Takes over files as a watch has read them; `None` for one that is gone.
+    pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>) {
+        let mut state = lock(&self.state);
+        let mut changes: HashMap<Box<str>, Option<Arc<Entry>>> = changes.into_iter().collect();
+        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + changes.len());
+        for entry in &state.snapshot.entries {
+            match changes.remove(&entry.name) {
+                None => entries.push(entry.clone()),
+                Some(news) => entries.extend(news),
+            }
+        }
+        let known = entries.len();
+        entries.extend(changes.into_values().flatten());
+        if entries.len() > known {
+            entries.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
+        }
+        state.snapshot = Arc::new(Snapshot::new(entries));
+        state.listed = None;
+    }
+
+    /// The files as the watch has them; `None` if nobody watches.
+    #[must_use]
+    pub fn watched(&self) -> Option<Arc<Snapshot>> {
+        let state = lock(&self.state);
+        state.watched.then(|| state.snapshot.clone())
+    }
+
+    /// Says whether somebody watches, and has applied everything.
+    pub fn set_watched(&self, watched: bool) {
+        lock(&self.state).watched = watched;
     }
 }
 

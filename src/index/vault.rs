@@ -98,6 +98,12 @@ impl Vault {
         &self.store
     }
 
+    /// Its constructs.
+    #[must_use]
+    pub fn constructs(&self) -> &Constructs {
+        &self.constructs
+    }
+
     /// The names of its folders.
     #[must_use]
     pub fn directories(&self) -> &Directories {
@@ -128,7 +134,7 @@ impl Vault {
                 UserFolder::Missing | UserFolder::Outside(_) => request.user.clone(),
             };
             let whose = Whose { users: &request.users, user: Some(&user) };
-            let constructs = self.constructs.find(&self.store, whose, name, &Version::Latest)?;
+            let constructs = self.constructs.find_latest(&self.store, whose, name)?;
             rejections.extend(self.reject_constructs(&constructs));
             if let Some(capsule) = constructs.capsule {
                 found.view.push(capsule.memories.clone());

@@ -258,6 +258,7 @@ impl MemoryReading {
             transcripts: request.transcripts.map(PathBuf::from),
             session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
             asked: Ticket::draw(),
+            trusts_watch: vault.is_some(),
         };
         let state = State {
             request: request_of_core,

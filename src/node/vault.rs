@@ -3,21 +3,23 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use napi::JsString;
-use napi::bindgen_prelude::{Buffer, Either, Env, PromiseRaw};
+use napi::bindgen_prelude::{Buffer, Either, Env, Function, PromiseRaw};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::off_thread;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
-#[cfg(doc)]
 use crate::Error;
 use crate::formats::construct;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::ObjectText;
 use crate::index::{Directories, Rejection, Vault};
 use crate::store::{Options, Store, Stored, Version};
+use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
 /// How a vault is opened.
 #[napi(object)]
@@ -36,6 +38,12 @@ pub struct VaultOptions {
     pub capsules: String,
     /// A user's folder of transcripts.
     pub transcripts: String,
+    /// Watch by looking at every file, so often; else by the system's notifications.
+    pub poll_milliseconds: Option<f64>,
+    /// Tell also what happened since: a cursor, or milliseconds since 1970.
+    pub since: Option<Either<String, f64>>,
+    /// Where the watch records what it told.
+    pub cache: Option<String>,
 }
 
 /// JSON texts, handed out one by one.
@@ -111,10 +119,8 @@ impl RetrievedCapsule {
 pub struct StoredCapsule {
     /// Its file.
     pub path: String,
-    /// Whether it was not there before.
-    pub is_new: bool,
-    /// What happened, as JSON.
-    pub event: String,
+    /// What happened, as JSON, if nobody else tells of it.
+    pub event: Option<String>,
 }
 
 /// A construct that was restored.
@@ -147,13 +153,20 @@ impl From<VersionRequest> for Version {
     }
 }
 
-/// Opens a vault.
+/// Opens a vault. With `wake` it is watched: `wake` is called, without arguments, when `take` has something.
 ///
 /// # Errors
 /// [`Error::NoVault`], [`Error::System`]
-#[napi]
-pub async fn open_vault(root: String, options: VaultOptions) -> napi::Result<NativeVault> {
-    off_thread(move || {
+#[napi(catch_unwind, ts_return_type = "Promise<NativeVault>")]
+pub fn open_vault<'env>(
+    env: &'env Env,
+    root: String,
+    options: VaultOptions,
+    wake: Option<Function<'_, (), ()>>,
+) -> napi::Result<PromiseRaw<'env, NativeVault>> {
+    // Weak: the JavaScript side decides what keeps the process alive.
+    let wake = wake.map(|wake| wake.build_threadsafe_function().weak::<true>().build()).transpose()?;
+    env.spawn_future(off_thread(move || {
         let mut store_options = Options {
             create: options.create,
             policy: if options.report { Policy::Report } else { Policy::Enforce },
@@ -165,19 +178,80 @@ pub async fn open_vault(root: String, options: VaultOptions) -> napi::Result<Nat
         }
         let store = Store::open(&PathBuf::from(root), store_options)?;
         let VaultOptions { users, capsules, transcripts, .. } = options;
-        Ok(NativeVault { vault: Arc::new(Vault::new(store, Directories { users, capsules, transcripts })) })
-    })
-    .await
+        let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }));
+        let watch = match wake {
+            None => None,
+            Some(wake) => {
+                let method = options
+                    .poll_milliseconds
+                    .map_or(Method::Notified, |interval| Method::Polling(Duration::from_millis(whole(interval))));
+                let listener = Listener {
+                    tell: Box::new({
+                        let report = vault.store().options().policy == Policy::Report;
+                        move |notice| told(notice, report)
+                    }),
+                    // The queue keeps what there is until somebody takes it: nothing is lost if this fails.
+                    wake: Box::new(move || {
+                        let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                    }),
+                };
+                let since = match options.since {
+                    Some(Either::A(cursor)) => Some(Cursor::parse(&cursor).ok_or(Error::InvalidCursor { cursor })?),
+                    Some(Either::B(time)) => Some(Cursor::at(whole(time))),
+                    None => None,
+                };
+                let request = watch::Request { method, since, cache: options.cache.map(PathBuf::from) };
+                Some(Arc::new(Watch::begin(vault.clone(), &request, listener)?))
+            }
+        };
+        Ok(NativeVault { vault, watch })
+    }))
 }
 
 /// An open vault.
 #[napi]
 pub struct NativeVault {
     vault: Arc<Vault>,
+    watch: Option<Arc<Watch>>,
 }
 
 #[napi]
 impl NativeVault {
+    /// What the watch has told since, as a JSON array; `null` if there is nothing.
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        let told = self.watch.as_ref().map(|watch| watch.take(TEXT_SIZE)).unwrap_or_default();
+        if told.is_empty() {
+            return Ok(None);
+        }
+        Text::from(format!("[{}]", told.join(","))).to_js(env).map(Some)
+    }
+
+    /// The cursor behind everything that the watch has told; `null` without one.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn cursor(&self) -> Option<String> {
+        self.watch.as_ref().map(|watch| watch.cursor().to_string())
+    }
+
+    /// Ends the watch.
+    ///
+    /// # Errors
+    /// Only for a defect of the engine.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn stop_watching<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let watch = self.watch.clone();
+        env.spawn_future(off_thread(move || {
+            if let Some(watch) = watch {
+                watch.stop();
+            }
+            Ok(())
+        }))
+    }
+
     /// A question to this vault: see `MemoryReading`.
     #[napi(catch_unwind)]
     #[must_use]
@@ -196,7 +270,7 @@ impl NativeVault {
         capsule: Either<String, Buffer>,
         refingerprint: bool,
     ) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
-        let vault = self.vault.clone();
+        let (vault, watch) = (self.vault.clone(), self.watch.clone());
         let text = match capsule {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
@@ -204,7 +278,7 @@ impl NativeVault {
         env.spawn_future(off_thread(move || {
             let store = vault.store();
             let stored = if refingerprint { store.store_refingerprinted(&text)? } else { store.store(&text)? };
-            Ok(stored.into())
+            Ok(StoredCapsule::of(&stored, watch.as_deref()))
         }))
     }
 
@@ -214,8 +288,11 @@ impl NativeVault {
     /// As `Store::adopt`.
     #[napi(catch_unwind, ts_return_type = "Promise<StoredCapsule>")]
     pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
-        let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().adopt(&PathBuf::from(path)).map(StoredCapsule::from)))
+        let (vault, watch) = (self.vault.clone(), self.watch.clone());
+        env.spawn_future(off_thread(move || {
+            let stored = vault.store().adopt(&PathBuf::from(path))?;
+            Ok(StoredCapsule::of(&stored, watch.as_deref()))
+        }))
     }
 
     /// Finds a version of an instance.
@@ -398,24 +475,96 @@ impl NativeVault {
     }
 }
 
-impl From<Stored> for StoredCapsule {
-    fn from(stored: Stored) -> Self {
-        let restored = construct::restore(&stored.text);
-        let event = ObjectText::new()
-            .string("kind", "imported")
-            .string("path", &stored.path.to_string_lossy())
-            .string("format", format_of(true))
-            .json("userId", "null")
-            .string("instanceName", &stored.instance_name)
-            .string("uuid", &stored.uuid)
-            .string("timestamp", &stored.timestamp)
-            .json("integrity", integrity(&stored.verdict))
-            .json("memories", restored.map_or_else(|| "[]".to_owned(), |restored| restored.memories_to_json()))
-            .json("reason", "null")
-            .json("cursor", "null")
-            .finish();
-        Self { path: stored.path.to_string_lossy().into_owned(), is_new: stored.is_new, event }
+impl StoredCapsule {
+    /// A watch tells of it itself; without one the event is handed over.
+    fn of(stored: &Stored, watch: Option<&Watch>) -> Self {
+        let path = stored.path.to_string_lossy().into_owned();
+        if let Some(watch) = watch {
+            watch.look_at(&stored.path);
+            return Self { path, event: None };
+        }
+        let event = stored.is_new.then(|| {
+            let restored = construct::restore(&stored.text);
+            ObjectText::new()
+                .string("kind", "imported")
+                .string("path", &path)
+                .string("format", format_of(true))
+                .json("userId", "null")
+                .string("constructId", &stored.instance_name)
+                .string("instanceName", &stored.instance_name)
+                .string("uuid", &stored.uuid)
+                .string("timestamp", &stored.timestamp)
+                .json("integrity", integrity(&stored.verdict))
+                .json("memories", restored.map_or_else(|| "[]".to_owned(), |restored| restored.memories_to_json()))
+                .json("reason", "null")
+                .json("cursor", "null")
+                .finish()
+        });
+        Self { path, event }
     }
+}
+
+/// A notice of the watch, as JSON.
+fn told(notice: Notice, report: bool) -> String {
+    let event = match notice {
+        Notice::Event(event) => event,
+        Notice::Trouble(error) => {
+            let path = error.path().map(|path| path.to_string_lossy().into_owned());
+            return ObjectText::new()
+                .string("kind", "error")
+                .string("code", error.code())
+                .string("message", &error.to_string())
+                .string_or_null("path", path.as_deref())
+                .finish();
+        }
+    };
+    let kind = match event.happening {
+        Happening::Imported => "imported",
+        Happening::Updated => "updated",
+        Happening::Removed => "removed",
+        Happening::Rejected => "rejected",
+    };
+    let is_there = matches!(event.happening, Happening::Imported | Happening::Updated);
+    let null = || "null".to_owned();
+    let mut header = [null(), null(), null()];
+    let mut memories = None;
+    let mut calls_itself = None;
+    let format = match &event.content {
+        Content::Memory(entry) => {
+            let memory = entry.as_ref().and_then(|entry| entry.memory().ok().map(|memory| (entry, memory)));
+            if let Some((entry, memory)) = memory {
+                let mut json = String::from("[");
+                let marked = report && event.verdict.valid == Some(false);
+                memory.write_json(entry.name(), &event.seen, marked, &mut json);
+                json.push(']');
+                memories = Some(json);
+            }
+            format_of(false)
+        }
+        Content::Construct(capsule) => {
+            if let Some(capsule) = capsule {
+                header = [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone);
+                calls_itself = capsule.calls_itself().map(str::to_owned);
+                memories = Some(capsule.memories.to_json());
+            }
+            format_of(true)
+        }
+    };
+    let [instance_name, uuid, timestamp] = header;
+    ObjectText::new()
+        .string("kind", kind)
+        .string("path", &event.path.to_string_lossy())
+        .string("format", format)
+        .string_or_null("userId", event.user.as_deref())
+        .string_or_null("constructId", event.construct.as_deref().or(calls_itself.as_deref()))
+        .json("instanceName", instance_name)
+        .json("uuid", uuid)
+        .json("timestamp", timestamp)
+        .json("integrity", integrity(&event.verdict))
+        .json("memories", memories.filter(|_| is_there).unwrap_or_else(null))
+        .string_or_null("reason", event.verdict.reason.as_deref().filter(|_| !is_there))
+        .string("cursor", &event.cursor)
+        .finish()
 }
 
 /// The event that tells of a rejection, as JSON.
@@ -426,6 +575,7 @@ pub(super) fn rejected(rejection: &Rejection) -> String {
         .string("path", &rejection.path.to_string_lossy())
         .string("format", format_of(rejection.is_construct))
         .json("userId", "null")
+        .json("constructId", "null")
         .json("instanceName", instance_name)
         .json("uuid", uuid)
         .json("timestamp", timestamp)

@@ -70,6 +70,8 @@ struct State {
     folder_seen: Option<Signature>,
     /// Files that are in no index for a reason, and their UUIDs.
     strays: HashMap<Box<str>, (Signature, Option<String>)>,
+    /// What was seen and is to be written down.
+    unrecorded: Vec<Record>,
     /// The text of an index that could not be read: kept beside the new one.
     damaged: Option<Vec<u8>>,
     /// When `ahead` was last tried to be written.
@@ -169,6 +171,22 @@ impl Listing {
     }
 }
 
+impl Change {
+    /// The capsule that must be there.
+    fn uuid(&self) -> Option<&str> {
+        match self {
+            Self::AddTag { uuid, .. } | Self::RemoveTag { uuid, .. } | Self::Delete { uuid } => Some(uuid),
+            Self::Store { .. } | Self::Heal => None,
+        }
+    }
+}
+
+impl State {
+    fn has_entry(&self, uuid: &str) -> bool {
+        self.index.as_ref().is_some_and(|index| index.entry(uuid).is_some())
+    }
+}
+
 impl Instance {
     pub(super) fn new(name: &str, places: Places) -> Self {
         Self { name: name.to_owned(), places, state: Mutex::default(), queue: Mutex::default(), done: Condvar::new() }
@@ -261,13 +279,30 @@ impl Instance {
         if whole || rebuilt {
             changed |= self.read_folder(state, changed)?;
         }
-        let State { index, journal, ahead, .. } = state;
-        if changed
-            && let Some(index) = index
-            && journal.is_undone_in(index)
-        {
-            journal.put_right(Arc::make_mut(index), &now);
-            *ahead = true;
+        let State { index, journal, ahead, unrecorded, .. } = &mut *state;
+        if changed && let Some(index) = index {
+            for record in journal.taken_by_others(index) {
+                journal.note(record.clone());
+                unrecorded.push(record);
+                *ahead = true;
+            }
+            if journal.is_undone_in(index) {
+                journal.put_right(Arc::make_mut(index), &now);
+                *ahead = true;
+            }
+            // Deleted here, and brought back by a copy from before.
+            let is_ghost = |uuid: &str, entry: &Entry| {
+                journal.has_deleted(uuid) && self.places.folder.join(entry.filename()).symlink_metadata().is_err()
+            };
+            let ghosts: Vec<String> = index
+                .entries()
+                .filter(|(uuid, entry)| is_ghost(uuid, entry))
+                .map(|(uuid, _)| uuid.to_owned())
+                .collect();
+            for uuid in &ghosts {
+                Arc::make_mut(index).remove(uuid, &now);
+                *ahead = true;
+            }
         }
         Ok(())
     }
@@ -374,11 +409,18 @@ impl Instance {
         for (name, found) in found {
             match found {
                 Ok(found) => births.push((name, found)),
-                Err(Stray { signature: Some(signature), uuid }) => {
-                    state.strays.insert(name, (signature, uuid));
+                Err(Stray { signature, uuid, content }) => {
+                    if let Some(content) = content {
+                        let filename = name.to_string();
+                        state.unrecorded.push(Record::Superseded { filename, content });
+                        state.ahead = true;
+                    }
+                    match signature {
+                        Some(signature) => drop(state.strays.insert(name, (signature, uuid))),
+                        // It may still be written, which the folder does not show.
+                        None => state.folder_seen = None,
+                    }
                 }
-                // It may still be written, which the folder does not show.
-                Err(Stray { signature: None, .. }) => state.folder_seen = None,
             }
         }
         let any = !births.is_empty();
@@ -422,13 +464,19 @@ impl Instance {
     ) -> Result<Found, Stray> {
         let mut text = Vec::new();
         let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
-        let Ok((signature, length)) = read else { return Err(Stray { signature: None, uuid: None }) };
+        let Ok((signature, length)) = read else { return Err(Stray { signature: None, uuid: None, content: None }) };
         let text = &text[..length];
         let settled = signature.is_settled(began, folder.is_local()).then_some(signature);
-        let Ok(header) = Header::parse(text) else { return Err(Stray { signature: settled, uuid: None }) };
+        let Ok(header) = Header::parse(text) else {
+            return Err(Stray { signature: settled, uuid: None, content: None });
+        };
         let uuid = header.uuid();
-        let stray = |uuid| Err(Stray { signature: settled, uuid: Some(uuid) });
+        let stray = |uuid| Err(Stray { signature: settled, uuid: Some(uuid), content: None });
         if header.instance_name() != self.name {
+            return stray(uuid);
+        }
+        let content = sha256(text);
+        if journal.is_superseded(name, &content) {
             return stray(uuid);
         }
         // Of several files of one capsule, the one that the index names is it.
@@ -437,7 +485,7 @@ impl Instance {
             folder.file_signature(entry.filename(), &self.places.boundary).is_ok()
                 && !journal.has_moved(&uuid, name, entry)
         }) {
-            return stray(uuid);
+            return Err(Stray { signature: settled, uuid: Some(uuid), content: Some(content) });
         }
         let born = iso(signature.modified());
         Ok(Found {
@@ -540,7 +588,11 @@ impl Instance {
         let whole = batch.changes.iter().any(|change| matches!(change, Change::Delete { .. } | Change::Heal));
         let target = self.places.indexes.join(self.index_name());
         for attempt in 0..TRIES {
-            self.refresh(state, whole)?;
+            self.refresh(state, whole || attempt > 0)?;
+            if batch.changes.iter().filter_map(Change::uuid).any(|uuid| !state.has_entry(uuid)) {
+                // It may only be lost from the index.
+                self.refresh(state, true)?;
+            }
             let seen = state.index_seen.clone().and_then(|seen| seen.signature);
             let now = now();
             let mut index = match state.index.take() {
@@ -578,7 +630,7 @@ impl Instance {
                     files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
                 }
             }
-            // The index says that they are gone: if one stays, it is swept away some day.
+            // The index says that they are gone. If one stays, it is known to be superseded.
             let superseded = planned.superseded.iter().map(|filename| self.places.folder.join(filename));
             for path in batch.set_aside.drain(..).map(|(_, aside)| aside).chain(superseded) {
                 let _ = files.remove(&path);
@@ -598,8 +650,8 @@ impl Instance {
     }
 
     /// Applies the changes that are still to be made to the index, and says what else must be done.
-    fn plan(&self, index: &mut InstanceIndex, state: &State, batch: &mut Batch, now: &str) -> Plan {
-        let mut plan = Plan::default();
+    fn plan(&self, index: &mut InstanceIndex, state: &mut State, batch: &mut Batch, now: &str) -> Plan {
+        let mut plan = Plan { records: std::mem::take(&mut state.unrecorded), ..Plan::default() };
         let Batch { changes, answers, .. } = batch;
         for (at, (change, answer)) in changes.iter_mut().zip(answers).enumerate() {
             if matches!(answer, Some(Err(_))) {
@@ -613,8 +665,15 @@ impl Instance {
                     let filename = placed.as_ref().map(|placed| placed.filename.clone());
                     let filename = filename.unwrap_or_else(|| self.free_filename(&header, &text, index));
                     if let Some(before) = index.entry(&uuid).filter(|before| before.filename() != filename) {
-                        if before.timestamp() == Some(&*header.timestamp()) {
-                            plan.superseded.push(before.filename().to_owned());
+                        let before_file = before.filename().to_owned();
+                        let is_own =
+                            self.is_own_file(&before_file, &uuid) && !is_named_by_another(index, &before_file, &uuid);
+                        if is_own && let Ok(content) = self.read(&before_file) {
+                            let (filename, content) = (before_file.clone(), sha256(&content));
+                            plan.records.push(Record::Superseded { filename, content });
+                        }
+                        if is_own && before.timestamp() == Some(&*header.timestamp()) {
+                            plan.superseded.push(before_file);
                         }
                         let (uuid, filename, at) = (uuid.clone(), filename.clone(), now.to_owned());
                         plan.records.push(Record::Moved { uuid, filename, at });
@@ -624,6 +683,13 @@ impl Instance {
                     let path = self.places.folder.join(&filename);
                     plan.stores.push((at, filename));
                     Outcome::Stored { path, is_new: true }
+                }
+                Change::AddTag { uuid, .. } | Change::RemoveTag { uuid, .. } if !self.has_file(index, uuid) => {
+                    if batch.journal_length.is_some() {
+                        // It went while this was tried: what was written down of it is void.
+                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
+                    }
+                    Outcome::Changed(false)
                 }
                 Change::AddTag { uuid, tag } => {
                     let before = index.entry(uuid).map(|entry| entry.tags().map(str::to_owned).collect());
@@ -645,6 +711,7 @@ impl Instance {
                     Outcome::Changed(is_there)
                 }
                 Change::Delete { uuid } => {
+                    let had_file = self.has_file(index, uuid);
                     let filename = index.entry(uuid).map(|entry| entry.filename().to_owned());
                     let removed = index.remove(uuid, now);
                     if let Some(filename) = filename.filter(|_| removed.is_some()) {
@@ -654,10 +721,13 @@ impl Instance {
                             plan.removals.push(filename);
                         }
                         plan.records.push(Record::Deleted { uuid: uuid.clone() });
-                        batch.removed.insert(uuid.clone());
+                        plan.writes = true;
+                        if had_file {
+                            batch.removed.insert(uuid.clone());
+                        }
                     }
                     // A second attempt finds it gone.
-                    Outcome::Changed(removed.is_some() || batch.removed.contains(uuid))
+                    Outcome::Changed(removed.is_some_and(|_| had_file) || batch.removed.contains(uuid))
                 }
                 Change::Heal => Outcome::Changed(true),
             };
@@ -776,6 +846,12 @@ impl Instance {
         }
     }
 
+    /// Whether the file is there that the index names for a capsule.
+    fn has_file(&self, index: &InstanceIndex, uuid: &str) -> bool {
+        let filename = index.entry(uuid).map(Entry::filename).filter(|filename| is_plain(filename));
+        filename.is_some_and(|filename| self.places.folder.join(filename).symlink_metadata().is_ok())
+    }
+
     /// Whether a file is of this capsule, or not there.
     fn is_own_file(&self, filename: &str, uuid: &str) -> bool {
         match self.read(filename) {
@@ -820,16 +896,24 @@ impl Instance {
         files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
     }
 
-    /// Removes what processes that were killed have left.
+    /// Removes what processes that were killed have left. Under the lock: no capsule is set aside then.
     pub(super) fn sweep_temporaries(&self) {
+        let mut abandoned = Vec::new();
         for folder in [&self.places.folder, &self.places.indexes] {
             let Ok(Some(folder)) = open_inside(folder, &self.places.boundary) else { continue };
-            for name in folder.list().unwrap_or_default() {
+            for name in folder.list().unwrap_or_default().into_iter().filter(|name| is_temporary_name(name)) {
                 let path = folder.path().join(&*name);
                 let age = || path.symlink_metadata().ok()?.modified().ok()?.elapsed().ok();
-                if is_temporary_name(&name) && age().is_some_and(|age| age > ABANDONED) {
-                    let _ = self.places.files.remove(&path);
+                if age().is_some_and(|age| age > ABANDONED) {
+                    abandoned.push(path);
                 }
+            }
+        }
+        if !abandoned.is_empty()
+            && let Ok(_lock) = self.take_lock()
+        {
+            for path in abandoned {
+                let _ = self.places.files.remove(&path);
             }
         }
     }
@@ -889,6 +973,8 @@ struct Found {
 struct Stray {
     signature: Option<Signature>,
     uuid: Option<String>,
+    /// Of an earlier state of a capsule.
+    content: Option<String>,
 }
 
 fn is_named_by_another(index: &InstanceIndex, filename: &str, uuid: &str) -> bool {

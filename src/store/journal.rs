@@ -5,7 +5,7 @@
 //! down first, with the time that the entry then bears: an entry that turns up with an earlier time is a copy from before,
 //! and the tag is put right. The same holds for which of several files is a capsule that was stored again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub(super) enum Record {
     Deleted { uuid: String },
     /// It was stored again, in another file.
     Moved { uuid: String, filename: String, at: String },
+    /// A file with this content is an earlier state of a capsule that the index has in another file.
+    Superseded { filename: String, content: String },
 }
 
 /// What is known of one tag of one capsule.
@@ -45,6 +47,10 @@ pub(super) struct Journal {
     marks: HashMap<String, HashMap<String, Mark>>,
     /// By UUID: the file, and since when it is that.
     moved: HashMap<String, (String, String)>,
+    /// By file: the content that is an earlier state of a capsule.
+    superseded: HashMap<String, String>,
+    /// Capsules that were deleted here.
+    deleted: HashSet<String>,
     /// How many lines it was read from.
     lines: usize,
 }
@@ -73,21 +79,36 @@ impl Journal {
             Record::Deleted { uuid } => {
                 self.marks.remove(&uuid);
                 self.moved.remove(&uuid);
+                self.deleted.insert(uuid);
             }
             Record::Moved { uuid, filename, at } => {
+                self.superseded.remove(&filename);
                 self.moved.insert(uuid, (filename, at));
+            }
+            Record::Superseded { filename, content } => {
+                self.superseded.insert(filename, content);
             }
         }
     }
 
     /// Whether a capsule was moved to this file after its entry was made.
     pub(super) fn has_moved(&self, uuid: &str, filename: &str, entry: &Entry) -> bool {
-        self.moved.get(uuid).is_some_and(|(own, at)| own == filename && is_later(at, &entry.updated_at()))
+        self.moved.get(uuid).is_some_and(|(own, at)| own == filename && moment(at) > moment(&entry.updated_at()))
+    }
+
+    /// Whether a file with this content is an earlier state of a capsule.
+    pub(super) fn is_superseded(&self, filename: &str, content: &str) -> bool {
+        self.superseded.get(filename).is_some_and(|own| own == content)
+    }
+
+    /// Whether a capsule was deleted here.
+    pub(super) fn has_deleted(&self, uuid: &str) -> bool {
+        self.deleted.contains(uuid)
     }
 
     /// Puts right what a copy of the index from before undid.
     pub(super) fn put_right(&self, index: &mut InstanceIndex, now: &str) {
-        for (uuid, tag, is_given) in self.undone(index) {
+        for (uuid, tag, is_given) in self.compare(index).0 {
             if is_given {
                 index.add_tag(uuid, tag, now);
             } else {
@@ -98,45 +119,77 @@ impl Journal {
 
     /// Whether there is anything to be put right.
     pub(super) fn is_undone_in(&self, index: &InstanceIndex) -> bool {
-        !self.undone(index).is_empty()
+        !self.compare(index).0.is_empty()
     }
 
-    /// The tags that are missing, or there again, though nobody took or gave them on purpose since.
-    fn undone(&self, index: &InstanceIndex) -> Vec<(&str, &str, bool)> {
-        let mut undone = Vec::new();
+    /// The tags given here that somebody else has taken on purpose, as records to be written down.
+    pub(super) fn taken_by_others(&self, index: &InstanceIndex) -> Vec<Record> {
+        self.compare(index).1
+    }
+
+    /// The tags that are missing, or there again, though nobody took or gave them on purpose since; and those that somebody
+    /// took.
+    fn compare(&self, index: &InstanceIndex) -> (Vec<(&str, &str, bool)>, Vec<Record>) {
+        let (mut undone, mut taken) = (Vec::new(), Vec::new());
+        let shown = self.last_shown(index);
         for (uuid, marks) in &self.marks {
             let Some(entry) = index.entry(uuid) else { continue };
             for (tag, mark) in marks {
                 match mark {
                     Mark::Given { at, before } if !entry.has_tag(tag) => {
-                        // Changed later, with just the tags that it had before: the tag was taken on purpose. Born later:
-                        // Python stored it again, which forgets tags.
-                        let on_purpose = is_later(&entry.updated_at(), at)
-                            && !is_later(&entry.created_at(), at)
-                            && entry.tags().map(str::to_owned).collect::<BTreeSet<_>>() == *before;
-                        if !on_purpose {
+                        // Taken on purpose, if who changed the entry since knew of the tag: because it has just the tags
+                        // that it had before, or shows something later of ours, or was changed so much later that no copy
+                        // from before can have been in anybody's hands. Born later: Python stored it again, which forgets
+                        // tags.
+                        let (since, own) = (moment(&entry.updated_at()), moment(at));
+                        let on_purpose = since > own
+                            && moment(&entry.created_at()) <= own
+                            && (shown.is_some_and(|shown| shown > own)
+                                || since.saturating_sub(own) > LONGEST_CHANGE
+                                || entry.tags().map(str::to_owned).collect::<BTreeSet<_>>() == *before);
+                        if on_purpose {
+                            let (uuid, tag, at) = (uuid.clone(), tag.clone(), entry.updated_at());
+                            taken.push(Record::Untagged { uuid, tag, at });
+                        } else {
                             undone.push((&**uuid, &**tag, true));
                         }
                     }
-                    Mark::Taken { at } if entry.has_tag(tag) && !is_later(&entry.updated_at(), at) => {
+                    Mark::Taken { at } if entry.has_tag(tag) && moment(&entry.updated_at()) <= moment(at) => {
                         undone.push((&**uuid, &**tag, false));
                     }
                     _ => {}
                 }
             }
         }
-        undone
+        (undone, taken)
+    }
+
+    /// The latest tag given here that an index shows: whoever wrote the index had read it then or later.
+    fn last_shown(&self, index: &InstanceIndex) -> Option<i64> {
+        let given = self.marks.iter().flat_map(|(uuid, marks)| marks.iter().map(move |(tag, mark)| (uuid, tag, mark)));
+        let shown = given.filter_map(|(uuid, tag, mark)| match mark {
+            Mark::Given { at, before } if !before.contains(tag) && index.entry(uuid)?.has_tag(tag) => Some(moment(at)),
+            _ => None,
+        });
+        shown.max()
     }
 
     /// Whether most of its lines are of no use any more.
     pub(super) fn is_long(&self) -> bool {
         const FEW: usize = 1000;
-        self.lines > FEW + 4 * (self.moved.len() + self.marks.values().map(HashMap::len).sum::<usize>())
+        let tags: usize = self.marks.values().map(HashMap::len).sum();
+        self.lines > FEW + 4 * (tags + self.moved.len() + self.superseded.len() + self.deleted.len())
     }
 
     /// Its text with only the lines that count.
     pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
+        for uuid in self.deleted.iter().cloned() {
+            text.push_str(&line(&Record::Deleted { uuid }));
+        }
+        for (filename, content) in self.superseded.clone() {
+            text.push_str(&line(&Record::Superseded { filename, content }));
+        }
         for (uuid, marks) in &self.marks {
             for (tag, mark) in marks {
                 let (uuid, tag) = (uuid.clone(), tag.clone());
@@ -160,10 +213,12 @@ pub(super) fn line(record: &Record) -> String {
     format!("\n{}\n", serde_json::to_string(record).unwrap_or_default())
 }
 
-/// Compares times as Python writes them, which leaves out a fraction of zero.
-fn is_later(left: &str, right: &str) -> bool {
-    let bare = |time: &str| time.strip_suffix("+00:00").unwrap_or(time).to_owned();
-    bare(left) > bare(right)
+/// Microseconds: so long at most does a program keep a copy of an index before it writes that back.
+const LONGEST_CHANGE: i64 = 1_000_000;
+
+/// A time as Python writes it, in microseconds since 1970; what is none lies before all others.
+fn moment(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_microsecond)
 }
 
 #[cfg(test)]

@@ -244,6 +244,100 @@ fn a_stale_copy_of_the_index_undoes_nothing() {
     assert_eq!(tags(store), [("a".to_owned(), vec![])]);
 }
 
+/// What Python's store does: it writes the file in place, and an index of its own making.
+fn python_stores(vault: &Vault, text: &str, filename: &str) {
+    use crate::formats::capsule::Header;
+    use crate::formats::instance_index::{Entry, InstanceIndex};
+    fs::write(vault.root().join("capsules/Nova").join(filename), text).expect("a file");
+    let header = Header::parse(text.as_bytes()).expect("a header");
+    let mut index = InstanceIndex::parse(&fs::read(vault.index_path()).expect("an index")).expect("an index");
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+    index.insert(&header.uuid(), Entry::new(&header.uuid(), &header.entry(filename, 5), &now), &now);
+    fs::write(vault.index_path(), index.to_text()).expect("written");
+}
+
+fn python_changes(vault: &Vault, change: impl FnOnce(&mut crate::formats::instance_index::InstanceIndex, &str)) {
+    use crate::formats::instance_index::InstanceIndex;
+    let mut index = InstanceIndex::parse(&fs::read(vault.index_path()).expect("an index")).expect("an index");
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
+    change(&mut index, &now);
+    fs::write(vault.index_path(), index.to_text()).expect("written");
+}
+
+#[test]
+fn a_file_that_python_gave_to_another_capsule_is_not_removed() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let others = capsule("Nova", "b", "1", "b");
+    python_stores(&vault, &others, "Nova_1.capsule");
+    vault.store.store(capsule("Nova", "a", "1", "a changed").as_bytes()).expect("stored");
+    assert_eq!(text_of(&vault.store, &uuid("b")), Ok(others));
+    assert!(text_of(&vault.store, &uuid("a")).is_ok());
+}
+
+#[test]
+fn a_tag_that_python_took_stays_away() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    vault.store.add_tag("Nova", "a", "one").expect("tagged");
+    vault.store.add_tag("Nova", "a", "two").expect("tagged");
+    python_changes(&vault, |index, now| assert!(index.remove_tag("a", "one", now)));
+    let two = [("a".to_owned(), vec!["two".to_owned()])];
+    assert_eq!(tags(&vault.store), two);
+    assert_eq!(tags(&open(vault.root())), two);
+}
+
+#[test]
+fn what_python_deleted_does_not_come_back_as_it_was_before() {
+    let vault = Vault::new();
+    for (timestamp, memory) in [("1", "first"), ("2", "second")] {
+        vault.store.store(capsule("Nova", "a", timestamp, memory).as_bytes()).expect("stored");
+    }
+    fs::remove_file(vault.root().join("capsules/Nova/Nova_2.capsule")).expect("removed");
+    python_changes(&vault, |index, now| assert!(index.remove("a", now).is_some()));
+    assert!(vault.root().join("capsules/Nova/Nova_1.capsule").exists());
+    assert!(tags(&vault.store).is_empty());
+    assert!(tags(&open(vault.root())).is_empty());
+
+    // Python itself stores it twice, which is seen, and deletes it.
+    for (timestamp, memory) in [("3", "third"), ("4", "fourth")] {
+        python_stores(&vault, &capsule("Nova", "b", timestamp, memory), &format!("Nova_{timestamp}.capsule"));
+    }
+    assert_eq!(tags(&vault.store).len(), 1);
+    fs::remove_file(vault.root().join("capsules/Nova/Nova_4.capsule")).expect("removed");
+    python_changes(&vault, |index, now| assert!(index.remove("b", now).is_some()));
+    assert!(tags(&open(vault.root())).is_empty());
+}
+
+#[test]
+fn an_entry_of_a_deleted_capsule_leaves_the_index() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let stale = fs::read(vault.index_path()).expect("an index");
+    vault.store.delete("Nova", "a").expect("deleted");
+    fs::write(vault.index_path(), stale).expect("written");
+    assert!(!vault.store.add_tag("Nova", "a", "x").expect("an answer"));
+    assert!(!vault.store.delete("Nova", "a").expect("an answer"));
+    assert!(tags(&open(vault.root())).is_empty());
+    let index = fs::read_to_string(vault.index_path()).expect("an index");
+    assert!(!index.contains("\"a\""), "{index}");
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    assert_eq!(tags(&vault.store), [("a".to_owned(), vec![])], "stored again, without its tags");
+}
+
+#[test]
+fn a_tag_is_given_also_to_a_capsule_that_was_just_lost_from_the_index() {
+    let vault = Vault::new();
+    for name in ["a", "b"] {
+        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+    }
+    python_changes(&vault, |index, now| drop(index.remove("a", now)));
+    let instance = vault.store.instance("Nova").expect("an instance");
+    let change = super::Change::AddTag { uuid: "a".to_owned(), tag: "gold".to_owned() };
+    assert_eq!(instance.change(change), Ok(super::Outcome::Changed(true)));
+    assert_eq!(vault.store.list("Nova", Some("gold")).expect("a list").len(), 1);
+}
+
 /// Vaults that the real `VVAULTCore` wrote, and what it says of them itself.
 #[test]
 fn sees_what_python_sees() {

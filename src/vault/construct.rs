@@ -128,7 +128,7 @@ pub fn all_users(users: &Path, boundary: &Boundary) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for name in names(users, boundary) {
         let folder = users.join(&*name);
-        if super::user::is_shard(&name) {
+        if super::is_shard(&name) {
             found.extend(names(&folder, boundary).iter().map(|name| folder.join(&**name)));
         } else {
             found.push(folder);

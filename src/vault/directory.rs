@@ -41,6 +41,12 @@ impl Signature {
         self.modified
     }
 
+    /// When the file was last changed in any way, by the system's clock: nanoseconds since 1970.
+    #[must_use]
+    pub fn changed(&self) -> i64 {
+        self.changed
+    }
+
     /// Whether both are states of one file, which was not replaced between them.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {

@@ -10,4 +10,4 @@ pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, Likeness, all_users, candidates, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file};
 pub use problem::describe;
-pub use user::{UserFolder, UserPath, find_user};
+pub use user::{UserFolder, UserPath, find_user, is_shard};

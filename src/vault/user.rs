@@ -65,7 +65,8 @@ fn inside(folder: PathBuf, boundary: &Boundary) -> UserFolder {
 }
 
 /// Whether a folder among the users is one of users, as Chatty shards them.
-pub(super) fn is_shard(name: &str) -> bool {
+#[must_use]
+pub fn is_shard(name: &str) -> bool {
     name.strip_prefix("shard_")
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -1,0 +1,534 @@
+//! What is known of every capsule file in the vault, and what a look at the disk makes of it.
+//!
+//! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use rayon::prelude::*;
+
+use super::layout::{Layout, Place, parent};
+use super::record::{Cursor, Line, Record};
+use crate::formats::fingerprint::digest;
+use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::json::{self, Kind};
+use crate::formats::memory::Memory;
+use crate::index::{ConstructCapsule, Entry, Folder, FolderKind, Vault, folder_at};
+use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature};
+
+/// A text that breaks off is waited for so long: its writer may be slow.
+const HALF: Duration = Duration::from_millis(1500);
+/// One that is whole but unsound may be in the middle of being written over.
+const UNSOUND: Duration = Duration::from_millis(150);
+/// A file that is gone may be about to come back: many programs save so.
+const GONE: Duration = Duration::from_millis(25);
+
+/// What happened to a capsule file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// It was not there.
+    Imported,
+    /// It has other content.
+    Updated,
+    /// It is gone.
+    Removed,
+    /// It can't be used.
+    Rejected,
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Event {
+    /// What happened.
+    pub happening: Happening,
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// The user's name.
+    pub user: Option<String>,
+    /// The name of the construct's folder.
+    pub construct: Option<String>,
+    /// What the file holds.
+    pub content: Content,
+    /// What its fingerprint says.
+    pub verdict: Verdict,
+    /// When it was seen, as an ISO date.
+    pub seen: String,
+    /// The place in the order of events.
+    pub cursor: String,
+}
+
+/// What a capsule file holds.
+#[derive(Debug)]
+pub enum Content {
+    /// One memory.
+    Memory(Option<Arc<Entry>>),
+    /// A construct.
+    Construct(Option<Arc<ConstructCapsule>>),
+}
+
+/// What is known of a file.
+#[derive(Debug, Clone)]
+struct Known {
+    signature: Signature,
+    settled: bool,
+    digest: [u8; 16],
+    /// Whether it was told of as a capsule, not as a rejected file.
+    accepted: bool,
+}
+
+/// A file that is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    since: Instant,
+    /// Of the file then; `None` if it was gone.
+    signature: Option<Signature>,
+}
+
+/// All capsule files, by path relative to the root.
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    vault: Arc<Vault>,
+    layout: Layout,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    known: BTreeMap<PathBuf, Known>,
+    waiting: HashMap<PathBuf, Waiting>,
+    folders: HashMap<PathBuf, Arc<Folder>>,
+    /// Files that can't be read, and the reason that was told.
+    unreadable: HashMap<PathBuf, String>,
+    record: Record,
+    /// Whether readers rely on what was applied.
+    is_watched: bool,
+}
+
+/// What came of a look.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// With their places in the order of events.
+    pub(super) events: Vec<(u64, Event)>,
+    /// Files to be looked at again, and when.
+    pub(super) again: Vec<(PathBuf, Duration)>,
+}
+
+/// A file as it was found.
+enum Found {
+    Unchanged,
+    Gone,
+    /// It can't be read now.
+    Unreadable(String),
+    Read(Box<Read>),
+}
+
+struct Read {
+    signature: Signature,
+    settled: bool,
+    digest: [u8; 16],
+    content: Content,
+    verdict: Verdict,
+    /// Why it is no capsule.
+    problem: Option<String>,
+    /// Whether its text breaks off.
+    is_half: bool,
+}
+
+impl Catalogue {
+    pub(super) fn new(vault: Arc<Vault>, record: Record) -> Self {
+        let layout = Layout::new(vault.directories());
+        let state = State {
+            known: BTreeMap::new(),
+            waiting: HashMap::new(),
+            folders: HashMap::new(),
+            unreadable: HashMap::new(),
+            record,
+            is_watched: false,
+        };
+        Self { vault, layout, state: Mutex::new(state) }
+    }
+
+    /// The vault's folder, as it was named.
+    pub(super) fn root(&self) -> &Path {
+        self.vault.store().root()
+    }
+
+    /// Whether a link leads to a folder inside the vault.
+    pub(super) fn is_inside_folder(&self, folder: &Path) -> bool {
+        matches!(self.vault.boundary().resolve(&self.root().join(folder)), Ok(Some(real)) if real.is_dir())
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Takes the files that are there at the beginning for known. Told are only those that came, changed or went since
+    /// `since`, in the order in which that was noticed.
+    pub(super) fn begin(&self, files: &[PathBuf], since: Option<&Cursor>) -> Vec<Event> {
+        let looked = self.look_in(Stage::Beginning(since), files);
+        let mut events = looked.events;
+        let mut state = lock(&self.state);
+        let State { known, record, .. } = &mut *state;
+        let is_gone = |line: &&Line| !known.contains_key(Path::new(&line.path));
+        let gone: Vec<Line> = record.lines().filter(is_gone).cloned().collect();
+        for mut line in gone {
+            if line.digest.take().is_some() {
+                line.number = record.draw();
+                record.note(vec![line.clone()]);
+            }
+            let file = PathBuf::from(&line.path);
+            if let Some(place) = self.layout.place(&file)
+                && line.accepted
+                && since.is_some_and(|since| record.is_behind(since, line.number, None))
+            {
+                let cursor = record.cursor(line.number);
+                events.push((line.number, self.event(&file, &place, Happening::Removed, None, NO_VERDICT, &cursor)));
+            }
+        }
+        events.sort_by_key(|(number, _)| *number);
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    fn event(
+        &self,
+        file: &Path,
+        place: &Place,
+        happening: Happening,
+        content: Option<Content>,
+        verdict: Verdict,
+        cursor: &Cursor,
+    ) -> Event {
+        let seen = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let (path, cursor) = (self.root().join(file), cursor.to_string());
+        let (user, construct, nothing) = match place {
+            Place::Memory { user } => (Some(user.clone()), None, Content::Memory(None)),
+            Place::Construct { user, construct } => (user.clone(), construct.clone(), Content::Construct(None)),
+        };
+        Event { happening, path, user, construct, content: content.unwrap_or(nothing), verdict, seen, cursor }
+    }
+
+    /// The cursor behind everything that was told.
+    pub(super) fn cursor(&self) -> Cursor {
+        lock(&self.state).record.present()
+    }
+
+    /// From here on readers may rely on what was applied.
+    pub(super) fn set_watched(&self, watched: bool) {
+        let mut state = lock(&self.state);
+        for folder in state.folders.values() {
+            folder.set_watched(watched);
+        }
+        // Set anew only when that changes: what was found for somebody would be forgotten.
+        if std::mem::replace(&mut state.is_watched, watched) == watched {
+            return;
+        }
+        self.vault.constructs().set_watched(watched);
+    }
+
+    /// The known files in a folder and below it.
+    pub(super) fn below(&self, folder: &Path) -> Vec<PathBuf> {
+        let state = lock(&self.state);
+        let from = state.known.range(folder.to_owned()..);
+        from.map(|(path, _)| path).take_while(|path| path.starts_with(folder)).cloned().collect()
+    }
+
+    /// Whether a file's state differs from what is known, by a look at its `stat` alone.
+    pub(super) fn may_have_changed(&self, file: &Path) -> bool {
+        let path = self.vault.store().root().join(file);
+        let signature = Directory::open(&parent(&path))
+            .ok()
+            .and_then(|folder| folder.file_signature(path.file_name()?.to_str()?, self.vault.boundary()).ok());
+        let state = lock(&self.state);
+        match (state.known.get(file), signature) {
+            (Some(known), Some(signature)) => !known.settled || known.signature != signature,
+            (None, None) => false,
+            _ => true,
+        }
+    }
+
+    /// Looks at files and says what happened.
+    pub(super) fn look(&self, files: &[PathBuf]) -> Looked {
+        self.look_in(Stage::Running, files)
+    }
+
+    fn look_in(&self, when: Stage<'_>, files: &[PathBuf]) -> Looked {
+        let mut state = lock(&self.state);
+        let mut by_folder: BTreeMap<PathBuf, Vec<(&PathBuf, Place)>> = BTreeMap::new();
+        for file in files {
+            if let Some(place) = self.layout.place(file) {
+                by_folder.entry(parent(file)).or_default().push((file, place));
+            }
+        }
+        let mut looking = Looking { stage: when, looked: Looked::default(), changes: Vec::new() };
+        let mut constructs_changed = false;
+        for (folder, files) in by_folder {
+            let path = self.root().join(&folder);
+            let real = self.vault.boundary().resolve(&path).ok().flatten();
+            let directory = real.as_ref().and_then(|real| Directory::open(real).ok());
+            if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
+                && let Some(real) = &real
+            {
+                let shared = folder_at(real, FolderKind::Capsules);
+                state.folders.entry(folder.clone()).or_insert(shared);
+            }
+            let index = state.folders.get(&folder).cloned();
+            let known = &state.known;
+            let found: Vec<Found> = files
+                .par_iter()
+                .with_min_len(8)
+                .map(|(file, place)| match &directory {
+                    Some(directory) => self.find(directory, file, place, known.get(*file), index.as_deref()),
+                    None => Found::Gone,
+                })
+                .collect();
+            for ((file, place), found) in files.into_iter().zip(found) {
+                constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
+                self.decide(&mut state, file, &place, found, &mut looking);
+            }
+            let changes = std::mem::take(&mut looking.changes);
+            if let Some(index) = index
+                && !changes.is_empty()
+            {
+                index.apply(changes);
+            }
+        }
+        if constructs_changed && state.is_watched {
+            self.vault.constructs().set_watched(true);
+        }
+        looking.looked
+    }
+
+    fn find(
+        &self,
+        directory: &Directory,
+        file: &Path,
+        place: &Place,
+        known: Option<&Known>,
+        index: Option<&Folder>,
+    ) -> Found {
+        let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Found::Gone };
+        let (store, boundary) = (self.vault.store(), self.vault.boundary());
+        match directory.file_signature(name, boundary) {
+            Ok(signature) if known.is_some_and(|known| known.settled && known.signature == signature) => {
+                return Found::Unchanged;
+            }
+            Ok(_) => {}
+            Err(FileProblem::Missing(_)) => return Found::Gone,
+            Err(problem) => return Found::Unreadable(problem.to_string()),
+        }
+        let limit = match place {
+            Place::Memory { .. } => LARGEST_FILE,
+            Place::Construct { .. } => store.options().largest_capsule,
+        };
+        let began = SystemTime::now();
+        let mut text = Vec::new();
+        let (signature, length) = match directory.read(name, boundary, limit, &mut text) {
+            Ok(read) => read,
+            Err(FileProblem::Missing(_)) => return Found::Gone,
+            Err(problem) => return Found::Unreadable(problem.to_string()),
+        };
+        let text = &text[..length];
+        let settled = signature.is_settled(began, directory.is_local());
+        let digest = digest(text);
+        let (content, mut verdict, problem) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
+            let entry = index.parse(name, text, signature, settled);
+            let valid = entry.memory().ok().and_then(Memory::is_sound);
+            let reason = (valid == Some(false)).then(|| "raw_sha256 is not the hash of raw".to_owned());
+            let recipe = (valid == Some(true)).then_some("raw_sha256");
+            let problem = entry.memory().err().map(str::to_owned);
+            (Content::Memory(Some(entry)), Verdict { valid, recipe, tether: None, reason }, problem)
+        } else if let Some(capsule) = ConstructCapsule::parse(store, &self.root().join(file), None, text) {
+            let verdict = capsule.verdict.clone();
+            (Content::Construct(Some(Arc::new(capsule))), verdict, None)
+        } else {
+            let verdict = Verdict { valid: Some(false), ..NO_VERDICT };
+            (Content::Construct(None), verdict, Some(problem_of(text)))
+        };
+        let is_half = problem.is_some() && breaks_off(text);
+        if verdict.reason.is_none() {
+            verdict.reason.clone_from(&problem);
+        }
+        Found::Read(Box::new(Read { signature, settled, digest, content, verdict, problem, is_half }))
+    }
+
+    /// What a found file means, for listeners and for readers of its folder.
+    fn decide(&self, state: &mut State, file: &Path, place: &Place, found: Found, looking: &mut Looking<'_>) {
+        let known = state.known.get(file).cloned();
+        if !matches!(found, Found::Unreadable(_)) {
+            state.unreadable.remove(file);
+        }
+        let apply = |looking: &mut Looking<'_>, entry| {
+            looking.changes.push((file.file_name().unwrap_or_default().to_string_lossy().into(), entry));
+        };
+        match found {
+            Found::Unchanged => {}
+            Found::Gone => {
+                let was_accepted = known.map(|known| known.accepted);
+                if was_accepted.is_some() && state.must_wait(file, None, GONE, looking) {
+                    return;
+                }
+                state.known.remove(file);
+                if was_accepted == Some(true) {
+                    let noticed = Noticed::new(file, place, Happening::Removed, NO_VERDICT);
+                    self.tell(state, noticed, looking);
+                }
+                if was_accepted.is_some() {
+                    apply(looking, None);
+                }
+            }
+            Found::Unreadable(problem) => {
+                if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
+                    return;
+                }
+                state.known.remove(file);
+                state.unreadable.insert(file.to_owned(), problem.clone());
+                let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
+                self.tell(state, Noticed::new(file, place, Happening::Rejected, verdict), looking);
+            }
+            Found::Read(read) => {
+                let Read { signature, settled, digest, content, verdict, problem, is_half } = *read;
+                let is_usable =
+                    problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
+                let same = known.as_ref().filter(|known| known.digest == digest);
+                let patience = if is_half { HALF } else { UNSOUND };
+                if !is_usable && same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
+                    return;
+                }
+                let accepted = is_usable || same.is_some_and(|known| known.accepted);
+                let is_news = same.is_none_or(|known| known.signature != signature || known.settled != settled);
+                let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
+                state.known.insert(file.to_owned(), Known { signature, settled, digest, accepted });
+                if same.is_none() {
+                    let happening = match (is_usable, known.is_some_and(|known| known.accepted)) {
+                        (false, _) => Happening::Rejected,
+                        (true, true) => Happening::Updated,
+                        (true, false) => Happening::Imported,
+                    };
+                    let noticed = Noticed::new(file, place, happening, verdict);
+                    self.tell(
+                        state,
+                        Noticed { content: Some(content), read: Some((digest, signature)), ..noticed },
+                        looking,
+                    );
+                }
+                if is_news && entry.is_some() {
+                    apply(looking, entry);
+                }
+            }
+        }
+        state.waiting.remove(file);
+    }
+
+    /// Records what was noticed, and tells it if it is news to who listens.
+    fn tell(&self, state: &mut State, noticed: Noticed<'_>, looking: &mut Looking<'_>) {
+        let Noticed { file, place, mut happening, content, verdict, read } = noticed;
+        let record = &mut state.record;
+        let path = file.to_string_lossy().into_owned();
+        let accepted = matches!(happening, Happening::Imported | Happening::Updated);
+        let digest = read.map(|(digest, _)| digest);
+        let before = record.line(&path).cloned();
+        let is_told = |line: &&Line| line.digest == digest && line.accepted == accepted;
+        let (number, imported) = match (looking.stage, before.as_ref().filter(is_told)) {
+            (Stage::Beginning(_), Some(told)) => (told.number, told.imported),
+            // What was there before anything was recorded.
+            (Stage::Beginning(_), None) if record.is_new() => (0, 0),
+            _ => {
+                let number = record.draw();
+                let known = before.as_ref().filter(|before| before.digest.is_some() && before.accepted);
+                (number, known.map_or(number, |known| known.imported))
+            }
+        };
+        if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
+            // A capsule that went stays one, so that its going can be told later.
+            let accepted = accepted || happening == Happening::Removed;
+            record.note(vec![Line { path, number, imported, digest, accepted }]);
+        }
+        if let Stage::Beginning(since) = looking.stage {
+            let when = read.map(|(_, signature)| signature.changed());
+            let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };
+            if happening == Happening::Imported && record.is_of(since) && !record.is_behind(since, imported, when) {
+                happening = Happening::Updated;
+            }
+        }
+        let cursor = record.cursor(number);
+        looking.looked.events.push((number, self.event(file, place, happening, content, verdict, &cursor)));
+    }
+}
+
+/// How far a watch is.
+#[derive(Debug, Clone, Copy)]
+enum Stage<'a> {
+    /// Nothing is waited for, and told is only what happened since a cursor.
+    Beginning(Option<&'a Cursor>),
+    /// Everything is told.
+    Running,
+}
+
+/// A look that is under way.
+struct Looking<'a> {
+    stage: Stage<'a>,
+    looked: Looked,
+    /// For the readers of the present folder.
+    changes: Vec<(Box<str>, Option<Arc<Entry>>)>,
+}
+
+/// What happened to a file.
+struct Noticed<'a> {
+    file: &'a Path,
+    place: &'a Place,
+    happening: Happening,
+    content: Option<Content>,
+    verdict: Verdict,
+    read: Option<([u8; 16], Signature)>,
+}
+
+impl<'a> Noticed<'a> {
+    fn new(file: &'a Path, place: &'a Place, happening: Happening, verdict: Verdict) -> Self {
+        Self { file, place, happening, content: None, verdict, read: None }
+    }
+}
+
+impl State {
+    /// Whether a file in this state is still to be waited for; then it is looked at again.
+    fn must_wait(
+        &mut self,
+        file: &Path,
+        signature: Option<Signature>,
+        patience: Duration,
+        looking: &mut Looking<'_>,
+    ) -> bool {
+        if let Stage::Beginning(_) = looking.stage {
+            return false;
+        }
+        let waiting = self.waiting.get(file).filter(|waiting| waiting.signature == signature).copied();
+        let waiting = waiting.unwrap_or(Waiting { since: Instant::now(), signature });
+        let left = patience.saturating_sub(waiting.since.elapsed());
+        self.waiting.insert(file.to_owned(), waiting);
+        if !left.is_zero() {
+            looking.looked.again.push((file.to_owned(), left));
+        }
+        !left.is_zero()
+    }
+}
+
+const NO_VERDICT: Verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };
+
+fn problem_of(text: &[u8]) -> String {
+    let decoded = String::from_utf8_lossy(text);
+    match json::scan(decoded.as_bytes(), |_, _| {}) {
+        Err(error) => error.describe(&decoded),
+        Ok(value) if value.kind() != Kind::Object => "a construct's capsule is a JSON object".to_owned(),
+        Ok(_) => "it is no capsule".to_owned(),
+    }
+}
+
+/// Whether a text is the beginning of a JSON value.
+fn breaks_off(text: &[u8]) -> bool {
+    json::scan(text, |_, _| {}).is_err_and(|error| error.offset >= text.len())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,203 @@
+//! Which folders of a vault hold capsules, and which files in them are some.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::index::Directories;
+use crate::vault::{is_capsule, is_memory, is_shard};
+
+/// How deep the store's own folder may nest.
+const DEEPEST: usize = 8;
+
+/// What a file is, by its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// One memory of a user.
+    Memory {
+        /// The user's name.
+        user: String,
+    },
+    /// A construct's capsule.
+    Construct {
+        /// The user's name; `None` for one of the vault's own.
+        user: Option<String>,
+        /// The name of the construct's folder, if it has one.
+        construct: Option<String>,
+    },
+}
+
+/// The places of one vault. Paths are relative to its root.
+#[derive(Debug)]
+pub(super) struct Layout {
+    users: Vec<String>,
+    capsules: Vec<String>,
+}
+
+impl Layout {
+    pub(super) fn new(directories: &Directories) -> Self {
+        let parts = |path: &str| parts(Path::new(path)).into_iter().map(str::to_owned).collect();
+        Self { users: parts(&directories.users), capsules: parts(&directories.capsules) }
+    }
+
+    /// Whether a folder holds capsules, or folders that do.
+    pub(super) fn has_folder(&self, path: &Path) -> bool {
+        let path = parts(path);
+        if is_above_or_same(&path, &self.users) {
+            return true;
+        }
+        if let Some((_, rest)) = self.user(&path) {
+            return rest.is_empty() || is_in_base(rest) || is_above_or_same(rest, &self.capsules);
+        }
+        // A shard, whose users are below it.
+        if path.len() == self.users.len() + 1 && self.is_of_users(&path) {
+            return true;
+        }
+        is_in_base(&path) || path.first() == Some(&"capsules") && path.len() <= DEEPEST
+    }
+
+    /// What a file is; `None` if it is no capsule.
+    pub(super) fn place(&self, file: &Path) -> Option<Place> {
+        let path = parts(file);
+        let (name, folder) = path.split_last()?;
+        if let Some((user, rest)) = self.user(folder) {
+            let user = user.to_owned();
+            if rest == self.capsules {
+                return if is_memory(name) {
+                    Some(Place::Memory { user })
+                } else {
+                    is_capsule(name).then_some(Place::Construct { user: Some(user), construct: None })
+                };
+            }
+            return in_base(rest, name, Some(user));
+        }
+        if folder.first() == Some(&"capsules") && folder.len() <= DEEPEST && is_capsule(name) {
+            return Some(Place::Construct { user: None, construct: folder.get(1).map(|name| (*name).to_owned()) });
+        }
+        in_base(folder, name, None)
+    }
+
+    fn is_of_users(&self, path: &[&str]) -> bool {
+        path.len() >= self.users.len() && path.iter().zip(&self.users).all(|(part, own)| part == own)
+    }
+
+    /// The user whose folder a path is or lies in, and the path from there.
+    fn user<'a, 'b>(&self, path: &'b [&'a str]) -> Option<(&'a str, &'b [&'a str])> {
+        if !self.is_of_users(path) {
+            return None;
+        }
+        let below = &path[self.users.len()..];
+        let below = if below.first().is_some_and(|name| is_shard(name)) { &below[1..] } else { below };
+        below.split_first().map(|(user, rest)| (*user, rest))
+    }
+}
+
+/// Whether a folder, from a user's folder or the root, holds a construct's capsules or folders that do.
+fn is_in_base(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["instances" | "account"]
+            | ["instances", _]
+            | ["instances", _, "identity" | "memup"]
+            | ["account", "capsule"]
+            | ["account", "capsule", "versions"]
+    )
+}
+
+/// What a file is in a folder from a user's folder or the root.
+fn in_base(folder: &[&str], name: &str, user: Option<String>) -> Option<Place> {
+    let construct = match folder {
+        ["instances", construct, "identity"] if is_capsule(name) || name == "capsule.json" => Some(*construct),
+        ["instances", construct] | ["instances", construct, "memup"] if is_capsule(name) => Some(*construct),
+        ["account", "capsule"] | ["account", "capsule", "versions"] if is_capsule(name) => None,
+        _ => return None,
+    };
+    Some(Place::Construct { user, construct: construct.map(str::to_owned) })
+}
+
+fn is_above_or_same(path: &[&str], other: &[String]) -> bool {
+    path.len() <= other.len() && path.iter().zip(other).all(|(part, own)| part == own)
+}
+
+/// The names in a path; none if one is not UTF-8, or not a name.
+fn parts(path: &Path) -> Vec<&str> {
+    let names: Option<Vec<&str>> = path
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .map(|part| if let Component::Normal(name) = part { name.to_str() } else { None })
+        .collect();
+    names.unwrap_or_else(|| vec!["\0"])
+}
+
+/// The folder of a file.
+pub(super) fn parent(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Layout, Place};
+    use crate::index::Directories;
+
+    fn layout() -> Layout {
+        let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
+        Layout::new(&Directories { users, capsules, transcripts })
+    }
+
+    #[test]
+    fn every_place_of_a_capsule_is_known_with_its_folders() {
+        let constructs = [
+            ("capsules/nova.capsule", None, None),
+            ("capsules/Nova/Nova_1.capsule", None, Some("Nova")),
+            ("capsules/nullshell/deep/x.capsule", None, Some("nullshell")),
+            ("instances/nova-001/nova-001.capsule", None, Some("nova-001")),
+            ("users/ann/capsules/nova-002.capsule", Some("ann"), None),
+            ("users/shard_0000/ann/instances/nova-001/nova-001.capsule", Some("ann"), Some("nova-001")),
+            ("users/shard_0000/ann/instances/nova-001/identity/x.capsule", Some("ann"), Some("nova-001")),
+            ("users/shard_0000/ann/instances/nova-001/identity/capsule.json", Some("ann"), Some("nova-001")),
+            ("users/ann/instances/nova-001/memup/nova-001.capsule", Some("ann"), Some("nova-001")),
+            ("users/ann/account/capsule/current.capsule", Some("ann"), None),
+            ("users/ann/account/capsule/versions/v1.capsule", Some("ann"), None),
+        ];
+        let memories = [("users/ann/capsules/m.json", "ann"), ("users/shard_0001/bob/capsules/m.json", "bob")];
+        let layout = layout();
+        for (path, user, construct) in constructs {
+            let [user, construct] = [user, construct].map(|name: Option<&str>| name.map(str::to_owned));
+            assert_eq!(layout.place(Path::new(path)), Some(Place::Construct { user, construct }), "{path}");
+        }
+        for (path, user) in memories {
+            assert_eq!(layout.place(Path::new(path)), Some(Place::Memory { user: user.to_owned() }), "{path}");
+        }
+        for path in constructs.iter().map(|(path, ..)| path).chain(memories.iter().map(|(path, _)| path)) {
+            for folder in Path::new(path).ancestors().skip(1) {
+                assert!(layout.has_folder(folder), "{path}: {}", folder.display());
+            }
+        }
+    }
+
+    #[test]
+    fn other_files_and_folders_are_none() {
+        let layout = layout();
+        for path in [
+            "x.capsule",
+            "users/x.capsule",
+            "users/shard_0000/x.capsule",
+            "users/ann/m.json",
+            "users/ann/capsules/deep/m.json",
+            "users/ann/capsules/m.json.tmp",
+            "users/ann/transcripts/s/x.txt",
+            "users/ann/instances/nova-001/memory.json",
+            "users/ann/instances/nova-001/logs/x.capsule",
+            "indexes/Nova_index.json",
+            "capsules/Nova/.vvault-1.tmp",
+            "../x.capsule",
+        ] {
+            assert_eq!(layout.place(Path::new(path)), None, "{path}");
+        }
+        for path in
+            ["indexes", "users/ann/transcripts", "users/ann/instances/nova-001/chatty", "users/ann/capsules/deep"]
+        {
+            assert!(!layout.has_folder(Path::new(path)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What was told, kept beyond the process: so that who comes back can ask for what happened since.
+//!
+//! A file in the cache folder, one JSON object a line, added to before an event is told. It can be lost at no harm but this:
+//! then a cursor means its time, and what changed about that time may be told twice.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A place in the order of all events: of the record with this id, or by the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    record: String,
+    number: u64,
+    /// Milliseconds since 1970.
+    time: u64,
+}
+
+impl Cursor {
+    /// Reads a cursor as [`Display`](std::fmt::Display) writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (record, number, time) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || record.is_empty() {
+            return None;
+        }
+        Some(Self { record: record.to_owned(), number: number.parse().ok()?, time: time.parse().ok()? })
+    }
+
+    /// A moment, in milliseconds since 1970.
+    #[must_use]
+    pub fn at(time: u64) -> Self {
+        Self { record: String::new(), number: 0, time }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}.{}", self.record, self.number, self.time)
+    }
+}
+
+/// The last that was told of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// Relative to the root.
+    pub(super) path: String,
+    /// The place in the order of events.
+    pub(super) number: u64,
+    /// Of the event that told of its import.
+    pub(super) imported: u64,
+    /// The content; `None` if it is gone.
+    pub(super) digest: Option<[u8; 16]>,
+    /// Whether it was told of as a capsule, not as a rejected file.
+    pub(super) accepted: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Heading {
+    format: u32,
+    record: String,
+}
+
+/// The present format; a record of another is begun anew.
+const FORMAT: u32 = 1;
+
+/// The record of one vault.
+#[derive(Debug)]
+pub(super) struct Record {
+    id: String,
+    lines: BTreeMap<String, Line>,
+    number: u64,
+    /// Whether nothing was known when it was opened.
+    is_new: bool,
+    /// Where it is kept; `None` if it is not.
+    file: Option<File>,
+    #[allow(dead_code, reason = "held, as long as this process writes")]
+    lock: Option<File>,
+}
+
+impl Record {
+    /// One that is kept nowhere.
+    pub(super) fn forgetful() -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        Self { id, lines: BTreeMap::new(), number: 0, is_new: true, file: None, lock: None }
+    }
+
+    /// The record in a file. Where another process writes it, or it can't be written, one that is kept nowhere.
+    pub(super) fn open(path: &Path) -> Self {
+        Self::open_or_fail(path).unwrap_or_else(|_| Self::forgetful())
+    }
+
+    fn open_or_fail(path: &Path) -> io::Result<Self> {
+        let lock = options().truncate(false).open(path.with_extension("lock"))?;
+        lock.try_lock()?;
+        let mut record = Self::forgetful();
+        let text = std::fs::read(path).unwrap_or_default();
+        let mut count = 0;
+        let mut lines = text.split(|byte| *byte == b'\n');
+        if let Some(heading) = lines.next().and_then(|line| serde_json::from_slice::<Heading>(line).ok())
+            && heading.format == FORMAT
+        {
+            record.id = heading.record;
+            record.is_new = false;
+            for line in lines {
+                // A line that a kill cut off was of an event that nobody heard of.
+                let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
+                record.number = record.number.max(line.number);
+                record.lines.insert(line.path.clone(), line);
+                count += 1;
+            }
+        }
+        let is_whole = text.last() == Some(&b'\n');
+        if record.is_new || !is_whole || count > 1000 + 2 * record.lines.len() {
+            record.write_anew(path)?;
+        }
+        record.file = Some(options().append(true).open(path)?);
+        record.lock = Some(lock);
+        Ok(record)
+    }
+
+    fn write_anew(&self, path: &Path) -> io::Result<()> {
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut file = io::BufWriter::new(options().truncate(true).open(&temporary)?);
+        serde_json::to_writer(&mut file, &Heading { format: FORMAT, record: self.id.clone() })?;
+        file.write_all(b"\n")?;
+        for line in self.lines.values() {
+            serde_json::to_writer(&mut file, line)?;
+            file.write_all(b"\n")?;
+        }
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&temporary, path)
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub(super) fn line(&self, path: &str) -> Option<&Line> {
+        self.lines.get(path)
+    }
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.values()
+    }
+
+    /// The next place in the order of events.
+    pub(super) fn draw(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Notes lines; those before the first event have the number 0.
+    pub(super) fn note(&mut self, lines: Vec<Line>) {
+        if lines.is_empty() {
+            return;
+        }
+        let mut text = Vec::new();
+        for line in lines {
+            if self.file.is_some() && serde_json::to_writer(&mut text, &line).is_ok() {
+                text.push(b'\n');
+            }
+            self.lines.insert(line.path.clone(), line);
+        }
+        // If the disk is full the record ends here, and the next opening takes up from there.
+        if self.file.as_mut().is_some_and(|file| file.write_all(&text).is_err()) {
+            self.file = None;
+        }
+    }
+
+    /// The cursor behind the event of this number.
+    pub(super) fn cursor(&self, number: u64) -> Cursor {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Cursor { record: self.id.clone(), number, time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// The cursor behind everything that was told.
+    pub(super) fn present(&self) -> Cursor {
+        self.cursor(self.number)
+    }
+
+    /// Whether a cursor is of this record.
+    pub(super) fn is_of(&self, cursor: &Cursor) -> bool {
+        cursor.record == self.id
+    }
+
+    /// Whether an event of this number, on a file that changed at this time (nanoseconds since 1970), is behind a cursor.
+    pub(super) fn is_behind(&self, cursor: &Cursor, number: u64, changed: Option<i64>) -> bool {
+        /// A cursor of another record tells only its time: rather told twice than not at all. In milliseconds.
+        const MARGIN: u64 = 1000;
+        if cursor.record == self.id {
+            return number > cursor.number;
+        }
+        let from = cursor.time.saturating_sub(if cursor.record.is_empty() { 0 } else { MARGIN });
+        changed.is_some_and(|changed| u64::try_from(changed / 1_000_000).is_ok_and(|changed| changed >= from))
+    }
+}
+
+/// Where the record of a vault is kept in a cache folder, which is made for its owner alone.
+pub(super) fn path_in(cache: &Path, root: &Path) -> io::Result<PathBuf> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(cache)?;
+    let name = crate::formats::fingerprint::sha256(root.to_string_lossy().as_bytes());
+    Ok(cache.join(format!("{}.watch", &name[..32])))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cursor, Line, Record};
+
+    fn line(path: &str, number: u64) -> Line {
+        Line { path: path.to_owned(), number, imported: number, digest: Some([7; 16]), accepted: true }
+    }
+
+    #[test]
+    fn keeps_what_was_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.watch");
+        let mut record = Record::open(&path);
+        assert!(record.is_new() && record.file.is_some());
+        for name in ["a", "b", "a"] {
+            let number = record.draw();
+            record.note(vec![line(name, number)]);
+        }
+        let cursor = record.present();
+        assert!(Record::open(&path).file.is_none(), "one process writes");
+        drop(record);
+        // A kill in the middle of a line.
+        let mut text = std::fs::read(&path).expect("a file");
+        text.extend_from_slice(b"{\"path\":\"c\",\"numb");
+        std::fs::write(&path, text).expect("written");
+        for _ in 0..2 {
+            let mut record = Record::open(&path);
+            assert!(!record.is_new());
+            assert_eq!((record.lines.len(), record.line("a").map(|line| line.number)), (2, Some(3)));
+            assert!(!record.is_behind(&cursor, 3, None) && record.is_behind(&cursor, 4, None));
+            let number = record.draw();
+            record.note(vec![line("d", number)]);
+            record.lines.remove("d");
+            record.write_anew(&path).expect("written");
+        }
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
+        assert!(Record::open(&path).is_new(), "another format is begun anew");
+    }
+
+    #[test]
+    fn a_cursor_of_another_record_tells_its_time() {
+        let record = Record::forgetful();
+        let cursor = Cursor { record: "other".to_owned(), number: 5, time: 10_000 };
+        assert!(
+            record.is_behind(&cursor, 1, Some(9_500_000_000)) && !record.is_behind(&cursor, 9, Some(8_000_000_000))
+        );
+        assert!(!record.is_behind(&Cursor::at(10_000), 1, Some(9_999_000_000)));
+        for text in ["", "a", "a.b.c", "a.1", "a.1.2.3", ".1.2", "a.-1.2"] {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+    }
+}
