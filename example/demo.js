@@ -1,12 +1,14 @@
 'use strict';
 
-// `npm run demo`: reads the example vault as Chatty would, prints what it finds and how long it took.
+// `npm run demo`: reads the example vault as Chatty would, then drops a construct's capsule into a copy of it while an
+// orchestrator listens; prints what came, and how long it took.
 
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { performance } = require('node:perf_hooks');
 
-const { readMemories } = require('..');
+const { Vault, readMemories } = require('..');
 
 /** @typedef {import('..').Memory} Memory */
 /** @typedef {import('..').ReadMemoriesOptions} Options */
@@ -81,6 +83,47 @@ async function time(call) {
   return performance.now() - start;
 }
 
+/**
+ * Drops a capsule into a vault as anybody could, and shows what an orchestrator remembers then. This one is a stand-in, with
+ * the two methods of Chatty's that count.
+ *
+ * @param {string} root
+ */
+async function dropCapsule(root) {
+  const vault = await Vault.open(root, { watch: true, cacheDir: path.join(root, '.cache') });
+  /** @type {(memories: Memory[]) => void} */
+  let received;
+  /** @type {Promise<Memory[]>} */
+  const arrival = new Promise((resolve) => {
+    received = resolve;
+  });
+  const orchestrator = {
+    maxLtmEntries: 32,
+    prepareMemoryContext: async () => ({ ltmEntries: /** @type {any[]} */ ([]) }),
+    receiveRestoredMemories: (/** @type {Memory[]} */ memories) => received(memories),
+  };
+  await vault.attachOrchestrator(orchestrator, { userId: MIRA, constructId: 'nova-001' });
+  const before = (await orchestrator.prepareMemoryContext()).ltmEntries.length;
+
+  const folder = path.join(root, 'users', MIRA, 'instances', 'nova-001', 'identity');
+  fs.mkdirSync(folder, { recursive: true });
+  const dropped = path.join(folder, 'nova-001.capsule');
+  fs.copyFileSync(path.join(__dirname, 'nova-001.capsule'), `${dropped}.part`);
+  const start = performance.now();
+  fs.renameSync(`${dropped}.part`, dropped);
+  const memories = await arrival;
+  const took = performance.now() - start;
+  const after = (await orchestrator.prepareMemoryContext()).ltmEntries;
+  await vault.close();
+
+  console.log(`\n${bold('A capsule of Nova is dropped into the vault: what the orchestrator was handed')}`);
+  for (const memory of memories) print(memory, 'Mira');
+  console.log(
+    `\nIt came ${took.toFixed(2)} ms after the file had its name, parsed and checked. The next context holds ${after.length}` +
+      `\nmemories instead of ${before}; its newest: "${after[0].content}"`,
+  );
+}
+
 async function main() {
   const all = () => readMemories(config, MIRA, { limit: 0 });
   const first = await time(all);
@@ -97,6 +140,14 @@ async function main() {
     `\nMira has ${count} files. The first call read them all in ${first.toFixed(2)} ms; the same call again looked at each` +
       `\nand found nothing new in ${repeated.toFixed(2)} ms. Change a file in example/vault and run it again: it shows at once.`,
   );
+
+  const copy = fs.mkdtempSync(path.join(os.tmpdir(), 'vvault-demo-'));
+  try {
+    fs.cpSync(vvaultPath, copy, { recursive: true });
+    await dropCapsule(copy);
+  } finally {
+    fs.rmSync(copy, { recursive: true });
+  }
 }
 
 main().catch((error) => {

@@ -50,11 +50,7 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
         verdict.valid = Some(matching.is_some());
         verdict.recipe = matching.map(Recipe::name);
         if matching.is_none() {
-            verdict.reason = Some(
-                "the fingerprint matches none of the recipes F1 to F4: the capsule was changed after it was hashed, or its \
-                 writer states no real hash (older Chatty writes random ones)"
-                    .to_owned(),
-            );
+            verdict.reason = Some(mismatch(stated, metadata.and_then(|metadata| metadata.get("generator"))));
         }
     } else if let (Some(Node::String(raw)), Some(stated)) = (capsule.get("raw"), capsule.get("raw_sha256")) {
         let matches = stated.as_str() == Some(&sha256(raw));
@@ -74,6 +70,27 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
         }
     }
     verdict
+}
+
+/// Why no recipe matches, as far as that can be told.
+fn mismatch(stated: &Node<'_>, generator: Option<&Node<'_>>) -> String {
+    let is_hash = stated.as_str().is_some_and(|stated| {
+        stated.len() == 64 && stated.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    if !is_hash {
+        return "the stated fingerprint is no SHA-256 in lower-case hexadecimals".to_owned();
+    }
+    let generator = generator.and_then(Node::as_str).unwrap_or_default();
+    let nearest = match generator {
+        "simForge" => Some("F4"),
+        _ if generator.contains("CapsuleForge") || generator.contains("NULLSHELL") => Some("F1"),
+        _ => None,
+    };
+    let nearest = nearest.map(|recipe| format!("; its generator {generator} hashes by {recipe}")).unwrap_or_default();
+    format!(
+        "the fingerprint matches none of the recipes F1 to F4{nearest}: the capsule was changed after it was hashed, or its \
+         writer states no real hash (F5: Chatty's own Node.js code writes random ones)"
+    )
 }
 
 impl Verdict {

@@ -255,6 +255,8 @@ struct State {
     listed: Option<Signature>,
     /// Whether somebody watches the folder and applies every change.
     watched: bool,
+    /// What a watch has read and nobody has asked for yet.
+    pending: HashMap<Box<str>, Option<Arc<Entry>>>,
 }
 
 impl Folder {
@@ -279,11 +281,14 @@ impl Folder {
         if state.swept.is_some_and(|swept| swept > asked) {
             return Ok((state.snapshot.clone(), Vec::new()));
         }
+        self.apply_pending(&mut state);
         let swept = Ticket::draw();
         let (local, began) = (directory.is_local(), SystemTime::now());
         let Swept { snapshot, listed, broken } =
             Sweep { kind: &self.kind, directory, boundary, local, began }.run(&state)?;
-        *state = State { snapshot, swept: Some(swept), listed, watched: state.watched };
+        state.snapshot = snapshot;
+        state.swept = Some(swept);
+        state.listed = listed;
         Ok((state.snapshot.clone(), broken))
     }
 }
@@ -297,29 +302,36 @@ impl Folder {
 
     /// Takes over files as a watch has read them; `None` for one that is gone.
     pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>) {
-        let mut state = lock(&self.state);
-        let mut changes: HashMap<Box<str>, Option<Arc<Entry>>> = changes.into_iter().collect();
-        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + changes.len());
-        for entry in &state.snapshot.entries {
-            match changes.remove(&entry.name) {
-                None => entries.push(entry.clone()),
-                Some(news) => entries.extend(news),
-            }
-        }
-        let known = entries.len();
-        entries.extend(changes.into_values().flatten());
-        if entries.len() > known {
-            entries.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
-        }
-        state.snapshot = Arc::new(Snapshot::new(entries));
-        state.listed = None;
+        lock(&self.state).pending.extend(changes);
     }
 
     /// The files as the watch has them; `None` if nobody watches.
     #[must_use]
     pub fn watched(&self) -> Option<Arc<Snapshot>> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        self.apply_pending(&mut state);
         state.watched.then(|| state.snapshot.clone())
+    }
+
+    fn apply_pending(&self, state: &mut State) {
+        let mut pending = std::mem::take(&mut state.pending);
+        if pending.is_empty() {
+            return;
+        }
+        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + pending.len());
+        for entry in &state.snapshot.entries {
+            match pending.remove(&entry.name) {
+                None => entries.push(entry.clone()),
+                Some(news) => entries.extend(news),
+            }
+        }
+        let known = entries.len();
+        entries.extend(pending.into_values().flatten());
+        if entries.len() > known {
+            entries.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
+        }
+        state.snapshot = Arc::new(Snapshot::new(entries));
+        state.listed = None;
     }
 
     /// Says whether somebody watches, and has applied everything.

@@ -1,7 +1,7 @@
 //! What the store does to the disk, behind a trait, so that tests can let each step fail.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -99,7 +99,7 @@ impl Files for SystemFiles {
 
     #[cfg(unix)]
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        fs::File::open(path)?.sync_all()
     }
 
     /// Windows opens no folder as a file; its file system brings names to the disk itself.

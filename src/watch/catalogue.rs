@@ -76,7 +76,12 @@ struct Known {
     digest: [u8; 16],
     /// Whether it was told of as a capsule, not as a rejected file.
     accepted: bool,
+    /// Of a construct's capsule: the content of each section.
+    sections: Sections,
 }
+
+/// Names and digests.
+type Sections = Arc<[(String, [u8; 16])]>;
 
 /// A file that is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +134,7 @@ struct Read {
     settled: bool,
     digest: [u8; 16],
     content: Content,
+    sections: Sections,
     verdict: Verdict,
     /// Why it is no capsule.
     problem: Option<String>,
@@ -350,7 +356,8 @@ impl Catalogue {
         if verdict.reason.is_none() {
             verdict.reason.clone_from(&problem);
         }
-        Found::Read(Box::new(Read { signature, settled, digest, content, verdict, problem, is_half }))
+        let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Arc::default() };
+        Found::Read(Box::new(Read { signature, settled, digest, content, sections, verdict, problem, is_half }))
     }
 
     /// What a found file means, for listeners and for readers of its folder.
@@ -388,7 +395,7 @@ impl Catalogue {
                 self.tell(state, Noticed::new(file, place, Happening::Rejected, verdict), looking);
             }
             Found::Read(read) => {
-                let Read { signature, settled, digest, content, verdict, problem, is_half } = *read;
+                let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 let same = known.as_ref().filter(|known| known.digest == digest);
@@ -399,7 +406,14 @@ impl Catalogue {
                 let accepted = is_usable || same.is_some_and(|known| known.accepted);
                 let is_news = same.is_none_or(|known| known.signature != signature || known.settled != settled);
                 let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
-                state.known.insert(file.to_owned(), Known { signature, settled, digest, accepted });
+                if !is_usable && let Some(before) = known.as_ref().filter(|known| known.accepted) {
+                    let changed = changed_sections(&before.sections, &sections);
+                    if let Some(reason) = verdict.reason.as_mut().filter(|_| !changed.is_empty()) {
+                        reason.push_str(". Since the version before there has changed: ");
+                        reason.push_str(&changed.join(", "));
+                    }
+                }
+                state.known.insert(file.to_owned(), Known { signature, settled, digest, accepted, sections });
                 if same.is_none() {
                     let happening = match (is_usable, known.is_some_and(|known| known.accepted)) {
                         (false, _) => Happening::Rejected,
@@ -514,6 +528,22 @@ impl State {
 }
 
 const NO_VERDICT: Verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };
+
+fn sections(text: &[u8]) -> Sections {
+    let mut sections = Vec::new();
+    // The text has been parsed: there is no error to tell.
+    let _ = json::scan(text, |name, value| {
+        sections.push((String::from_utf8_lossy(&name).into_owned(), digest(value.text().as_bytes())));
+    });
+    sections.into()
+}
+
+fn changed_sections(before: &Sections, after: &Sections) -> Vec<String> {
+    let is_in = |sections: &Sections, section: &(String, [u8; 16])| sections.contains(section);
+    let changed = after.iter().filter(|section| !is_in(before, section));
+    let gone = before.iter().filter(|(name, _)| !after.iter().any(|(own, _)| own == name));
+    changed.chain(gone).map(|(name, _)| name.clone()).collect()
+}
 
 fn problem_of(text: &[u8]) -> String {
     let decoded = String::from_utf8_lossy(text);
