@@ -7,7 +7,7 @@ const { withCode } = require('./errors');
  * The part of a vault that is used here.
  *
  * @typedef {import('node:events').EventEmitter & {
- *   readMemories(userId: string, options: { limit: number, constructId: string }): Promise<Memory[]>,
+ *   readMemories(userId: string, options: { limit: number, constructId: string, fresh: boolean }): Promise<Memory[]>,
  * }} MemoryVault
  */
 /**
@@ -77,7 +77,9 @@ class Attachment {
    */
   async read(limit) {
     try {
-      const memories = await this.vault.readMemories(this.userId, { limit, constructId: this.constructId });
+      // Fresh: a thought that follows a write holds what was written, also before the watch has told of it.
+      const { constructId } = this;
+      const memories = await this.vault.readMemories(this.userId, { limit, constructId, fresh: true });
       return {
         entries: memories.map(toEntry).filter(({ content }) => /\S/.test(content)),
         hasMore: memories.length >= limit,

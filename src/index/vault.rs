@@ -134,7 +134,11 @@ impl Vault {
                 UserFolder::Missing | UserFolder::Outside(_) => request.user.clone(),
             };
             let whose = Whose { users: &request.users, user: Some(&user) };
-            let constructs = self.constructs.find_latest(&self.store, whose, name)?;
+            let constructs = if request.trusts_watch {
+                self.constructs.find_latest(&self.store, whose, name)?
+            } else {
+                self.constructs.find(&self.store, whose, name, &Version::Latest)?
+            };
             rejections.extend(self.reject_constructs(&constructs));
             if let Some(capsule) = constructs.capsule {
                 found.view.push(capsule.memories.clone());

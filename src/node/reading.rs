@@ -52,6 +52,8 @@ pub struct ReadingRequest {
     pub tags: Option<Vec<String>>,
     /// Also the memories of this construct; of a vault.
     pub construct: Option<String>,
+    /// Look at the disk even if the vault is watched.
+    pub fresh: Option<bool>,
     /// What `Date` depends on besides its argument: the process's time zone, in any form.
     pub zone: String,
 }
@@ -258,7 +260,7 @@ impl MemoryReading {
             transcripts: request.transcripts.map(PathBuf::from),
             session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
             asked: Ticket::draw(),
-            trusts_watch: vault.is_some(),
+            trusts_watch: vault.is_some() && request.fresh != Some(true),
         };
         let state = State {
             request: request_of_core,

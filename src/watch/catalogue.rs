@@ -240,20 +240,6 @@ impl Catalogue {
         from.map(|(path, _)| path).take_while(|path| path.starts_with(folder)).cloned().collect()
     }
 
-    /// Whether a file's state differs from what is known, by a look at its `stat` alone.
-    pub(super) fn may_have_changed(&self, file: &Path) -> bool {
-        let path = self.vault.store().root().join(file);
-        let signature = Directory::open(&parent(&path))
-            .ok()
-            .and_then(|folder| folder.file_signature(path.file_name()?.to_str()?, self.vault.boundary()).ok());
-        let state = lock(&self.state);
-        match (state.known.get(file), signature) {
-            (Some(known), Some(signature)) => !known.settled || known.signature != signature,
-            (None, None) => false,
-            _ => true,
-        }
-    }
-
     /// Looks at files and says what happened.
     pub(super) fn look(&self, files: &[PathBuf]) -> Looked {
         self.look_in(Stage::Running, files)

@@ -384,12 +384,11 @@ impl Watching {
         files.into_iter().collect()
     }
 
-    /// Every capsule file whose state is not the known one.
+    /// Every capsule file that is there or was.
     fn everything(&mut self) -> Vec<PathBuf> {
         let mut files: BTreeSet<PathBuf> = self.shared.catalogue.below(Path::new("")).into_iter().collect();
         files.extend(self.visit(Path::new("")));
-        let changed = files.into_iter().filter(|file| self.shared.catalogue.may_have_changed(file));
-        changed.collect()
+        files.into_iter().collect()
     }
 
     /// Watches a folder and those below it that hold capsules, and gives the capsule files in them. A folder is watched

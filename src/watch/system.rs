@@ -38,8 +38,10 @@ impl Notifications {
         if cfg!(not(target_os = "linux")) {
             return Ok(());
         }
-        match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-            Err(error) if folder.is_dir() => Err(trouble(&error, folder)),
+        // The root comes with a separator at its end.
+        let folder: std::path::PathBuf = folder.components().collect();
+        match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+            Err(error) if folder.is_dir() => Err(trouble(&error, &folder)),
             _ => Ok(()),
         }
     }
