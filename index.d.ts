@@ -272,11 +272,6 @@ export interface VaultReadOptions extends ReadMemoriesOptions {
    * its names will do (`nova-001`, `gpt-nova-001`, `nova`).
    */
   constructId?: string | null;
-  /**
-   * Look at the disk even though the vault is watched: the answer then holds every write that ended before the call, by any
-   * process. Without this a watching vault answers as of the last notification, which is a fraction of a millisecond behind.
-   */
-  fresh?: boolean;
   /** Ends the call early. */
   signal?: AbortSignal;
 }

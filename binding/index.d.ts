@@ -257,8 +257,6 @@ export interface ReadingRequest {
   tags?: Array<string>
   /** Also the memories of this construct; of a vault. */
   construct?: string
-  /** Look at the disk even if the vault is watched. */
-  fresh?: boolean
   /** What `Date` depends on besides its argument: the process's time zone, in any form. */
   zone: string
 }

@@ -7,7 +7,7 @@ const { withCode } = require('./errors');
  * The part of a vault that is used here.
  *
  * @typedef {import('node:events').EventEmitter & {
- *   readMemories(userId: string, options: { limit: number, constructId: string, fresh: boolean }): Promise<Memory[]>,
+ *   readMemories(userId: string, options: { limit: number, constructId: string }): Promise<Memory[]>,
  * }} MemoryVault
  */
 /**
@@ -77,9 +77,7 @@ class Attachment {
    */
   async read(limit) {
     try {
-      // Fresh: a thought that follows a write holds what was written, also before the watch has told of it.
-      const { constructId } = this;
-      const memories = await this.vault.readMemories(this.userId, { limit, constructId, fresh: true });
+      const memories = await this.vault.readMemories(this.userId, { limit, constructId: this.constructId });
       return {
         entries: memories.map(toEntry).filter(({ content }) => /\S/.test(content)),
         hasMore: memories.length >= limit,

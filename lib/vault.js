@@ -166,7 +166,7 @@ class Vault extends EventEmitter {
   async readMemories(userId, options = {}) {
     const engine = this.#open();
     const problems = invalid(userId, options);
-    const { tags, constructId, fresh, signal } = options;
+    const { tags, constructId, signal } = options;
     if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
       problems.push('tags must be an array of strings');
     }
@@ -176,7 +176,7 @@ class Vault extends EventEmitter {
     if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
     signal?.throwIfAborted();
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
-    const reading = engine.reading({ ...request, tags: tags ?? undefined, construct: constructId || undefined, fresh: Boolean(fresh) });
+    const reading = engine.reading({ ...request, tags: tags ?? undefined, construct: constructId || undefined });
     const found = await abortable(reading.run(), signal);
     warn(found);
     this.#tellOf(found.rejected);

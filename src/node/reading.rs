@@ -16,6 +16,7 @@ use crate::formats::json;
 use crate::index::{
     FoundInVault, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind, read,
 };
+use crate::watch::Watch;
 
 /// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
 /// would get memory pages of its own.
@@ -52,8 +53,6 @@ pub struct ReadingRequest {
     pub tags: Option<Vec<String>>,
     /// Also the memories of this construct; of a vault.
     pub construct: Option<String>,
-    /// Look at the disk even if the vault is watched.
-    pub fresh: Option<bool>,
     /// What `Date` depends on besides its argument: the process's time zone, in any form.
     pub zone: String,
 }
@@ -90,6 +89,7 @@ pub struct ReadingWarning {
 struct State {
     request: Request,
     vault: Option<Arc<Vault>>,
+    watch: Option<Arc<Watch>>,
     construct: Option<String>,
     query: Query,
     now_text: String,
@@ -161,6 +161,9 @@ impl MemoryReading {
             let mut state = lock(&state);
             let (found, rejections) = match &state.vault {
                 Some(vault) => {
+                    if let Some(watch) = &state.watch {
+                        watch.settle();
+                    }
                     let FoundInVault { found, rejections } = vault.read(&state.request, state.construct.as_deref())?;
                     (found, rejections)
                 }
@@ -235,8 +238,10 @@ impl MemoryReading {
 
 impl MemoryReading {
     /// A question to an open vault.
-    pub(super) fn of_vault(request: ReadingRequest, vault: Arc<Vault>) -> Self {
-        Self::with(request, Some(vault))
+    pub(super) fn of_vault(request: ReadingRequest, vault: Arc<Vault>, watch: Option<Arc<Watch>>) -> Self {
+        let reading = Self::with(request, Some(vault));
+        lock(&reading.state).watch = watch;
+        reading
     }
 
     fn with(request: ReadingRequest, vault: Option<Arc<Vault>>) -> Self {
@@ -260,11 +265,12 @@ impl MemoryReading {
             transcripts: request.transcripts.map(PathBuf::from),
             session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
             asked: Ticket::draw(),
-            trusts_watch: vault.is_some() && request.fresh != Some(true),
+            trusts_watch: vault.is_some(),
         };
         let state = State {
             request: request_of_core,
             vault,
+            watch: None,
             construct: request.construct,
             query,
             now_text: request.now_text,

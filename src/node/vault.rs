@@ -256,7 +256,7 @@ impl NativeVault {
     #[napi(catch_unwind)]
     #[must_use]
     pub fn reading(&self, request: ReadingRequest) -> MemoryReading {
-        MemoryReading::of_vault(request, self.vault.clone())
+        MemoryReading::of_vault(request, self.vault.clone(), self.watch.clone())
     }
 
     /// Stores a capsule.

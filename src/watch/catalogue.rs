@@ -103,12 +103,20 @@ pub(super) struct Catalogue {
 struct State {
     known: BTreeMap<PathBuf, Known>,
     waiting: HashMap<PathBuf, Waiting>,
-    folders: HashMap<PathBuf, Arc<Folder>>,
+    folders: HashMap<PathBuf, WatchedFolder>,
     /// Files that can't be read, and the reason that was told.
     unreadable: HashMap<PathBuf, String>,
     record: Record,
     /// Whether readers rely on what was applied.
     is_watched: bool,
+}
+
+/// A folder of memories, shared with its readers.
+#[derive(Debug, Clone)]
+struct WatchedFolder {
+    index: Arc<Folder>,
+    /// Whether all that is written there is notified: not what other machines write on a network drive.
+    is_local: bool,
 }
 
 /// What came of a look.
@@ -223,8 +231,8 @@ impl Catalogue {
     /// From here on readers may rely on what was applied.
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
-        for folder in state.folders.values() {
-            folder.set_watched(watched);
+        for WatchedFolder { index, is_local } in state.folders.values() {
+            index.set_watched(watched && *is_local);
         }
         // Set anew only when that changes: what was found for somebody would be forgotten.
         if std::mem::replace(&mut state.is_watched, watched) == watched {
@@ -260,12 +268,12 @@ impl Catalogue {
             let real = self.vault.boundary().resolve(&path).ok().flatten();
             let directory = real.as_ref().and_then(|real| Directory::open(real).ok());
             if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
-                && let Some(real) = &real
+                && let (Some(real), Some(directory)) = (&real, &directory)
             {
-                let shared = folder_at(real, FolderKind::Capsules);
-                state.folders.entry(folder.clone()).or_insert(shared);
+                let (index, is_local) = (folder_at(real, FolderKind::Capsules), directory.is_local());
+                state.folders.entry(folder.clone()).or_insert(WatchedFolder { index, is_local });
             }
-            let index = state.folders.get(&folder).cloned();
+            let index = state.folders.get(&folder).map(|folder| folder.index.clone());
             let known = &state.known;
             let found: Vec<Found> = files
                 .par_iter()
@@ -359,16 +367,17 @@ impl Catalogue {
             Found::Unchanged => {}
             Found::Gone => {
                 let was_accepted = known.map(|known| known.accepted);
-                if was_accepted.is_some() && state.must_wait(file, None, GONE, looking) {
-                    return;
+                if was_accepted.is_some() {
+                    // Readers see at once that it is gone; who listens is told when it stays so.
+                    apply(looking, None);
+                    if state.must_wait(file, None, GONE, looking) {
+                        return;
+                    }
                 }
                 state.known.remove(file);
                 if was_accepted == Some(true) {
                     let noticed = Noticed::new(file, place, Happening::Removed, NO_VERDICT);
                     self.tell(state, noticed, looking);
-                }
-                if was_accepted.is_some() {
-                    apply(looking, None);
                 }
             }
             Found::Unreadable(problem) => {
@@ -386,12 +395,15 @@ impl Catalogue {
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 let same = known.as_ref().filter(|known| known.digest == digest);
                 let patience = if is_half { HALF } else { UNSOUND };
+                let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
                 if !is_usable && same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
+                    if !is_half && entry.is_some() {
+                        apply(looking, entry);
+                    }
                     return;
                 }
                 let accepted = is_usable || same.is_some_and(|known| known.accepted);
                 let is_news = same.is_none_or(|known| known.signature != signature || known.settled != settled);
-                let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
                 if !is_usable && let Some(before) = known.as_ref().filter(|known| known.accepted) {
                     let changed = changed_sections(&before.sections, &sections);
                     if let Some(reason) = verdict.reason.as_mut().filter(|_| !changed.is_empty()) {

@@ -1,13 +1,18 @@
 //! Watching a vault: what arrives on disk, by whatever process, becomes one event.
 //!
-//! The system's own notifications (or, where there are none, a timer) are hints that name paths. A thread of its own gathers
-//! them, looks at what they name, and lets the [`Catalogue`](catalogue::Catalogue) say what happened. What it says waits in a
-//! queue of limited length until the other side takes it.
+//! The system's own notifications (or, where there are none, a timer) are hints that name paths. A thread of its own looks at
+//! what they name, and lets the [`Catalogue`](catalogue::Catalogue) say what happened. What it says waits in a queue of
+//! limited length until the other side takes it.
+//!
+//! On Linux a reader empties the kernel's queue itself, and so knows of every change that was finished before it asked:
+//! [`Watch::settle`].
 
 mod catalogue;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod layout;
+mod library;
 mod record;
-mod system;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -22,7 +27,6 @@ use crate::Error;
 use crate::index::Vault;
 use catalogue::{Catalogue, Looked};
 use record::Record;
-use system::Notifications;
 
 /// So many events wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
@@ -33,6 +37,8 @@ const BATCH: usize = 512;
 const SOON: Duration = Duration::from_millis(40);
 #[cfg(not(target_os = "linux"))]
 const SOON: Duration = Duration::from_millis(12);
+/// How often everything is looked at where there are no notifications.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// How often one is looked at that never stops changing.
 const LATEST: Duration = Duration::from_secs(1);
 
@@ -41,6 +47,8 @@ const LATEST: Duration = Duration::from_secs(1);
 pub enum Method {
     /// By the system's notifications, and where they are not to be had by polling.
     Notified,
+    /// The same by way of the library that is used on systems other than Linux.
+    Library,
     /// By looking at every file, so often.
     Polling(Duration),
 }
@@ -77,7 +85,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Watch {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -88,6 +96,9 @@ struct Shared {
     queue: Mutex<VecDeque<String>>,
     taken: Condvar,
     listener: Listener,
+    means: Mutex<Means>,
+    /// Held from taking hints until what they name has been looked at: who holds it knows that nothing is under way.
+    turn: Mutex<()>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -123,7 +134,12 @@ enum Urgency {
 }
 
 impl Shared {
-    fn hint(&self, path: PathBuf, urgency: Urgency) {
+    /// Notes that a path is to be looked at, if it can be a capsule's or hold some.
+    fn hint_if_concerned(&self, path: PathBuf, urgency: Urgency) {
+        let layout = self.catalogue.layout();
+        if layout.place(&path).is_none() && !layout.has_folder(&path) {
+            return;
+        }
         let mut hints = lock(&self.hints);
         let now = Instant::now();
         let due = hints.paths.entry(path).or_insert(Due { first: now, at: now + SOON });
@@ -192,6 +208,159 @@ impl Shared {
         }
         true
     }
+
+    /// Makes hints of the notifications that there are.
+    #[cfg(target_os = "linux")]
+    fn drain(&self, queue: &inotify::Queue) {
+        let drained = queue.drain(|hint| match hint {
+            inotify::Hint::Path(path, urgency) => self.hint_if_concerned(path, urgency),
+            inotify::Hint::Everything => self.hint_everything(None),
+        });
+        if let Err(error) = drained {
+            self.hint_everything(Some(trouble(&error.to_string(), None, &self.root)));
+        }
+    }
+
+    /// Looks at what hints name.
+    fn look_at(&self, hinted: Hinted) {
+        let Hinted { paths, everything, trouble } = hinted;
+        if let Some(trouble) = trouble {
+            self.fall_back(trouble);
+        }
+        let files = if everything { self.everything() } else { self.files(paths) };
+        for batch in files.chunks(BATCH) {
+            if !self.wait_for_room() {
+                break;
+            }
+            self.take_over(self.catalogue.look(batch));
+        }
+        if !files.is_empty() {
+            self.set_watched();
+        }
+    }
+
+    /// Whether readers may rely on what was applied: where all changes are known when somebody asks.
+    fn set_watched(&self) {
+        self.catalogue.set_watched(lock(&self.means).can_drain());
+    }
+
+    /// Tells of trouble, and polls from now on.
+    fn fall_back(&self, trouble: Error) {
+        self.push([Notice::Trouble(trouble)]);
+        let before = std::mem::replace(&mut *lock(&self.means), Means::Polling(INTERVAL));
+        before.stop();
+        self.set_watched();
+        self.hinted.notify_all();
+    }
+
+    /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
+    fn files(&self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let mut files = BTreeSet::new();
+        for path in paths {
+            if self.catalogue.layout().has_folder(&path) {
+                files.extend(self.catalogue.below(&path));
+                files.extend(self.visit(&path));
+            }
+            if self.catalogue.layout().place(&path).is_some() {
+                files.insert(path);
+            }
+        }
+        files.into_iter().collect()
+    }
+
+    /// Every capsule file that is there or was.
+    fn everything(&self) -> Vec<PathBuf> {
+        let mut files: BTreeSet<PathBuf> = self.catalogue.below(Path::new("")).into_iter().collect();
+        files.extend(self.visit(Path::new("")));
+        files.into_iter().collect()
+    }
+
+    /// Watches a folder and those below it that hold capsules, and gives the capsule files in them. A folder is watched
+    /// before it is listed, so that nothing comes in between.
+    fn visit(&self, folder: &Path) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            // Without a separator at the end of the root.
+            let path: PathBuf = self.root.join(&folder).components().collect();
+            if !path.is_dir() {
+                continue;
+            }
+            let added = lock(&self.means).add(&path, &folder);
+            if let Err(trouble) = added {
+                self.fall_back(trouble);
+            }
+            let layout = self.catalogue.layout();
+            for item in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+                let relative = folder.join(item.file_name());
+                let Ok(kind) = item.file_type() else { continue };
+                let is_folder = kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&relative);
+                if is_folder && layout.has_folder(&relative) {
+                    folders.push(relative);
+                } else if !is_folder && layout.place(&relative).is_some() {
+                    files.push(relative);
+                }
+            }
+        }
+        files
+    }
+
+    /// Takes the hints that are due, or all.
+    fn take_hints(&self, all: bool) -> Hinted {
+        let mut hints = lock(&self.hints);
+        let now = Instant::now();
+        let due = hints.paths.iter().filter(|(_, due)| all || due.at <= now).map(|(path, _)| path.clone());
+        let paths: BTreeSet<PathBuf> = due.take(if all { usize::MAX } else { BATCH }).collect();
+        for path in &paths {
+            hints.paths.remove(path);
+        }
+        Hinted { paths, everything: std::mem::take(&mut hints.everything), trouble: hints.trouble.take() }
+    }
+
+    /// Waits for hints that are due. False once the watch was stopped.
+    fn wait_for_hints(&self) -> bool {
+        let interval = if let Means::Polling(interval) = *lock(&self.means) { Some(interval) } else { None };
+        let began = Instant::now();
+        let mut hints = lock(&self.hints);
+        loop {
+            if hints.stopped {
+                return false;
+            }
+            let now = Instant::now();
+            if hints.everything || hints.trouble.is_some() || hints.paths.values().any(|due| due.at <= now) {
+                return true;
+            }
+            let mut until = hints.paths.values().map(|due| due.at).min();
+            if let Some(interval) = interval {
+                let next = began + interval;
+                if next <= now {
+                    hints.everything = true;
+                    return true;
+                }
+                until = Some(until.map_or(next, |until| until.min(next)));
+            }
+            let pause = until.map_or(Duration::from_secs(3600), |until| until.saturating_duration_since(now));
+            hints = self.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner).0;
+            if interval.is_none() && !hints.everything && hints.paths.is_empty() && !hints.stopped {
+                // Perhaps woken because the means have changed.
+                drop(hints);
+                return true;
+            }
+        }
+    }
+
+    /// The watching thread.
+    fn run(&self) {
+        while self.wait_for_hints() {
+            if !self.wait_for_room() {
+                break;
+            }
+            let _turn = lock(&self.turn);
+            let hinted = self.take_hints(false);
+            self.look_at(hinted);
+        }
+        self.catalogue.set_watched(false);
+    }
 }
 
 impl Watch {
@@ -204,6 +373,7 @@ impl Watch {
         let root = given.canonicalize().unwrap_or(given);
         let record = request.cache.as_deref().and_then(|cache| record::path_in(cache, &root).ok());
         let record = record.map_or_else(Record::forgetful, |path| Record::open(&path));
+        let interval = if let Method::Polling(interval) = request.method { interval } else { INTERVAL };
         let shared = Arc::new(Shared {
             catalogue: Catalogue::new(vault, record),
             root,
@@ -212,17 +382,53 @@ impl Watch {
             queue: Mutex::default(),
             taken: Condvar::new(),
             listener,
+            means: Mutex::new(Means::Polling(interval)),
+            turn: Mutex::default(),
         });
-        let mut watching = Watching::new(shared.clone(), request.method);
-        let files = watching.visit(Path::new(""));
+        let mut threads = Vec::new();
+        let thread = |name: &str, work: Box<dyn FnOnce(&Shared) + Send>| {
+            let own = shared.clone();
+            let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&own));
+            started.map_err(|error| Error::system(&error, "watch", &shared.root))
+        };
+        match Means::begin(&shared, request.method) {
+            Ok(means) => *lock(&shared.means) = means,
+            Err(trouble) => shared.push([Notice::Trouble(trouble)]),
+        }
+        let files = shared.visit(Path::new(""));
         let events = shared.catalogue.begin(&files, request.since.as_ref());
         shared.push(events.into_iter().map(|event| Notice::Event(Box::new(event))));
-        shared.catalogue.set_watched(matches!(watching.means, Means::Notified(_)));
-        let thread = std::thread::Builder::new()
-            .name("vvault-watch".to_owned())
-            .spawn(move || watching.run())
-            .map_err(|error| Error::system(&error, "watch", &shared.root))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        shared.set_watched();
+        #[cfg(target_os = "linux")]
+        if let Means::Queue(queue) = &*lock(&shared.means) {
+            let queue = queue.clone();
+            threads.push(thread(
+                "vvault-hints",
+                Box::new(move |shared| {
+                    while queue.wait() {
+                        shared.drain(&queue);
+                    }
+                }),
+            )?);
+        }
+        threads.push(thread("vvault-watch", Box::new(Shared::run))?);
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Applies every change that was finished before this is called, where the system can tell all of them: on Linux.
+    /// Elsewhere readers don't rely on the watch.
+    pub fn settle(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let queue = if let Means::Queue(queue) = &*lock(&self.shared.means) { Some(queue.clone()) } else { None };
+            let Some(queue) = queue else { return };
+            self.shared.drain(&queue);
+            let _turn = lock(&self.shared.turn);
+            let hinted = self.shared.take_hints(true);
+            if !hinted.paths.is_empty() || hinted.everything {
+                self.shared.look_at(hinted);
+            }
+        }
     }
 
     /// The next notices, of about so many bytes.
@@ -259,15 +465,17 @@ impl Watch {
     /// Ends the watch. When this returns nothing more comes, and nothing of the system is held.
     pub fn stop(&self) {
         self.signal_stop();
-        if let Some(thread) = lock(&self.thread).take() {
+        for thread in lock(&self.threads).drain(..) {
             // A panic of the thread has been printed, and nothing is left to be done about it.
             let _ = thread.join();
         }
+        *lock(&self.shared.means) = Means::Polling(INTERVAL);
         lock(&self.shared.queue).clear();
     }
 
     fn signal_stop(&self) {
         lock(&self.shared.hints).stopped = true;
+        lock(&self.shared.means).stop();
         self.shared.hinted.notify_all();
         self.shared.taken.notify_all();
     }
@@ -280,146 +488,90 @@ impl Drop for Watch {
     }
 }
 
+/// Hints that were taken.
+#[derive(Debug)]
+struct Hinted {
+    paths: BTreeSet<PathBuf>,
+    everything: bool,
+    trouble: Option<Error>,
+}
+
 /// How hints are come by.
+#[derive(Debug)]
 enum Means {
-    Notified(Notifications),
+    #[cfg(target_os = "linux")]
+    Queue(Arc<inotify::Queue>),
+    Library(#[allow(dead_code, reason = "held, as long as is watched")] library::Notifications),
     Polling(Duration),
 }
 
-/// The watching thread's own.
-struct Watching {
-    shared: Arc<Shared>,
-    means: Means,
+impl Means {
+    fn begin(shared: &Arc<Shared>, method: Method) -> Result<Self, Error> {
+        match method {
+            Method::Polling(interval) => Ok(Self::Polling(interval)),
+            #[cfg(target_os = "linux")]
+            Method::Notified => match inotify::Queue::new() {
+                Ok(queue) => Ok(Self::Queue(Arc::new(queue))),
+                Err(error) => Err(trouble(&error.to_string(), error.raw_os_error(), &shared.root)),
+            },
+            #[cfg(not(target_os = "linux"))]
+            Method::Notified => library::Notifications::begin(shared).map(Self::Library),
+            Method::Library => library::Notifications::begin(shared).map(Self::Library),
+        }
+    }
+
+    /// Watches a folder, too. One that is gone meanwhile is none.
+    #[cfg(target_os = "linux")]
+    fn add(&self, path: &Path, relative: &Path) -> Result<(), Error> {
+        let Self::Queue(queue) = self else { return Ok(()) };
+        match queue.add(path, relative) {
+            Err(error) if path.is_dir() => Err(trouble(&error.to_string(), error.raw_os_error(), path)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The root is watched with all that comes to be below it.
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "as on Linux")]
+    fn add(&self, _path: &Path, _relative: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn can_drain(&self) -> bool {
+        matches!(self, Self::Queue(_))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self, reason = "as on Linux")]
+    fn can_drain(&self) -> bool {
+        false
+    }
+
+    fn stop(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Queue(queue) = self {
+            queue.stop();
+        }
+    }
 }
 
-impl Watching {
-    fn new(shared: Arc<Shared>, method: Method) -> Self {
-        let means = match method {
-            Method::Polling(interval) => Means::Polling(interval),
-            Method::Notified => match Notifications::begin(&shared) {
-                Ok(notifications) => Means::Notified(notifications),
-                Err(trouble) => {
-                    shared.push([Notice::Trouble(trouble)]);
-                    Means::Polling(system::INTERVAL)
-                }
-            },
-        };
-        Self { shared, means }
-    }
-
-    fn run(mut self) {
-        loop {
-            let (due, everything, trouble) = {
-                let mut hints = lock(&self.shared.hints);
-                loop {
-                    if hints.stopped {
-                        drop(hints);
-                        self.shared.catalogue.set_watched(false);
-                        return;
-                    }
-                    let now = Instant::now();
-                    let due: BTreeSet<PathBuf> = hints
-                        .paths
-                        .iter()
-                        .filter(|(_, due)| due.at <= now)
-                        .map(|(path, _)| path.clone())
-                        .take(BATCH)
-                        .collect();
-                    if !due.is_empty() || hints.everything {
-                        for path in &due {
-                            hints.paths.remove(path);
-                        }
-                        break (due, std::mem::take(&mut hints.everything), hints.trouble.take());
-                    }
-                    let next = hints.paths.values().map(|due| due.at).min();
-                    let mut pause = next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(now));
-                    if let Means::Polling(interval) = &self.means {
-                        pause = pause.min(*interval);
-                    }
-                    let (waited, timeout) =
-                        self.shared.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner);
-                    hints = waited;
-                    if timeout.timed_out() && matches!(self.means, Means::Polling(_)) {
-                        hints.everything = true;
-                    }
-                }
-            };
-            if !self.shared.wait_for_room() {
-                continue;
-            }
-            if let Some(trouble) = trouble {
-                self.fall_back(trouble);
-            }
-            let files = if everything { self.everything() } else { self.files(due) };
-            for batch in files.chunks(BATCH) {
-                if !self.shared.wait_for_room() {
-                    break;
-                }
-                self.shared.take_over(self.shared.catalogue.look(batch));
-            }
-            self.shared.catalogue.set_watched(matches!(self.means, Means::Notified(_)));
-        }
-    }
-
-    /// Tells of trouble, and polls from now on.
-    fn fall_back(&mut self, trouble: Error) {
-        self.shared.push([Notice::Trouble(trouble)]);
-        self.shared.catalogue.set_watched(false);
-        self.means = Means::Polling(system::INTERVAL);
-    }
-
-    /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
-    fn files(&mut self, due: BTreeSet<PathBuf>) -> Vec<PathBuf> {
-        let mut files = BTreeSet::new();
-        for path in due {
-            let is_folder = self.shared.catalogue.layout().has_folder(&path);
-            if is_folder {
-                files.extend(self.shared.catalogue.below(&path));
-                files.extend(self.visit(&path));
-            }
-            if self.shared.catalogue.layout().place(&path).is_some() {
-                files.insert(path);
-            }
-        }
-        files.into_iter().collect()
-    }
-
-    /// Every capsule file that is there or was.
-    fn everything(&mut self) -> Vec<PathBuf> {
-        let mut files: BTreeSet<PathBuf> = self.shared.catalogue.below(Path::new("")).into_iter().collect();
-        files.extend(self.visit(Path::new("")));
-        files.into_iter().collect()
-    }
-
-    /// Watches a folder and those below it that hold capsules, and gives the capsule files in them. A folder is watched
-    /// before it is listed, so that nothing comes in between.
-    fn visit(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        let mut folders = vec![folder.to_owned()];
-        while let Some(folder) = folders.pop() {
-            let path = self.shared.root.join(&folder);
-            if !path.is_dir() {
-                continue;
-            }
-            if let Means::Notified(notifications) = &mut self.means
-                && let Err(trouble) = notifications.add(&path)
-            {
-                self.fall_back(trouble);
-            }
-            let layout = self.shared.catalogue.layout();
-            for item in std::fs::read_dir(&path).into_iter().flatten().flatten() {
-                let relative = folder.join(item.file_name());
-                let Ok(kind) = item.file_type() else { continue };
-                let is_folder = kind.is_dir() || kind.is_symlink() && self.shared.catalogue.is_inside_folder(&relative);
-                if is_folder && layout.has_folder(&relative) {
-                    folders.push(relative);
-                } else if !is_folder && layout.place(&relative).is_some() {
-                    files.push(relative);
-                }
-            }
-        }
-        files
-    }
+/// That a vault can't be watched, and what to do.
+fn trouble(problem: &str, code: Option<i32>, path: &Path) -> Error {
+    let setting = match code {
+        // ENOSPC and EMFILE, in inotify's own meaning.
+        Some(28) => Some("fs.inotify.max_user_watches"),
+        Some(24) => Some("fs.inotify.max_user_instances"),
+        _ => None,
+    };
+    let seconds = INTERVAL.as_secs();
+    let message = match setting {
+        Some(setting) => format!(
+            "the system gives no more watches: raise {setting} (sysctl). Until then the vault is looked through every {seconds} s"
+        ),
+        None => format!("the vault can't be watched: {problem}. It is looked through every {seconds} s instead"),
+    };
+    Error::System { code: "VVAULT_WATCH", message, path: path.to_owned() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,194 @@
+//! Linux's own queue of notifications, `inotify(7)`.
+//!
+//! The kernel puts a notification into the queue before the call that caused it returns. So whoever empties the queue knows
+//! of every change that was finished before, without a look at any file: see [`Queue::drain`]. What escapes it are writes
+//! through a memory mapping, and those of other machines on a network drive.
+//!
+//! Each folder that can hold capsules is watched by itself, so that a vault's other folders cost nothing.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use super::{Urgency, lock};
+
+/// What is asked for, of each folder.
+const EVENTS: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// Room for some hundreds of notifications.
+const BUFFER: usize = 16 << 10;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    descriptor: OwnedFd,
+    /// By watch descriptor: the folder, relative to the root.
+    folders: Mutex<HashMap<i32, PathBuf>>,
+    stop: OwnedFd,
+}
+
+/// What a drained queue says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    Path(PathBuf, Urgency),
+    /// Notifications were lost.
+    Everything,
+}
+
+impl Queue {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            descriptor: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
+            folders: Mutex::default(),
+            stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    /// Watches a folder, too.
+    pub(super) fn add(&self, path: &Path, relative: &Path) -> io::Result<()> {
+        // Held meanwhile: a notification of the new watch must find its folder.
+        let mut folders = lock(&self.folders);
+        let descriptor = inotify::add_watch(&self.descriptor, path, EVENTS)?;
+        folders.insert(descriptor, relative.to_owned());
+        Ok(())
+    }
+
+    /// Takes all notifications that there are, without waiting.
+    pub(super) fn drain(&self, mut take: impl FnMut(Hint)) -> io::Result<()> {
+        let mut folders = lock(&self.folders);
+        let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
+        let mut reader = Reader::new(&self.descriptor, &mut buffer);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let what = event.events();
+            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                take(Hint::Everything);
+                continue;
+            }
+            if what.contains(ReadFlags::IGNORED) {
+                folders.remove(&event.wd());
+                continue;
+            }
+            let Some(folder) = folders.get(&event.wd()) else { continue };
+            let Some(name) = event.file_name() else {
+                take(Hint::Path(folder.clone(), Urgency::Now));
+                continue;
+            };
+            // A name that is not UTF-8 is no capsule's.
+            let Ok(name) = name.to_str() else { continue };
+            let path = folder.join(name);
+            let is_folder = what.contains(ReadFlags::ISDIR);
+            if is_folder && what.contains(ReadFlags::MOVED_FROM) {
+                self.forget_below(&mut folders, &path);
+            }
+            let is_done = what
+                .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
+            take(Hint::Path(path, if is_done || is_folder { Urgency::Now } else { Urgency::Soon }));
+        }
+    }
+
+    /// A folder that has moved away is watched no longer, as nobody knows where it went.
+    fn forget_below(&self, folders: &mut HashMap<i32, PathBuf>, path: &Path) {
+        folders.retain(|descriptor, folder| {
+            let stays = !folder.starts_with(path);
+            if !stays {
+                // It fails if the folder has gone meanwhile, and its watch with it.
+                let _ = inotify::remove_watch(&self.descriptor, *descriptor);
+            }
+            stays
+        });
+    }
+
+    /// Waits until there is something to be drained. False once it was stopped.
+    pub(super) fn wait(&self) -> bool {
+        loop {
+            let mut both = [
+                PollFd::from_borrowed_fd(self.descriptor.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut both, None) {
+                Ok(_) => return both[1].revents().is_empty(),
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        // A counter that is full already says the same.
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{Hint, Queue, Urgency};
+
+    fn drained(queue: &Queue) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        queue.drain(|hint| hints.push(hint)).expect("a queue");
+        hints
+    }
+
+    /// What `Vault` relies on: a change is in the queue when the call that made it returns.
+    #[test]
+    fn a_finished_change_is_in_the_queue() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let queue = Queue::new().expect("a queue");
+        queue.add(folder.path(), Path::new("x")).expect("a watch");
+        let file = folder.path().join("a");
+        let hinted = |queue: &Queue| {
+            drained(queue).iter().any(|hint| matches!(hint, Hint::Path(path, _) if path == Path::new("x/a")))
+        };
+        for _ in 0..1000 {
+            fs::write(&file, "1").expect("written");
+            assert!(hinted(&queue));
+            fs::rename(&file, folder.path().join("b")).expect("renamed");
+            assert!(hinted(&queue));
+            fs::rename(folder.path().join("b"), &file).expect("renamed");
+            assert!(hinted(&queue));
+            fs::remove_file(&file).expect("removed");
+            assert!(hinted(&queue));
+        }
+        assert!(drained(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_moved_away_is_not_watched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = folder.path().join("below");
+        fs::create_dir(&below).expect("a folder");
+        let queue = Queue::new().expect("a queue");
+        queue.add(folder.path(), Path::new("")).expect("a watch");
+        queue.add(&below, Path::new("below")).expect("a watch");
+        let other = tempfile::tempdir().expect("a folder");
+        fs::rename(&below, other.path().join("moved")).expect("renamed");
+        assert!(drained(&queue).contains(&Hint::Path(PathBuf::from("below"), Urgency::Now)));
+        drained(&queue);
+        fs::write(other.path().join("moved/x"), "x").expect("written");
+        assert_eq!(drained(&queue), []);
+    }
+}

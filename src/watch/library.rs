@@ -1,0 +1,52 @@
+//! The system's notifications by way of the library `notify`, for systems other than Linux: the root with all below it is
+//! watched, which is how those systems do it.
+
+use std::sync::{Arc, Weak};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::{Shared, Urgency, trouble};
+use crate::Error;
+
+#[derive(Debug)]
+pub(super) struct Notifications {
+    /// Held: it ends when it is dropped.
+    #[allow(dead_code, reason = "held, as long as is watched")]
+    watcher: RecommendedWatcher,
+}
+
+impl Notifications {
+    pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self, Error> {
+        // Weak: the watcher is owned by `Shared`.
+        let listener = Arc::downgrade(shared);
+        let mut watcher = notify::recommended_watcher(move |event| take(&listener, event))
+            .map_err(|error| trouble(&error.to_string(), None, &shared.root))?;
+        watcher
+            .watch(&shared.root, RecursiveMode::Recursive)
+            .map_err(|error| trouble(&error.to_string(), None, &shared.root))?;
+        Ok(Self { watcher })
+    }
+}
+
+fn take(shared: &Weak<Shared>, event: notify::Result<notify::Event>) {
+    let Some(shared) = shared.upgrade() else { return };
+    let Ok(event) = event else { return shared.hint_everything(None) };
+    if event.need_rescan() {
+        return shared.hint_everything(None);
+    }
+    let urgency = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Remove(_) => Urgency::Now,
+        EventKind::Access(_) => return,
+        // A new folder is looked into at once; a new file is about to be written.
+        EventKind::Create(_) if event.paths.iter().all(|path| path.is_dir()) => Urgency::Now,
+        _ => Urgency::Soon,
+    };
+    for path in event.paths {
+        if let Some(relative) = shared.relative(&path) {
+            shared.hint_if_concerned(relative, urgency);
+        }
+    }
+}
