@@ -217,6 +217,16 @@ impl Vault {
         .collect()
     }
 
+    /// Notes that a file's rejection was told of by others, or that the file is no longer rejected.
+    pub fn note_told(&self, path: &Path, rejected: bool) {
+        let mut told = lock(&self.told);
+        if rejected {
+            told.insert(path.to_owned());
+        } else {
+            told.remove(path);
+        }
+    }
+
     /// Every construct's capsule file under the vault, sorted by path.
     #[must_use]
     pub fn discover(&self) -> Vec<Discovered> {

@@ -91,6 +91,9 @@ pub enum FileProblem {
     /// There is none, in the words of Node.js.
     #[error("{0}")]
     Missing(String),
+    /// The system has no more of something just now, in the words of Node.js.
+    #[error("{0}")]
+    Exhausted(String),
     /// The system refused, in the words of Node.js.
     #[error("{0}")]
     System(String),
@@ -193,6 +196,12 @@ impl Directory {
         }
     }
 
+    /// Whether the file `name` can be changed by way of another folder: it is a link, or has several names.
+    #[must_use]
+    pub fn is_aliased(&self, name: &str) -> bool {
+        self.handle.is_aliased(name)
+    }
+
     /// Reads the file `name` into `buffer`, which is grown as needed and never shrunk, so that it can be used again at
     /// no cost. Gives the state that the file had before, and its length.
     ///
@@ -256,7 +265,18 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
 
 fn problem(error: &io::Error, call: &str, path: &Path) -> FileProblem {
     let words = describe(error, call, path);
-    if error.kind() == io::ErrorKind::NotFound { FileProblem::Missing(words) } else { FileProblem::System(words) }
+    if error.kind() == io::ErrorKind::NotFound {
+        FileProblem::Missing(words)
+    } else if is_exhausted(error) {
+        FileProblem::Exhausted(words)
+    } else {
+        FileProblem::System(words)
+    }
+}
+
+/// Whether the system has no more files or memory to give, which may change: ENFILE, EMFILE, ENOMEM.
+fn is_exhausted(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory || cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 fn not_regular(kind: &ItemKind) -> FileProblem {

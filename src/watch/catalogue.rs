@@ -2,7 +2,8 @@
 //!
 //! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +23,12 @@ use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature};
 const HALF: Duration = Duration::from_millis(1500);
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
+/// One that its writer has not closed is taken for whole when it was left alone for so long.
+const OPEN: Duration = Duration::from_millis(400);
+/// One that is not whole, and that its writer has not closed.
+const OPEN_AND_BROKEN: Duration = Duration::from_secs(30);
+/// When a file is looked at again that could not be looked at.
+const CLOSED: Duration = Duration::from_millis(200);
 /// A file that is gone may be about to come back: many programs save so.
 const GONE: Duration = Duration::from_millis(25);
 
@@ -107,6 +114,8 @@ struct State {
     /// Files that can't be read, and the reason that was told.
     unreadable: HashMap<PathBuf, String>,
     record: Record,
+    /// Files that can be changed by a name outside of their folder, which is not notified.
+    aliased: HashSet<PathBuf>,
     /// Whether readers rely on what was applied.
     is_watched: bool,
 }
@@ -132,7 +141,9 @@ pub(super) struct Looked {
 enum Found {
     Unchanged,
     Gone,
-    /// It can't be read now.
+    /// The system can't tell now.
+    Unknown,
+    /// It can't be read.
     Unreadable(String),
     Read(Box<Read>),
 }
@@ -143,6 +154,7 @@ struct Read {
     digest: [u8; 16],
     content: Content,
     sections: Sections,
+    is_aliased: bool,
     verdict: Verdict,
     /// Why it is no capsule.
     problem: Option<String>,
@@ -159,6 +171,7 @@ impl Catalogue {
             folders: HashMap::new(),
             unreadable: HashMap::new(),
             record,
+            aliased: HashSet::new(),
             is_watched: false,
         };
         Self { vault, layout, state: Mutex::new(state) }
@@ -195,7 +208,10 @@ impl Catalogue {
             let file = PathBuf::from(&line.path);
             if let Some(place) = self.layout.place(&file)
                 && line.accepted
-                && since.is_some_and(|since| record.is_behind(since, line.number, None))
+                // Who never heard of it is not told that it went.
+                && since.is_some_and(|since| {
+                    record.is_behind(since, line.number, None) && !record.is_behind(since, line.imported, None)
+                })
             {
                 let cursor = record.cursor(line.number);
                 events.push((line.number, self.event(&file, &place, Happening::Removed, None, NO_VERDICT, &cursor)));
@@ -231,14 +247,16 @@ impl Catalogue {
     /// From here on readers may rely on what was applied.
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
-        for WatchedFolder { index, is_local } in state.folders.values() {
-            index.set_watched(watched && *is_local);
+        for (path, WatchedFolder { index, is_local }) in &state.folders {
+            let is_aliased = state.aliased.iter().any(|file| file.parent() == Some(path));
+            index.set_watched(watched && *is_local && !is_aliased);
         }
+        let is_construct = |file: &PathBuf| matches!(self.layout.place(file), Some(Place::Construct { .. }));
+        let watched = watched && !state.aliased.iter().any(is_construct);
         // Set anew only when that changes: what was found for somebody would be forgotten.
-        if std::mem::replace(&mut state.is_watched, watched) == watched {
-            return;
+        if std::mem::replace(&mut state.is_watched, watched) != watched {
+            self.vault.constructs().set_watched(watched);
         }
-        self.vault.constructs().set_watched(watched);
     }
 
     /// The known files in a folder and below it.
@@ -249,8 +267,14 @@ impl Catalogue {
     }
 
     /// Looks at files and says what happened.
-    pub(super) fn look(&self, files: &[PathBuf]) -> Looked {
-        self.look_in(Stage::Running, files)
+    /// `open` are those that somebody is writing.
+    pub(super) fn look(&self, files: &[PathBuf], open: &HashSet<PathBuf>) -> Looked {
+        self.look_in(Stage::Running(open), files)
+    }
+
+    /// Writes no record any more: another process may.
+    pub(super) fn close_record(&self) {
+        lock(&self.state).record.close();
     }
 
     fn look_in(&self, when: Stage<'_>, files: &[PathBuf]) -> Looked {
@@ -266,7 +290,17 @@ impl Catalogue {
         for (folder, files) in by_folder {
             let path = self.root().join(&folder);
             let real = self.vault.boundary().resolve(&path).ok().flatten();
-            let directory = real.as_ref().and_then(|real| Directory::open(real).ok());
+            let opened = real.as_ref().map(|real| Directory::open(real));
+            let is_closed =
+                |error: &io::Error| !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+            if let Some(Err(error)) = &opened
+                && is_closed(error)
+            {
+                // Nobody knows what is in it now.
+                looking.looked.again.extend(files.into_iter().map(|(file, _)| (file.clone(), CLOSED)));
+                continue;
+            }
+            let directory = opened.and_then(Result::ok);
             if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
                 && let (Some(real), Some(directory)) = (&real, &directory)
             {
@@ -316,6 +350,7 @@ impl Catalogue {
             }
             Ok(_) => {}
             Err(FileProblem::Missing(_)) => return Found::Gone,
+            Err(FileProblem::Exhausted(_)) => return Found::Unknown,
             Err(problem) => return Found::Unreadable(problem.to_string()),
         }
         let limit = match place {
@@ -327,6 +362,7 @@ impl Catalogue {
         let (signature, length) = match directory.read(name, boundary, limit, &mut text) {
             Ok(read) => read,
             Err(FileProblem::Missing(_)) => return Found::Gone,
+            Err(FileProblem::Exhausted(_)) => return Found::Unknown,
             Err(problem) => return Found::Unreadable(problem.to_string()),
         };
         let text = &text[..length];
@@ -351,7 +387,9 @@ impl Catalogue {
             verdict.reason.clone_from(&problem);
         }
         let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Arc::default() };
-        Found::Read(Box::new(Read { signature, settled, digest, content, sections, verdict, problem, is_half }))
+        let is_aliased = directory.is_aliased(name);
+        let read = Read { signature, settled, digest, content, sections, is_aliased, verdict, problem, is_half };
+        Found::Read(Box::new(read))
     }
 
     /// What a found file means, for listeners and for readers of its folder.
@@ -365,6 +403,10 @@ impl Catalogue {
         };
         match found {
             Found::Unchanged => {}
+            Found::Unknown => {
+                looking.looked.again.push((file.to_owned(), CLOSED));
+                return;
+            }
             Found::Gone => {
                 let was_accepted = known.map(|known| known.accepted);
                 if was_accepted.is_some() {
@@ -375,12 +417,16 @@ impl Catalogue {
                     }
                 }
                 state.known.remove(file);
+                state.aliased.remove(file);
                 if was_accepted == Some(true) {
                     let noticed = Noticed::new(file, place, Happening::Removed, NO_VERDICT);
                     self.tell(state, noticed, looking);
                 }
             }
             Found::Unreadable(problem) => {
+                if known.is_some() {
+                    apply(looking, None);
+                }
                 if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
                     return;
                 }
@@ -390,13 +436,27 @@ impl Catalogue {
                 self.tell(state, Noticed::new(file, place, Happening::Rejected, verdict), looking);
             }
             Found::Read(read) => {
-                let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
+                let Read { signature, settled, digest, content, sections, is_aliased, mut verdict, problem, is_half } =
+                    *read;
+                if is_aliased {
+                    state.aliased.insert(file.to_owned());
+                } else {
+                    state.aliased.remove(file);
+                }
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 let same = known.as_ref().filter(|known| known.digest == digest);
-                let patience = if is_half { HALF } else { UNSOUND };
+                let is_open = matches!(looking.stage, Stage::Running(open) if open.contains(file));
+                let patience = match (is_open, is_usable) {
+                    (true, true) => OPEN,
+                    (true, false) => OPEN_AND_BROKEN,
+                    (false, true) => Duration::ZERO,
+                    (false, false) if is_half => HALF,
+                    (false, false) => UNSOUND,
+                };
                 let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
-                if !is_usable && same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
+                if same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
+                    // Readers have what is on the disk, as far as it is whole.
                     if !is_half && entry.is_some() {
                         apply(looking, entry);
                     }
@@ -436,6 +496,7 @@ impl Catalogue {
     /// Records what was noticed, and tells it if it is news to who listens.
     fn tell(&self, state: &mut State, noticed: Noticed<'_>, looking: &mut Looking<'_>) {
         let Noticed { file, place, mut happening, content, verdict, read } = noticed;
+        self.vault.note_told(&self.root().join(file), happening == Happening::Rejected);
         let record = &mut state.record;
         let path = file.to_string_lossy().into_owned();
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
@@ -474,8 +535,8 @@ impl Catalogue {
 enum Stage<'a> {
     /// Nothing is waited for, and told is only what happened since a cursor.
     Beginning(Option<&'a Cursor>),
-    /// Everything is told.
-    Running,
+    /// Everything is told. These files somebody is writing.
+    Running(&'a HashSet<PathBuf>),
 }
 
 /// A look that is under way.

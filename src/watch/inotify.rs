@@ -37,8 +37,8 @@ const BUFFER: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Queue {
     descriptor: OwnedFd,
-    /// By watch descriptor: the folder, relative to the root.
-    folders: Mutex<HashMap<i32, PathBuf>>,
+    /// By watch descriptor: the folder, relative to the root, by all names that lead to it.
+    folders: Mutex<HashMap<i32, Vec<PathBuf>>>,
     stop: OwnedFd,
 }
 
@@ -64,7 +64,10 @@ impl Queue {
         // Held meanwhile: a notification of the new watch must find its folder.
         let mut folders = lock(&self.folders);
         let descriptor = inotify::add_watch(&self.descriptor, path, EVENTS)?;
-        folders.insert(descriptor, relative.to_owned());
+        let names = folders.entry(descriptor).or_default();
+        if !names.iter().any(|name| name == relative) {
+            names.push(relative.to_owned());
+        }
         Ok(())
     }
 
@@ -89,28 +92,40 @@ impl Queue {
                 folders.remove(&event.wd());
                 continue;
             }
-            let Some(folder) = folders.get(&event.wd()) else { continue };
+            let Some(names) = folders.get(&event.wd()).cloned() else { continue };
             let Some(name) = event.file_name() else {
-                take(Hint::Path(folder.clone(), Urgency::Now));
+                for folder in names {
+                    take(Hint::Path(folder, Urgency::Now));
+                }
                 continue;
             };
             // A name that is not UTF-8 is no capsule's.
             let Ok(name) = name.to_str() else { continue };
-            let path = folder.join(name);
             let is_folder = what.contains(ReadFlags::ISDIR);
-            if is_folder && what.contains(ReadFlags::MOVED_FROM) {
-                self.forget_below(&mut folders, &path);
-            }
             let is_done = what
                 .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
-            take(Hint::Path(path, if is_done || is_folder { Urgency::Now } else { Urgency::Soon }));
+            let urgency = if is_done || is_folder {
+                Urgency::Now
+            } else if what.intersects(ReadFlags::CREATE | ReadFlags::MODIFY) {
+                Urgency::Written
+            } else {
+                Urgency::Soon
+            };
+            for folder in names {
+                let path = folder.join(name);
+                if is_folder && what.contains(ReadFlags::MOVED_FROM) {
+                    self.forget_below(&mut folders, &path);
+                }
+                take(Hint::Path(path, urgency));
+            }
         }
     }
 
     /// A folder that has moved away is watched no longer, as nobody knows where it went.
-    fn forget_below(&self, folders: &mut HashMap<i32, PathBuf>, path: &Path) {
-        folders.retain(|descriptor, folder| {
-            let stays = !folder.starts_with(path);
+    fn forget_below(&self, folders: &mut HashMap<i32, Vec<PathBuf>>, path: &Path) {
+        folders.retain(|descriptor, names| {
+            names.retain(|name| !name.starts_with(path));
+            let stays = !names.is_empty();
             if !stays {
                 // It fails if the folder has gone meanwhile, and its watch with it.
                 let _ = inotify::remove_watch(&self.descriptor, *descriptor);

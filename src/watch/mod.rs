@@ -14,7 +14,7 @@ mod layout;
 mod library;
 mod record;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -118,9 +118,13 @@ struct Due {
 struct Hints {
     /// Relative to the root.
     paths: HashMap<PathBuf, Due>,
+    /// Files that are being written by somebody who has not closed them.
+    open: HashSet<PathBuf>,
     /// Everything must be looked at: hints were lost.
     everything: bool,
     trouble: Option<Error>,
+    /// The vault's folder is not there: nothing tells when it comes back.
+    rootless: bool,
     stopped: bool,
 }
 
@@ -129,7 +133,9 @@ struct Hints {
 enum Urgency {
     /// The path is as it will stay, as far as anybody knows.
     Now,
-    /// It is being written.
+    /// It is being written, and its writer has not closed it.
+    Written,
+    /// Something about it has changed.
     Soon,
 }
 
@@ -142,12 +148,17 @@ impl Shared {
         }
         let mut hints = lock(&self.hints);
         let now = Instant::now();
-        let due = hints.paths.entry(path).or_insert(Due { first: now, at: now + SOON });
+        let due = hints.paths.entry(path.clone()).or_insert(Due { first: now, at: now + SOON });
         due.at = match urgency {
             Urgency::Now => now,
-            Urgency::Soon if due.at <= now => due.at,
-            Urgency::Soon => (now + SOON).min(due.first + LATEST),
+            _ if due.at <= now => due.at,
+            _ => (now + SOON).min(due.first + LATEST),
         };
+        match urgency {
+            Urgency::Now => drop(hints.open.remove(&path)),
+            Urgency::Written => drop(hints.open.insert(path)),
+            Urgency::Soon => {}
+        }
         drop(hints);
         self.hinted.notify_all();
     }
@@ -232,7 +243,11 @@ impl Shared {
             if !self.wait_for_room() {
                 break;
             }
-            self.take_over(self.catalogue.look(batch));
+            let open: HashSet<PathBuf> = {
+                let hints = lock(&self.hints);
+                batch.iter().filter(|file| hints.open.contains(*file)).cloned().collect()
+            };
+            self.take_over(self.catalogue.look(batch, &open));
         }
         if !files.is_empty() {
             self.set_watched();
@@ -283,6 +298,9 @@ impl Shared {
         while let Some(folder) = folders.pop() {
             // Without a separator at the end of the root.
             let path: PathBuf = self.root.join(&folder).components().collect();
+            if folder.as_os_str().is_empty() {
+                lock(&self.hints).rootless = !path.is_dir();
+            }
             if !path.is_dir() {
                 continue;
             }
@@ -291,7 +309,12 @@ impl Shared {
                 self.fall_back(trouble);
             }
             let layout = self.catalogue.layout();
-            for item in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+            let items = std::fs::read_dir(&path);
+            if items.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
+                let (now, after) = (Instant::now(), INTERVAL / 4);
+                lock(&self.hints).paths.insert(folder.clone(), Due { first: now, at: now + after });
+            }
+            for item in items.into_iter().flatten().flatten() {
                 let relative = folder.join(item.file_name());
                 let Ok(kind) = item.file_type() else { continue };
                 let is_folder = kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&relative);
@@ -322,6 +345,7 @@ impl Shared {
         let interval = if let Means::Polling(interval) = *lock(&self.means) { Some(interval) } else { None };
         let began = Instant::now();
         let mut hints = lock(&self.hints);
+        let interval = interval.or_else(|| hints.rootless.then_some(INTERVAL / 4));
         loop {
             if hints.stopped {
                 return false;
@@ -452,7 +476,9 @@ impl Watch {
     pub fn look_at(&self, path: &Path) {
         let root = self.shared.catalogue.root();
         if let Ok(file) = path.strip_prefix(root) {
-            self.shared.take_over(self.shared.catalogue.look(&[file.to_owned()]));
+            // In turn, so that events are queued in their order.
+            let _turn = lock(&self.shared.turn);
+            self.shared.take_over(self.shared.catalogue.look(&[file.to_owned()], &HashSet::new()));
         }
     }
 
@@ -470,6 +496,7 @@ impl Watch {
             let _ = thread.join();
         }
         *lock(&self.shared.means) = Means::Polling(INTERVAL);
+        self.shared.catalogue.close_record();
         lock(&self.shared.queue).clear();
     }
 

@@ -137,6 +137,12 @@ impl Record {
         std::fs::rename(&temporary, path)
     }
 
+    /// From here on nothing is kept any more.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+        self.lock = None;
+    }
+
     pub(super) fn is_new(&self) -> bool {
         self.is_new
     }

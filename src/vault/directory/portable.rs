@@ -33,6 +33,10 @@ impl Handle {
         file_at(&self.folder.join(name))
     }
 
+    pub(super) fn is_aliased(&self, name: &str) -> bool {
+        self.file(name).is_ok_and(|(_, kind)| matches!(kind, ItemKind::Link))
+    }
+
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
         let path = self.folder.join(name);
