@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
+use super::Writer;
 use super::layout::{Layout, Place, parent};
 use super::record::{Cursor, Line, Record};
 use crate::formats::fingerprint::digest;
@@ -268,7 +269,7 @@ impl Catalogue {
 
     /// Looks at files and says what happened.
     /// `open` are those that somebody is writing.
-    pub(super) fn look(&self, files: &[PathBuf], open: &HashSet<PathBuf>) -> Looked {
+    pub(super) fn look(&self, files: &[PathBuf], open: &HashMap<PathBuf, Writer>) -> Looked {
         self.look_in(Stage::Running(open), files)
     }
 
@@ -413,6 +414,8 @@ impl Catalogue {
                     // Readers see at once that it is gone; who listens is told when it stays so.
                     apply(looking, None);
                     if state.must_wait(file, None, GONE, looking) {
+                        // If it comes back as it was, readers must have it back.
+                        state.known.entry(file.to_owned()).and_modify(|known| known.settled = false);
                         return;
                     }
                 }
@@ -446,13 +449,14 @@ impl Catalogue {
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 let same = known.as_ref().filter(|known| known.digest == digest);
-                let is_open = matches!(looking.stage, Stage::Running(open) if open.contains(file));
-                let patience = match (is_open, is_usable) {
-                    (true, true) => OPEN,
-                    (true, false) => OPEN_AND_BROKEN,
-                    (false, true) => Duration::ZERO,
-                    (false, false) if is_half => HALF,
-                    (false, false) => UNSOUND,
+                let writer = if let Stage::Running(open) = looking.stage { open.get(file) } else { None };
+                let patience = match (writer, is_usable) {
+                    (Some(Writer::Seen), true) => OPEN,
+                    (Some(Writer::Seen), false) => OPEN_AND_BROKEN,
+                    (_, true) => Duration::ZERO,
+                    (Some(Writer::Possible), false) if is_half => 4 * HALF,
+                    (_, false) if is_half => HALF,
+                    (_, false) => UNSOUND,
                 };
                 let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
                 if same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
@@ -463,7 +467,9 @@ impl Catalogue {
                     return;
                 }
                 let accepted = is_usable || same.is_some_and(|known| known.accepted);
-                let is_news = same.is_none_or(|known| known.signature != signature || known.settled != settled);
+                let was_away = state.waiting.contains_key(file);
+                let is_news =
+                    was_away || same.is_none_or(|known| known.signature != signature || known.settled != settled);
                 if !is_usable && let Some(before) = known.as_ref().filter(|known| known.accepted) {
                     let changed = changed_sections(&before.sections, &sections);
                     if let Some(reason) = verdict.reason.as_mut().filter(|_| !changed.is_empty()) {
@@ -535,8 +541,8 @@ impl Catalogue {
 enum Stage<'a> {
     /// Nothing is waited for, and told is only what happened since a cursor.
     Beginning(Option<&'a Cursor>),
-    /// Everything is told. These files somebody is writing.
-    Running(&'a HashSet<PathBuf>),
+    /// Everything is told. These files somebody may be writing.
+    Running(&'a HashMap<PathBuf, Writer>),
 }
 
 /// A look that is under way.

@@ -14,7 +14,7 @@ mod layout;
 mod library;
 mod record;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -118,14 +118,23 @@ struct Due {
 struct Hints {
     /// Relative to the root.
     paths: HashMap<PathBuf, Due>,
-    /// Files that are being written by somebody who has not closed them.
-    open: HashSet<PathBuf>,
+    /// Files that somebody may be writing.
+    open: HashMap<PathBuf, Writer>,
     /// Everything must be looked at: hints were lost.
     everything: bool,
     trouble: Option<Error>,
     /// The vault's folder is not there: nothing tells when it comes back.
     rootless: bool,
     stopped: bool,
+}
+
+/// Whether somebody is writing a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It was seen to be written, and not to be closed.
+    Seen,
+    /// It was found in a folder that is new: nobody saw how it came there.
+    Possible,
 }
 
 /// How urgent a hint is.
@@ -156,7 +165,7 @@ impl Shared {
         };
         match urgency {
             Urgency::Now => drop(hints.open.remove(&path)),
-            Urgency::Written => drop(hints.open.insert(path)),
+            Urgency::Written => drop(hints.open.insert(path, Writer::Seen)),
             Urgency::Soon => {}
         }
         drop(hints);
@@ -243,11 +252,19 @@ impl Shared {
             if !self.wait_for_room() {
                 break;
             }
-            let open: HashSet<PathBuf> = {
+            let open: HashMap<PathBuf, Writer> = {
                 let hints = lock(&self.hints);
-                batch.iter().filter(|file| hints.open.contains(*file)).cloned().collect()
+                let writer = |file: &PathBuf| Some((file.clone(), *hints.open.get(file)?));
+                batch.iter().filter_map(writer).collect()
             };
-            self.take_over(self.catalogue.look(batch, &open));
+            let looked = self.catalogue.look(batch, &open);
+            // Whether somebody may be at work on a file that was only found counts until it has been decided on.
+            let is_decided = |file: &PathBuf| looked.again.iter().all(|(again, _)| again != file);
+            let found = open.iter().filter(|(file, writer)| **writer == Writer::Possible && is_decided(file));
+            for (file, _) in found {
+                lock(&self.hints).open.remove(file);
+            }
+            self.take_over(looked);
         }
         if !files.is_empty() {
             self.set_watched();
@@ -274,7 +291,13 @@ impl Shared {
         for path in paths {
             if self.catalogue.layout().has_folder(&path) {
                 files.extend(self.catalogue.below(&path));
-                files.extend(self.visit(&path));
+                let found = self.visit(&path);
+                let mut hints = lock(&self.hints);
+                for file in &found {
+                    hints.open.entry(file.clone()).or_insert(Writer::Possible);
+                }
+                drop(hints);
+                files.extend(found);
             }
             if self.catalogue.layout().place(&path).is_some() {
                 files.insert(path);
@@ -478,7 +501,7 @@ impl Watch {
         if let Ok(file) = path.strip_prefix(root) {
             // In turn, so that events are queued in their order.
             let _turn = lock(&self.shared.turn);
-            self.shared.take_over(self.shared.catalogue.look(&[file.to_owned()], &HashSet::new()));
+            self.shared.take_over(self.shared.catalogue.look(&[file.to_owned()], &HashMap::new()));
         }
     }
 
@@ -552,7 +575,10 @@ impl Means {
     fn add(&self, path: &Path, relative: &Path) -> Result<(), Error> {
         let Self::Queue(queue) = self else { return Ok(()) };
         match queue.add(path, relative) {
-            Err(error) if path.is_dir() => Err(trouble(&error.to_string(), error.raw_os_error(), path)),
+            // One that nobody may look into is tried again when it is looked into.
+            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied && path.is_dir() => {
+                Err(trouble(&error.to_string(), error.raw_os_error(), path))
+            }
             _ => Ok(()),
         }
     }
