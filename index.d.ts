@@ -404,7 +404,9 @@ export interface VaultEvents {
  * Errors have a `code`, and the `path` concerned where there is one: `VVAULT_INVALID_ARGUMENT`; `VVAULT_CLOSED` after
  * `close()`; `VVAULT_INVALID_NAME` for a name that can't be an instance's; `VVAULT_OUTSIDE` for what leads out of the vault;
  * `VVAULT_DISK_FULL`, `VVAULT_READ_ONLY`, `VVAULT_PERMISSION`, `VVAULT_NOT_FOUND` and `VVAULT_SYSTEM` for what the system
- * refused; `VVAULT_BUSY` if another process kept an instance locked for 30 s. After an error nothing has changed.
+ * refused; `VVAULT_BUSY` if another process kept an instance locked for 30 s; and those that the methods name. After an error nothing has
+ * changed, but for a disk that fails while names are brought to it. The event `error` brings `VVAULT_WATCH` when the
+ * system's notifications are not to be had (the vault is polled then), and `VVAULT_ATTACHMENT` from an attached orchestrator.
  */
 export class Vault extends EventEmitter<VaultEvents> {
   private constructor();
@@ -412,7 +414,7 @@ export class Vault extends EventEmitter<VaultEvents> {
   /**
    * Opens the vault at `root`.
    *
-   * @throws `VVAULT_NO_VAULT` if there is none, and `create` is not set.
+   * @throws `VVAULT_NO_VAULT` if there is none, and `create` is not set; `VVAULT_INVALID_CURSOR` for a `since` that is none.
    */
   static open(root: string, options?: VaultOptions): Promise<Vault>;
 

@@ -94,7 +94,7 @@ class Attachment {
     // A construct's capsule that lies outside of every user's folder is everybody's.
     if ((userId ?? this.userId) !== this.userId) return false;
     const name = constructId ?? instanceName;
-    return typeof name === 'string' && callsign(name) === callsign(this.constructId);
+    return typeof name === 'string' && isSameConstruct(name, this.constructId);
   }
 
   /**
@@ -396,13 +396,22 @@ function merge(own, restored) {
 }
 
 /**
- * A construct's id in one form: `Nova`, `nova-001` and `gpt-nova-001` are one construct.
+ * Whether two names mean one construct, by the rule of the engine (`src/vault/construct.rs`): `Nova`, `nova-001` and
+ * `gpt-nova-001` do; a name without a number is that of the first, or of one that is numbered by the time of its making.
  *
- * @param {string} name
+ * @param {string} one
+ * @param {string} other
  */
-function callsign(name) {
-  const bare = name.toLowerCase().replace(/^gpt-/, '');
-  return /-\d+$/.test(bare) ? bare : `${bare}-001`;
+function isSameConstruct(one, other) {
+  const [[name, number], [otherName, otherNumber]] = [one, other].map((text) => {
+    const plain = text.trim().toLowerCase().replace(/^gpt-/, '');
+    const match = /^(.+)-(\d+)$/.exec(plain);
+    return match ? [match[1], match[2]] : [plain, undefined];
+  });
+  const isFirst = (/** @type {string | undefined} */ count) => !count || count.length > 3 || /^0*1$/.test(count);
+  if (name !== otherName) return false;
+  if (number === otherNumber) return true;
+  return (number === undefined || otherNumber === undefined) && isFirst(number) && isFirst(otherNumber);
 }
 
 /** @param {string} message */

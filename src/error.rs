@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::vault::describe;
+use crate::vault::{FileProblem, describe};
 
 /// An error of the engine. In JavaScript it is an `Error` with this code and path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +132,19 @@ impl Error {
             | Self::System { path, .. } => Some(path),
             _ => None,
         }
+    }
+
+    /// Why a file could not be read.
+    #[must_use]
+    pub fn of_file(path: &Path, problem: FileProblem) -> Self {
+        let code = match problem {
+            FileProblem::Outside(path) => return Self::OutsideVault { path },
+            FileProblem::TooLarge { size, limit } => return Self::TooLarge { size, limit },
+            FileProblem::Missing(_) => "VVAULT_NOT_FOUND",
+            FileProblem::Denied(_) => "VVAULT_PERMISSION",
+            _ => "VVAULT_SYSTEM",
+        };
+        Self::System { code, message: problem.to_string(), path: path.to_owned() }
     }
 
     /// What the system said to a call on a path.

@@ -82,9 +82,10 @@ impl Restored {
     }
 }
 
-/// Restores a capsule. `None` if the text is not a JSON object.
+/// Restores a capsule. `None` if the text is not a JSON object. `mark`, a JSON value, is put into the metadata of each memory
+/// as `integrity`.
 #[must_use]
-pub fn restore(text: &[u8]) -> Option<Restored> {
+pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
     let decoded = String::from_utf8_lossy(text);
     let whole = json::scan(decoded.as_bytes(), |_, _| {}).ok()?;
     if whole.kind() != Kind::Object {
@@ -114,6 +115,7 @@ pub fn restore(text: &[u8]) -> Option<Restored> {
         uuid: text_of(uuid),
         written: timestamp,
         seen: HashMap::new(),
+        mark: mark.map(|mark| format!(",\"integrity\":{mark}")).unwrap_or_default(),
         memories: Vec::new(),
     };
     restoring.memory(memory);
@@ -143,6 +145,8 @@ struct Restoring<'a> {
     written: Option<Value<'a>>,
     /// How often a text has come up in a kind, for ids that stay the same when other memories come and go.
     seen: HashMap<(&'static str, String), usize>,
+    /// What stands at the end of each memory's metadata.
+    mark: String,
     memories: Vec<Memory>,
 }
 
@@ -233,8 +237,8 @@ impl<'a> Restoring<'a> {
         json::write_string(&mut section_json, section);
         let details = format!(
             "\"source\":\"construct\",\"kind\":\"{kind}\",\"instanceName\":{},\"uuid\":{},\"section\":{section_json},\
-             \"index\":{index}",
-            self.name, self.uuid,
+             \"index\":{index}{}",
+            self.name, self.uuid, self.mark,
         );
         let memory = Memory::new(
             Origin::Construct,

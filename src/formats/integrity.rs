@@ -1,6 +1,7 @@
 //! Whether a capsule is what its writer wrote: the verdict on its fingerprint and its tether.
 
 use super::fingerprint::{Recipe, sha256};
+use super::json::ObjectText;
 use super::json::tree::{Dialect, Node};
 
 /// What is done with what is not as its writer wrote it.
@@ -94,6 +95,17 @@ fn mismatch(stated: &Node<'_>, generator: Option<&Node<'_>>) -> String {
 }
 
 impl Verdict {
+    /// As JSON: `{ valid, recipe, tether }`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let truth = |value: Option<bool>| value.map_or("null".to_owned(), |value| value.to_string());
+        ObjectText::new()
+            .json("valid", truth(self.valid))
+            .string_or_null("recipe", self.recipe)
+            .json("tether", truth(self.tether))
+            .finish()
+    }
+
     /// Whether nothing speaks against the capsule.
     #[must_use]
     pub fn is_sound(&self) -> bool {

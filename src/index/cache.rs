@@ -24,8 +24,7 @@ struct Cache {
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 /// The index of the folder at a real path.
-#[must_use]
-pub fn folder(path: &Path, kind: FolderKind) -> Arc<Folder> {
+pub(super) fn folder(path: &Path, kind: FolderKind) -> Arc<Folder> {
     let mut cache = lock(&CACHE);
     let kept = cache.folders.entry((path.to_owned(), kind.clone())).or_insert_with(|| Kept {
         folder: Arc::new(Folder::new(kind)),

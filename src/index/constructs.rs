@@ -241,7 +241,8 @@ impl ConstructCapsule {
     #[must_use]
     pub fn parse(store: &Store, path: &Path, owner: Option<PathBuf>, text: &[u8]) -> Option<Self> {
         let verdict = store.judge(text);
-        let restored = construct::restore(text)?;
+        let mark = (!verdict.is_sound()).then(|| verdict.to_json());
+        let restored = construct::restore(text, mark.as_deref())?;
         let decoded = String::from_utf8_lossy(text);
         let [metadata, construct_id, synced, created, updated] =
             json::members(&decoded, ["metadata", "construct_id", "last_synced_at", "created", "updated"]);

@@ -9,9 +9,8 @@ mod reader;
 mod vault;
 mod view;
 
-pub use cache::folder as folder_at;
 pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 pub use folder::{BrokenFile, Entry, Folder, FolderKind, Snapshot, Ticket};
-pub use reader::{Found, Request, Source, Warning, WarningKind, read};
+pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
 pub use view::{Query, Selection, SessionFilter, UndecidedDate, View};

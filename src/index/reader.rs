@@ -1,11 +1,12 @@
 //! Chatty's `readMemories`: from a user's name to the memories that a question is put to.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::cache;
-use super::folder::{FolderKind, Snapshot, Ticket};
+use super::folder::{Folder, FolderKind, Snapshot, Ticket, lock};
 use super::view::View;
 use crate::Error;
 use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user};
@@ -27,8 +28,27 @@ pub struct Request {
     pub session: Option<Option<String>>,
     /// When the question was asked.
     pub asked: Ticket,
-    /// Answer from folders that are watched as the watch has them, without a look at the disk.
-    pub trusts_watch: bool,
+    /// Folders that are watched: they answer as the watch has them, without a look at the disk.
+    pub watched: Option<Arc<WatchedFolders>>,
+}
+
+/// The folders of memory capsules that somebody watches, by real path.
+#[derive(Debug, Default)]
+pub struct WatchedFolders {
+    folders: Mutex<HashMap<PathBuf, Arc<Folder>>>,
+}
+
+impl WatchedFolders {
+    /// The folder at a real path, from now on among them.
+    pub fn folder(&self, real: &Path) -> Arc<Folder> {
+        let mut folders = lock(&self.folders);
+        folders.entry(real.to_owned()).or_insert_with(|| Arc::new(Folder::new(FolderKind::Capsules))).clone()
+    }
+
+    fn snapshot(&self, real: &Path) -> Option<Arc<Snapshot>> {
+        let folder = lock(&self.folders).get(real).cloned();
+        folder.and_then(|folder| folder.watched())
+    }
 }
 
 /// Where memories came from.
@@ -99,8 +119,8 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         UserFolder::Missing => return Ok(nothing(Source::NoUser, Vec::new())),
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
-    let Request { asked, trusts_watch, .. } = *request;
-    let mut reading = Reading { boundary, asked, trusts_watch, warnings: Vec::new() };
+    let (asked, watched) = (request.asked, request.watched.clone());
+    let mut reading = Reading { boundary, asked, watched, warnings: Vec::new() };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
         match reading.boundary.resolve(&path) {
@@ -149,15 +169,13 @@ fn join(folder: &Path, below: &Path) -> PathBuf {
 struct Reading {
     boundary: Boundary,
     asked: Ticket,
-    trusts_watch: bool,
+    watched: Option<Arc<WatchedFolders>>,
     warnings: Vec<Warning>,
 }
 
 impl Reading {
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
-        if self.trusts_watch
-            && let Some(snapshot) = cache::folder(real, FolderKind::Capsules).watched()
-        {
+        if let Some(snapshot) = self.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
             return View::new(vec![snapshot]);
         }
         let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));

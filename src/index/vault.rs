@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
 use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 use super::folder::lock;
-use super::reader::{Found, Request, Source, read};
+use super::reader::{Found, Request, Source, WatchedFolders, read};
 use crate::Error;
-use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, Kind};
 use crate::store::{Store, Version};
 use crate::vault::{Boundary, Directory, UserFolder, UserPath, find_user, is_capsule, is_memory};
@@ -35,6 +35,7 @@ pub struct Vault {
     store: Store,
     directories: Directories,
     constructs: Constructs,
+    watched: Arc<WatchedFolders>,
     /// Unsound files that were told of.
     told: Mutex<HashSet<PathBuf>>,
 }
@@ -89,13 +90,19 @@ impl Vault {
     /// Of an open store.
     #[must_use]
     pub fn new(store: Store, directories: Directories) -> Self {
-        Self { store, directories, constructs: Constructs::default(), told: Mutex::default() }
+        Self { store, directories, constructs: Constructs::default(), watched: Arc::default(), told: Mutex::default() }
     }
 
     /// Its store.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Its folders that are watched.
+    #[must_use]
+    pub fn watched(&self) -> &Arc<WatchedFolders> {
+        &self.watched
     }
 
     /// Its constructs.
@@ -134,7 +141,7 @@ impl Vault {
                 UserFolder::Missing | UserFolder::Outside(_) => request.user.clone(),
             };
             let whose = Whose { users: &request.users, user: Some(&user) };
-            let constructs = if request.trusts_watch {
+            let constructs = if request.watched.is_some() {
                 self.constructs.find_latest(&self.store, whose, name)?
             } else {
                 self.constructs.find(&self.store, whose, name, &Version::Latest)?
@@ -156,7 +163,7 @@ impl Vault {
         name: &str,
         version: &Version,
         user: Option<&Path>,
-    ) -> Result<(std::sync::Arc<ConstructCapsule>, Vec<Rejection>), Error> {
+    ) -> Result<(Arc<ConstructCapsule>, Vec<Rejection>), Error> {
         let users = self.users();
         let user = match user {
             Some(user) => match find_user(&UserPath::new(&users, user)?, self.store.boundary()) {
@@ -258,9 +265,7 @@ impl Vault {
     pub fn verify(&self, instances: Option<&[String]>) -> Vec<Verified> {
         let capsules = &self.directories.capsules;
         let files = match instances {
-            None => self.files(|folder, name| {
-                is_capsule(name) || is_memory(name) && folder.file_name().is_some_and(|own| *own == **capsules)
-            }),
+            None => self.files(|folder, name| is_capsule(name) || is_memory(name) && folder.ends_with(capsules)),
             Some(names) => {
                 let folder = self.store.root().join(crate::store::CAPSULES);
                 self.files(|own, name| {
@@ -278,7 +283,9 @@ impl Vault {
             let is_construct = path.extension().is_some_and(|extension| extension == "capsule");
             let text = crate::vault::read_file(&path, limit);
             let verdict = match text {
-                Ok(text) => self.store.judge(&text),
+                // A tether binds constructs; a memory has none.
+                Ok(text) if is_construct => self.store.judge(&text),
+                Ok(text) => judge(&text, None),
                 Err(problem) => {
                     Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(problem.to_string()) }
                 }

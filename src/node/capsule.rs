@@ -77,6 +77,6 @@ pub async fn load_capsule(path: String, expected_tether: Option<String>) -> napi
 #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
 pub fn restore_construct(capsule: String) -> napi::Result<String> {
     let not_a_capsule = || Error::NotACapsule { message: "a construct's capsule is a JSON object".to_owned() };
-    let restored = construct::restore(capsule.as_bytes()).ok_or_else(|| to_js(&not_a_capsule()))?;
+    let restored = construct::restore(capsule.as_bytes(), None).ok_or_else(|| to_js(&not_a_capsule()))?;
     Ok(restored.to_json())
 }

@@ -240,7 +240,10 @@ impl MemoryReading {
     /// A question to an open vault.
     pub(super) fn of_vault(request: ReadingRequest, vault: Arc<Vault>, watch: Option<Arc<Watch>>) -> Self {
         let reading = Self::with(request, Some(vault));
-        lock(&reading.state).watch = watch;
+        let mut state = lock(&reading.state);
+        state.request.watched = watch.as_ref().and(state.vault.as_ref()).map(|vault| vault.watched().clone());
+        state.watch = watch;
+        drop(state);
         reading
     }
 
@@ -265,7 +268,7 @@ impl MemoryReading {
             transcripts: request.transcripts.map(PathBuf::from),
             session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
             asked: Ticket::draw(),
-            trusts_watch: vault.is_some(),
+            watched: None,
         };
         let state = State {
             request: request_of_core,

@@ -15,11 +15,14 @@ use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use crate::Error;
 use crate::formats::construct;
-use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::integrity::Policy;
 use crate::formats::json::ObjectText;
 use crate::index::{Directories, Rejection, Vault};
 use crate::store::{Options, Store, Stored, Version};
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
+
+/// A text of events is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
+const EVENTS_SIZE: usize = 16 << 10;
 
 /// How a vault is opened.
 #[napi(object)]
@@ -223,7 +226,7 @@ impl NativeVault {
     /// If the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
-        let told = self.watch.as_ref().map(|watch| watch.take(TEXT_SIZE)).unwrap_or_default();
+        let told = self.watch.as_ref().map(|watch| watch.take(EVENTS_SIZE)).unwrap_or_default();
         if told.is_empty() {
             return Ok(None);
         }
@@ -467,7 +470,7 @@ impl NativeVault {
                 ObjectText::new()
                     .string("path", &verified.path.to_string_lossy())
                     .string("format", format_of(verified.is_construct))
-                    .json("integrity", integrity(&verified.verdict))
+                    .json("integrity", verified.verdict.to_json())
                     .string_or_null("reason", verified.verdict.reason.as_deref())
                     .finish()
             })))
@@ -484,7 +487,7 @@ impl StoredCapsule {
             return Self { path, event: None };
         }
         let event = stored.is_new.then(|| {
-            let restored = construct::restore(&stored.text);
+            let restored = construct::restore(&stored.text, None);
             ObjectText::new()
                 .string("kind", "imported")
                 .string("path", &path)
@@ -494,7 +497,7 @@ impl StoredCapsule {
                 .string("instanceName", &stored.instance_name)
                 .string("uuid", &stored.uuid)
                 .string("timestamp", &stored.timestamp)
-                .json("integrity", integrity(&stored.verdict))
+                .json("integrity", stored.verdict.to_json())
                 .json("memories", restored.map_or_else(|| "[]".to_owned(), |restored| restored.memories_to_json()))
                 .json("reason", "null")
                 .json("cursor", "null")
@@ -560,7 +563,7 @@ fn told(notice: Notice, report: bool) -> String {
         .json("instanceName", instance_name)
         .json("uuid", uuid)
         .json("timestamp", timestamp)
-        .json("integrity", integrity(&event.verdict))
+        .json("integrity", event.verdict.to_json())
         .json("memories", memories.filter(|_| is_there).unwrap_or_else(null))
         .string_or_null("reason", event.verdict.reason.as_deref().filter(|_| !is_there))
         .string("cursor", &event.cursor)
@@ -579,7 +582,7 @@ pub(super) fn rejected(rejection: &Rejection) -> String {
         .json("instanceName", instance_name)
         .json("uuid", uuid)
         .json("timestamp", timestamp)
-        .json("integrity", integrity(&rejection.verdict))
+        .json("integrity", rejection.verdict.to_json())
         .json("memories", "null")
         .string_or_null("reason", rejection.verdict.reason.as_deref())
         .json("cursor", "null")
@@ -588,15 +591,6 @@ pub(super) fn rejected(rejection: &Rejection) -> String {
 
 fn format_of(is_construct: bool) -> &'static str {
     if is_construct { "construct" } else { "memory" }
-}
-
-fn integrity(verdict: &Verdict) -> String {
-    let truth = |value: Option<bool>| value.map_or("null".to_owned(), |value| value.to_string());
-    ObjectText::new()
-        .json("valid", truth(verdict.valid))
-        .string_or_null("recipe", verdict.recipe)
-        .json("tether", truth(verdict.tether))
-        .finish()
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked in JavaScript")]

@@ -236,19 +236,11 @@ impl Instance {
         open_inside(&self.places.folder, &self.places.boundary)
     }
 
-    fn error(path: &Path, problem: FileProblem) -> Error {
-        match problem {
-            FileProblem::Outside(path) => Error::OutsideVault { path },
-            FileProblem::TooLarge { size, limit } => Error::TooLarge { size, limit },
-            problem => Error::System { code: "VVAULT_SYSTEM", message: problem.to_string(), path: path.to_owned() },
-        }
-    }
-
     /// Brings `state` up to date with the disk: always the index and the journal; if `whole`, or if there is no index,
     /// also what lies in the folder.
     fn refresh(&self, state: &mut State, whole: bool) -> Result<(), Error> {
         let indexes = open_inside(&self.places.indexes, &self.places.boundary)
-            .map_err(|problem| Self::error(&self.places.indexes, problem))?;
+            .map_err(|problem| Error::of_file(&self.places.indexes, problem))?;
         let now = now();
         let (mut changed, mut rebuilt) = (true, false);
         match self.read_index(indexes.as_ref(), state.index_seen.as_ref())? {
@@ -319,7 +311,7 @@ impl Instance {
             Ok(signature) => signature,
             Err(FileProblem::Missing(_)) if seen == Some(&absent) => return Ok(IndexFile::Unchanged),
             Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
-            Err(problem) => return Err(Self::error(&self.places.indexes.join(&name), problem)),
+            Err(problem) => return Err(Error::of_file(&self.places.indexes.join(&name), problem)),
         };
         if let Some(seen) = seen
             && seen.signature == Some(signature)
@@ -332,7 +324,7 @@ impl Instance {
         let (text, signature) = match read {
             Ok(read) => read,
             Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
-            Err(problem) => return Err(Self::error(&self.places.indexes.join(&name), problem)),
+            Err(problem) => return Err(Error::of_file(&self.places.indexes.join(&name), problem)),
         };
         let seen = IndexSeen {
             signature: Some(signature),
@@ -367,7 +359,7 @@ impl Instance {
 
     /// Looks for capsules that no entry names, and gives them one. Gives whether that changed the index.
     fn read_folder(&self, state: &mut State, index_changed: bool) -> Result<bool, Error> {
-        let problem = |problem| Self::error(&self.places.folder, problem);
+        let problem = |problem| Error::of_file(&self.places.folder, problem);
         let Some(folder) = self.open_folder().map_err(problem)? else {
             state.names = Arc::default();
             state.folder_seen = None;
@@ -891,7 +883,7 @@ impl Instance {
         let Places { folder, indexes, files, boundary, .. } = &self.places;
         for path in [folder, indexes] {
             files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
-            open_inside(path, boundary).map_err(|problem| Self::error(path, problem))?;
+            open_inside(path, boundary).map_err(|problem| Error::of_file(path, problem))?;
         }
         files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
     }
@@ -993,7 +985,14 @@ fn is_plain(name: &str) -> bool {
 
 /// Opens a folder that must lie inside the vault; `None` if it is not there.
 fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, FileProblem> {
-    let system = |error: &std::io::Error| FileProblem::System(crate::vault::describe(error, "open", path));
+    let system = |error: &std::io::Error| {
+        let words = crate::vault::describe(error, "open", path);
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            FileProblem::Denied(words)
+        } else {
+            FileProblem::System(words)
+        }
+    };
     match boundary.resolve(path) {
         Ok(Some(real)) => Directory::open(&real).map(Some).map_err(|error| system(&error)),
         Ok(None) => Err(FileProblem::Outside(path.to_owned())),

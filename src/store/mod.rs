@@ -231,11 +231,7 @@ impl Store {
     /// # Errors
     /// As [`store`](Self::store); [`Error::System`] if the file can't be read.
     pub fn adopt(&self, path: &Path) -> Result<Stored, Error> {
-        let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::System {
-            code: "VVAULT_NOT_FOUND",
-            message: problem.to_string(),
-            path: path.to_owned(),
-        })?;
+        let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::of_file(path, problem))?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let text = adopt(&text, &uuid).map_err(|problem| Error::InvalidCapsule { problem })?;
         let stored = self.store(text.as_bytes())?;

@@ -91,6 +91,9 @@ pub enum FileProblem {
     /// There is none, in the words of Node.js.
     #[error("{0}")]
     Missing(String),
+    /// It may not be read, in the words of Node.js.
+    #[error("{0}")]
+    Denied(String),
     /// The system has no more of something just now, in the words of Node.js.
     #[error("{0}")]
     Exhausted(String),
@@ -267,6 +270,8 @@ fn problem(error: &io::Error, call: &str, path: &Path) -> FileProblem {
     let words = describe(error, call, path);
     if error.kind() == io::ErrorKind::NotFound {
         FileProblem::Missing(words)
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        FileProblem::Denied(words)
     } else if is_exhausted(error) {
         FileProblem::Exhausted(words)
     } else {

@@ -17,13 +17,15 @@ use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
-use crate::index::{ConstructCapsule, Entry, Folder, FolderKind, Vault, folder_at};
+use crate::index::{ConstructCapsule, Entry, Folder, Vault};
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
 const HALF: Duration = Duration::from_millis(1500);
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
+/// Below so many files a second thread costs more than it brings.
+const SPLIT: usize = 64;
 /// One that its writer has not closed is taken for whole when it was left alone for so long.
 const OPEN: Duration = Duration::from_millis(400);
 /// One that is not whole, and that its writer has not closed.
@@ -104,6 +106,8 @@ struct Waiting {
 pub(super) struct Catalogue {
     vault: Arc<Vault>,
     layout: Layout,
+    /// Whether all that is written in the vault is notified: not what other machines write on a network drive.
+    is_local: bool,
     state: Mutex<State>,
 }
 
@@ -175,7 +179,8 @@ impl Catalogue {
             aliased: HashSet::new(),
             is_watched: false,
         };
-        Self { vault, layout, state: Mutex::new(state) }
+        let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
+        Self { vault, layout, is_local, state: Mutex::new(state) }
     }
 
     /// The vault's folder, as it was named.
@@ -253,7 +258,7 @@ impl Catalogue {
             index.set_watched(watched && *is_local && !is_aliased);
         }
         let is_construct = |file: &PathBuf| matches!(self.layout.place(file), Some(Place::Construct { .. }));
-        let watched = watched && !state.aliased.iter().any(is_construct);
+        let watched = watched && self.is_local && !state.aliased.iter().any(is_construct);
         // Set anew only when that changes: what was found for somebody would be forgotten.
         if std::mem::replace(&mut state.is_watched, watched) != watched {
             self.vault.constructs().set_watched(watched);
@@ -305,16 +310,19 @@ impl Catalogue {
             if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
                 && let (Some(real), Some(directory)) = (&real, &directory)
             {
-                let (index, is_local) = (folder_at(real, FolderKind::Capsules), directory.is_local());
+                let (index, is_local) = (self.vault.watched().folder(real), directory.is_local());
                 state.folders.entry(folder.clone()).or_insert(WatchedFolder { index, is_local });
             }
             let index = state.folders.get(&folder).map(|folder| folder.index.clone());
             let known = &state.known;
+            let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let found: Vec<Found> = files
                 .par_iter()
-                .with_min_len(8)
+                .with_min_len(SPLIT)
                 .map(|(file, place)| match &directory {
-                    Some(directory) => self.find(directory, file, place, known.get(*file), index.as_deref()),
+                    Some(directory) => {
+                        self.find((directory, is_local), file, place, known.get(*file), index.as_deref())
+                    }
                     None => Found::Gone,
                 })
                 .collect();
@@ -337,7 +345,7 @@ impl Catalogue {
 
     fn find(
         &self,
-        directory: &Directory,
+        (directory, is_local): (&Directory, bool),
         file: &Path,
         place: &Place,
         known: Option<&Known>,
@@ -367,7 +375,7 @@ impl Catalogue {
             Err(problem) => return Found::Unreadable(problem.to_string()),
         };
         let text = &text[..length];
-        let settled = signature.is_settled(began, directory.is_local());
+        let settled = signature.is_settled(began, is_local);
         let digest = digest(text);
         let (content, mut verdict, problem) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
             let entry = index.parse(name, text, signature, settled);
@@ -508,11 +516,16 @@ impl Catalogue {
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
         let digest = read.map(|(digest, _)| digest);
         let before = record.line(&path).cloned();
+        let when = read.map(|(_, signature)| signature.changed());
         let is_told = |line: &&Line| line.digest == digest && line.accepted == accepted;
         let (number, imported) = match (looking.stage, before.as_ref().filter(is_told)) {
             (Stage::Beginning(_), Some(told)) => (told.number, told.imported),
             // What was there before anything was recorded.
-            (Stage::Beginning(_), None) if record.is_new() => (0, 0),
+            (Stage::Beginning(since), None)
+                if record.is_new() && !since.is_some_and(|since| record.is_behind(since, 0, when)) =>
+            {
+                (0, 0)
+            }
             _ => {
                 let number = record.draw();
                 let known = before.as_ref().filter(|before| before.digest.is_some() && before.accepted);
@@ -525,7 +538,6 @@ impl Catalogue {
             record.note(vec![Line { path, number, imported, digest, accepted }]);
         }
         if let Stage::Beginning(since) = looking.stage {
-            let when = read.map(|(_, signature)| signature.changed());
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };
             if happening == Happening::Imported && record.is_of(since) && !record.is_behind(since, imported, when) {
                 happening = Happening::Updated;

@@ -151,11 +151,15 @@ enum Urgency {
 impl Shared {
     /// Notes that a path is to be looked at, if it can be a capsule's or hold some.
     fn hint_if_concerned(&self, path: PathBuf, urgency: Urgency) {
+        self.note(&mut lock(&self.hints), path, urgency);
+        self.hinted.notify_all();
+    }
+
+    fn note(&self, hints: &mut Hints, path: PathBuf, urgency: Urgency) {
         let layout = self.catalogue.layout();
         if layout.place(&path).is_none() && !layout.has_folder(&path) {
             return;
         }
-        let mut hints = lock(&self.hints);
         let now = Instant::now();
         let due = hints.paths.entry(path.clone()).or_insert(Due { first: now, at: now + SOON });
         due.at = match urgency {
@@ -168,8 +172,6 @@ impl Shared {
             Urgency::Written => drop(hints.open.insert(path, Writer::Seen)),
             Urgency::Soon => {}
         }
-        drop(hints);
-        self.hinted.notify_all();
     }
 
     fn hint_everything(&self, trouble: Option<Error>) {
@@ -232,10 +234,20 @@ impl Shared {
     /// Makes hints of the notifications that there are.
     #[cfg(target_os = "linux")]
     fn drain(&self, queue: &inotify::Queue) {
-        let drained = queue.drain(|hint| match hint {
-            inotify::Hint::Path(path, urgency) => self.hint_if_concerned(path, urgency),
-            inotify::Hint::Everything => self.hint_everything(None),
+        // Held meanwhile: who finds the queue empty finds the hints of what was in it.
+        let mut hints = lock(&self.hints);
+        let mut any = false;
+        let drained = queue.drain(|hint| {
+            any = true;
+            match hint {
+                inotify::Hint::Path(path, urgency) => self.note(&mut hints, path, urgency),
+                inotify::Hint::Everything => hints.everything = true,
+            }
         });
+        drop(hints);
+        if any {
+            self.hinted.notify_all();
+        }
         if let Err(error) = drained {
             self.hint_everything(Some(trouble(&error.to_string(), None, &self.root)));
         }

@@ -190,16 +190,16 @@ impl Record {
         self.cursor(self.number)
     }
 
-    /// Whether a cursor is of this record.
+    /// Whether a cursor is of this record. One beyond its end is of lines that were lost.
     pub(super) fn is_of(&self, cursor: &Cursor) -> bool {
-        cursor.record == self.id
+        cursor.record == self.id && cursor.number <= self.number
     }
 
     /// Whether an event of this number, on a file that changed at this time (nanoseconds since 1970), is behind a cursor.
     pub(super) fn is_behind(&self, cursor: &Cursor, number: u64, changed: Option<i64>) -> bool {
         /// A cursor of another record tells only its time: rather told twice than not at all. In milliseconds.
         const MARGIN: u64 = 1000;
-        if cursor.record == self.id {
+        if self.is_of(cursor) {
             return number > cursor.number;
         }
         let from = cursor.time.saturating_sub(if cursor.record.is_empty() { 0 } else { MARGIN });
@@ -274,6 +274,8 @@ mod tests {
             record.is_behind(&cursor, 1, Some(9_500_000_000)) && !record.is_behind(&cursor, 9, Some(8_000_000_000))
         );
         assert!(!record.is_behind(&Cursor::at(10_000), 1, Some(9_999_000_000)));
+        let lost = Cursor { record: record.id.clone(), number: 5, time: 10_000 };
+        assert!(record.is_behind(&lost, 1, Some(10_000_000_000)), "its line is not there");
         for text in ["", "a", "a.b.c", "a.1", "a.1.2.3", ".1.2", "a.-1.2"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }

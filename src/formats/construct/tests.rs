@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::restore;
 
 fn restored(text: &[u8]) -> Value {
-    serde_json::from_str(&restore(text).expect("an object").to_json()).expect("valid JSON")
+    serde_json::from_str(&restore(text, None).expect("an object").to_json()).expect("valid JSON")
 }
 
 /// Capsules that the real programs wrote. `memoryLog` in `expected.json` is what VVAULT's five lists hold, `elsewhere`
@@ -81,7 +81,7 @@ fn a_missing_section_is_empty() {
         assert_eq!(restored(text.as_bytes()), empty, "{text}");
     }
     for text in ["[]", "5", "null", "{", ""] {
-        assert!(restore(text.as_bytes()).is_none(), "{text}");
+        assert!(restore(text.as_bytes(), None).is_none(), "{text}");
     }
 }
 
