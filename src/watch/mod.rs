@@ -430,8 +430,10 @@ impl Watch {
     pub fn begin(vault: Arc<Vault>, request: &Request, listener: Listener) -> Result<Self, Error> {
         let given = vault.store().root().to_owned();
         let root = given.canonicalize().unwrap_or(given);
-        let record = request.cache.as_deref().and_then(|cache| record::path_in(cache, &root).ok());
-        let record = record.map_or_else(Record::forgetful, |path| Record::open(&path));
+        let record = match &request.cache {
+            Some(cache) => Record::open(cache, &root, request.since.as_ref()),
+            None => Record::forgetful(),
+        };
         let interval = if let Method::Polling(interval) = request.method { interval } else { INTERVAL };
         let shared = Arc::new(Shared {
             catalogue: Catalogue::new(vault, record),

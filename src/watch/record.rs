@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -90,12 +90,17 @@ impl Record {
         Self { id, lines: BTreeMap::new(), number: 0, is_new: true, file: None, lock: None }
     }
 
-    /// The record in a file. Where another process writes it, or it can't be written, one that is kept nowhere.
-    pub(super) fn open(path: &Path) -> Self {
-        Self::open_or_fail(path).unwrap_or_else(|_| Self::forgetful())
+    /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
+    /// watch has one of its own, as what one has told another has not. If none can be written, one that is kept nowhere.
+    pub(super) fn open(cache: &Path, root: &Path, since: Option<&Cursor>) -> Self {
+        let Ok(paths) = paths_in(cache, root) else { return Self::forgetful() };
+        let is_meant = |path: &&PathBuf| since.is_some_and(|since| heading(path).is_some_and(|id| id == since.record));
+        let (meant, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_meant);
+        let found = meant.into_iter().chain(others).find_map(|path| Self::open_file(path).ok());
+        found.unwrap_or_else(Self::forgetful)
     }
 
-    fn open_or_fail(path: &Path) -> io::Result<Self> {
+    fn open_file(path: &Path) -> io::Result<Self> {
         let lock = options().truncate(false).open(path.with_extension("lock"))?;
         lock.try_lock()?;
         let mut record = Self::forgetful();
@@ -207,15 +212,24 @@ impl Record {
     }
 }
 
-/// Where the record of a vault is kept in a cache folder, which is made for its owner alone.
-pub(super) fn path_in(cache: &Path, root: &Path) -> io::Result<PathBuf> {
+/// The id of the record in a file.
+fn heading(path: &Path) -> Option<String> {
+    let mut line = String::new();
+    io::BufReader::new(File::open(path).ok()?.take(1024)).read_line(&mut line).ok()?;
+    serde_json::from_str::<Heading>(&line).ok().map(|heading| heading.record)
+}
+
+/// Where the records of a vault may be kept in a cache folder, which is made for its owner alone.
+fn paths_in(cache: &Path, root: &Path) -> io::Result<Vec<PathBuf>> {
+    /// So many watches of one vault at once are recorded.
+    const MOST: usize = 16;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(cache)?;
     let name = crate::formats::fingerprint::sha256(root.to_string_lossy().as_bytes());
-    Ok(cache.join(format!("{}.watch", &name[..32])))
+    Ok((0..MOST).map(|place| cache.join(format!("{}-{place}.watch", &name[..32]))).collect())
 }
 
 fn options() -> OpenOptions {
@@ -237,23 +251,26 @@ mod tests {
     #[test]
     fn keeps_what_was_told() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("x.watch");
-        let mut record = Record::open(&path);
+        let root = std::path::Path::new("/vault");
+        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
+        let mut record = Record::open(folder.path(), root, None);
         assert!(record.is_new() && record.file.is_some());
         for name in ["a", "b", "a"] {
             let number = record.draw();
             record.note(vec![line(name, number)]);
         }
         let cursor = record.present();
-        assert!(Record::open(&path).file.is_none(), "one process writes");
-        drop(record);
+        let other = Record::open(folder.path(), root, Some(&cursor));
+        assert!(other.is_new() && other.file.is_some() && other.id != record.id, "each has its own");
+        drop((record, other));
         // A kill in the middle of a line.
         let mut text = std::fs::read(&path).expect("a file");
         text.extend_from_slice(b"{\"path\":\"c\",\"numb");
         std::fs::write(&path, text).expect("written");
         for _ in 0..2 {
-            let mut record = Record::open(&path);
-            assert!(!record.is_new());
+            let held = Record::open(folder.path(), std::path::Path::new("/another"), None);
+            let mut record = Record::open(folder.path(), root, Some(&cursor));
+            assert!(!record.is_new() && record.id == cursor.record && held.id != record.id);
             assert_eq!((record.lines.len(), record.line("a").map(|line| line.number)), (2, Some(3)));
             assert!(!record.is_behind(&cursor, 3, None) && record.is_behind(&cursor, 4, None));
             let number = record.draw();
@@ -263,7 +280,7 @@ mod tests {
         }
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
-        assert!(Record::open(&path).is_new(), "another format is begun anew");
+        assert!(Record::open(folder.path(), root, None).is_new(), "another format is begun anew");
     }
 
     #[test]
