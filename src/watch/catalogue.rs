@@ -209,7 +209,7 @@ impl Catalogue {
         for mut line in gone {
             if line.digest.take().is_some() {
                 line.number = record.draw();
-                record.note(vec![line.clone()]);
+                record.note(line.clone());
             }
             let file = PathBuf::from(&line.path);
             if let Some(place) = self.layout.place(&file)
@@ -223,6 +223,7 @@ impl Catalogue {
                 events.push((line.number, self.event(&file, &place, Happening::Removed, None, NO_VERDICT, &cursor)));
             }
         }
+        record.write();
         events.sort_by_key(|(number, _)| *number);
         events.into_iter().map(|(_, event)| event).collect()
     }
@@ -337,6 +338,8 @@ impl Catalogue {
                 index.apply(changes);
             }
         }
+        // Before anything is told.
+        state.record.write();
         if constructs_changed && state.is_watched {
             self.vault.constructs().set_watched(true);
         }
@@ -353,14 +356,10 @@ impl Catalogue {
     ) -> Found {
         let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Found::Gone };
         let (store, boundary) = (self.vault.store(), self.vault.boundary());
-        match directory.file_signature(name, boundary) {
-            Ok(signature) if known.is_some_and(|known| known.settled && known.signature == signature) => {
-                return Found::Unchanged;
-            }
-            Ok(_) => {}
-            Err(FileProblem::Missing(_)) => return Found::Gone,
-            Err(FileProblem::Exhausted(_)) => return Found::Unknown,
-            Err(problem) => return Found::Unreadable(problem.to_string()),
+        if let Some(known) = known.filter(|known| known.settled)
+            && directory.file_signature(name, boundary) == Ok(known.signature)
+        {
+            return Found::Unchanged;
         }
         let limit = match place {
             Place::Memory { .. } => LARGEST_FILE,
@@ -535,7 +534,7 @@ impl Catalogue {
         if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
             // A capsule that went stays one, so that its going can be told later.
             let accepted = accepted || happening == Happening::Removed;
-            record.note(vec![Line { path, number, imported, digest, accepted }]);
+            record.note(Line { path, number, imported, digest, accepted });
         }
         if let Stage::Beginning(since) = looking.stage {
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };

@@ -75,6 +75,8 @@ pub(super) struct Record {
     id: String,
     lines: BTreeMap<String, Line>,
     number: u64,
+    /// Lines that are not in the file yet.
+    unwritten: Vec<u8>,
     /// Whether nothing was known when it was opened.
     is_new: bool,
     /// Where it is kept; `None` if it is not.
@@ -87,7 +89,7 @@ impl Record {
     /// One that is kept nowhere.
     pub(super) fn forgetful() -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { id, lines: BTreeMap::new(), number: 0, is_new: true, file: None, lock: None }
+        Self { id, lines: BTreeMap::new(), number: 0, unwritten: Vec::new(), is_new: true, file: None, lock: None }
     }
 
     /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
@@ -166,20 +168,19 @@ impl Record {
         self.number
     }
 
-    /// Notes lines; those before the first event have the number 0.
-    pub(super) fn note(&mut self, lines: Vec<Line>) {
-        if lines.is_empty() {
-            return;
+    /// Notes a line, to be [written](Self::write); one before the first event has the number 0.
+    pub(super) fn note(&mut self, line: Line) {
+        if self.file.is_some() && serde_json::to_writer(&mut self.unwritten, &line).is_ok() {
+            self.unwritten.push(b'\n');
         }
-        let mut text = Vec::new();
-        for line in lines {
-            if self.file.is_some() && serde_json::to_writer(&mut text, &line).is_ok() {
-                text.push(b'\n');
-            }
-            self.lines.insert(line.path.clone(), line);
-        }
+        self.lines.insert(line.path.clone(), line);
+    }
+
+    /// Writes the lines that were noted.
+    pub(super) fn write(&mut self) {
+        let lines = std::mem::take(&mut self.unwritten);
         // If the disk is full the record ends here, and the next opening takes up from there.
-        if self.file.as_mut().is_some_and(|file| file.write_all(&text).is_err()) {
+        if !lines.is_empty() && self.file.as_mut().is_some_and(|file| file.write_all(&lines).is_err()) {
             self.file = None;
         }
     }
@@ -257,7 +258,8 @@ mod tests {
         assert!(record.is_new() && record.file.is_some());
         for name in ["a", "b", "a"] {
             let number = record.draw();
-            record.note(vec![line(name, number)]);
+            record.note(line(name, number));
+            record.write();
         }
         let cursor = record.present();
         let other = Record::open(folder.path(), root, Some(&cursor));
@@ -274,7 +276,8 @@ mod tests {
             assert_eq!((record.lines.len(), record.line("a").map(|line| line.number)), (2, Some(3)));
             assert!(!record.is_behind(&cursor, 3, None) && record.is_behind(&cursor, 4, None));
             let number = record.draw();
-            record.note(vec![line("d", number)]);
+            record.note(line("d", number));
+            record.write();
             record.lines.remove("d");
             record.write_anew(&path).expect("written");
         }
