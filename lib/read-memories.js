@@ -48,8 +48,9 @@ async function readMemories(config, userId, options = {}) {
  * @returns {Promise<Memory[]>}
  */
 async function read(config, userId, options) {
+  // In Chatty's order, in which it stumbles over a faulty configuration.
+  const userPath = path.join(path.join(config.vvaultPath, config.directories.users), userId);
   const { capsules, transcripts } = config.directories;
-  const userPath = path.join(config.vvaultPath, config.directories.users, userId);
   const reading = new MemoryReading(requestOf(config.vvaultPath, config.directories, userId, options));
   const found = await reading.run();
 
