@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /**
  * Where a vault lies and what is logged: the part of Chatty's connector configuration that reading uses. Other members
@@ -517,3 +518,93 @@ export class Vault extends EventEmitter<VaultEvents> {
     options: { userId: string; constructId: string },
   ): Promise<{ detach(): void }>;
 }
+
+/** How a client is made. */
+export interface VVAULTClientOptions {
+  /** Where capsules come from: a vault's folder (the default), or a server that speaks VVAULT's web API. */
+  mode?: 'filesystem' | 'http';
+  /** The vault's folder. `VVAULT_ROOT_PATH`, else `VVAULT_PATH` of the environment if it is not given. */
+  vaultPath?: string;
+  /** The server's URL, what comes before `/api/capsules/{id}`; what follows `?` is sent with each request. */
+  baseUrl?: string;
+  /** Sent with each request, such as `{ Authorization: 'Bearer …' }`; never to another origin. */
+  headers?: Record<string, string>;
+  /**
+   * The constructs whose capsules are loaded. Those that `CAPSULE_IDS` of the environment names, separated by commas, if it is
+   * not given; else `nova-001`.
+   */
+  capsuleIds?: readonly string[];
+  /** How long one request may take with its whole answer, in milliseconds. 30,000 if it is not given. */
+  timeoutMs?: number;
+}
+
+/**
+ * Loads constructs' capsules, as Chatty does when it starts: from a vault's folder, or over HTTP. Each is checked by its own
+ * text; what is missing, broken or unsound is left out and told in `errors`. One that states no hash passes, as in a vault.
+ *
+ * What may pass by itself is tried again, up to four times in all and later each time: network errors, and the statuses 408,
+ * 429 and 5xx, after the time that `Retry-After` asks for if that is at most 30 s. A request that exceeds `timeoutMs` is not.
+ */
+export class VVAULTClient {
+  /** @throws `VVAULT_INVALID_ARGUMENT` for options of a wrong type, and if it is not said where the capsules are. */
+  constructor(options?: VVAULTClientOptions);
+
+  /**
+   * What the last `loadAllCapsules` left out, by id. The errors' codes are `VVAULT_INVALID_ARGUMENT` for what can't be an id;
+   * `VVAULT_NO_CONSTRUCT` if there is no capsule (also: status 404); `VVAULT_UNSOUND`; `VVAULT_NOT_A_CAPSULE` for an answer or
+   * file that is something else, such as HTML; `VVAULT_TOO_LARGE` for an answer above 64 MiB; `VVAULT_TIMEOUT`;
+   * `VVAULT_NETWORK`; `VVAULT_HTTP_STATUS` for any other status, and for a redirect to another origin; and those of a
+   * {@link Vault} that can't be opened or read.
+   */
+  errors: Map<string, Error & { code: string; path?: string }>;
+
+  /**
+   * Loads the capsules, four at a time. Of a vault's folder, each is the construct's newest sound one, wherever it lies; any of
+   * its names will do. Never rejects because of a capsule, a vault or a server.
+   *
+   * @returns The parsed capsules by id. The object has no prototype.
+   */
+  loadAllCapsules(): Promise<Record<string, any>>;
+}
+
+/** How a vault is served. */
+export interface CapsuleHandlerOptions {
+  /**
+   * Decides whether a request is served, also as a promise: if not, it is answered with 401. Without it only callers on this
+   * machine are, who address it by a loopback name and come through no proxy; and no web page of another origin can store.
+   */
+  authorize?: (request: any) => unknown;
+  /** The path of the list. `/api/capsules` if it is not given. */
+  basePath?: string;
+  /** The largest capsule that is taken, in bytes. 64 MiB if it is not given. */
+  maxBodyBytes?: number;
+}
+
+/** Answers requests: see {@link createCapsuleHandler}. */
+export interface CapsuleHandler {
+  /** The promise resolves when the request was answered or handed on; it never rejects. */
+  (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void): Promise<void>;
+  /** Ends the streams of events, and listens to the vault no more. */
+  close(): void;
+}
+
+/**
+ * VVAULT's web API of a vault, for `http.createServer` and for Express 4 and 5 (`app.use(handler)`, or mounted at `basePath`).
+ *
+ * - `GET {basePath}` → `{ success, capsules, count }`: what `discoverCapsules` tells, with paths from the vault's folder.
+ * - `GET {basePath}/:name` → `{ success, capsule }`: the capsule's own text, so that its hash holds. The name is a file's, a
+ *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound,
+ *   409 if several users have a file of this name.
+ * - `POST {basePath}`, as `application/json` → 201 `{ success, capsule }` with the name of the file: stored byte for byte; what
+ *   Express has parsed already only if its hash still holds. 400, 409 (locked: try again), 413, 415 or 422 otherwise.
+ * - `GET {basePath}/events` → server-sent events `imported`, their data a {@link CapsuleEvent} with a path from the vault's
+ *   folder, and with `memoryCount` in place of `memories`; of a watched vault, also imports by others. A client that comes back
+ *   (`Last-Event-ID`) gets what it missed of the last 1,000 (or 256 Ki characters), or an event `reset` if that is not known
+ *   any more. One that takes up too little is let go.
+ *
+ * `GET` has `HEAD`, and an `ETag` where it is not a stream. Errors are `{ success: false, error }`. Paths of others go to `next`,
+ * or get 404. The handler listens to the vault until its `close()`.
+ *
+ * @throws `VVAULT_INVALID_ARGUMENT`
+ */
+export function createCapsuleHandler(vault: Vault, options?: CapsuleHandlerOptions): CapsuleHandler;

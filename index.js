@@ -1,7 +1,9 @@
 'use strict';
 
+const { createCapsuleHandler } = require('./lib/capsule-handler');
 const { CapsuleLoader } = require('./lib/capsule-loader');
 const { readMemories } = require('./lib/read-memories');
 const { Vault } = require('./lib/vault');
+const { VVAULTClient } = require('./lib/vvault-client');
 
-module.exports = { CapsuleLoader, Vault, readMemories };
+module.exports = { CapsuleLoader, VVAULTClient, Vault, createCapsuleHandler, readMemories };

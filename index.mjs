@@ -1,4 +1,4 @@
 import vvault from './index.js';
 
-export const { CapsuleLoader, Vault, readMemories } = vvault;
+export const { CapsuleLoader, VVAULTClient, Vault, createCapsuleHandler, readMemories } = vvault;
 export default vvault;

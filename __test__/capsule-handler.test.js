@@ -1,0 +1,537 @@
+'use strict';
+
+// VVAULT's web API of a vault, asked over real connections.
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const path = require('node:path');
+const { test } = require('node:test');
+const { setTimeout: delay } = require('node:timers/promises');
+
+const { Vault } = require('..');
+const { createCapsuleHandler } = require('../lib/capsule-handler');
+const { VVAULTClient } = require('../lib/vvault-client');
+const { ask, serve } = require('./support/capsule-server');
+const { capsuleFilename, makeCapsule, timestampOf } = require('./support/construct-capsules');
+const { temporaryVault } = require('./support/temporary-vault');
+
+const forged = fs.readFileSync(path.join(__dirname, 'recorded/capsules/s1-forge-1.0.0.capsule'), 'utf8');
+const JSON_HEADERS = { 'content-type': 'application/json' };
+
+/** @param {string} instanceName @param {number} [day] @param {string[]} [memories] */
+const capsuleOf = (instanceName, day = 1, memories = ['kept']) =>
+  makeCapsule({
+    instanceName,
+    uuid: `${instanceName}-${day}`,
+    timestamp: `2026-01-0${day}T00:00:00.000000+00:00`,
+    memories,
+  });
+
+/**
+ * A vault of some capsules, and a server for it.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {object} [options]
+ * @param {(handler: any) => http.RequestListener} [mount]
+ */
+async function serveVault(t, options = {}, mount = (handler) => handler) {
+  const place = temporaryVault(t);
+  const vault = await Vault.open(place.root, { create: true });
+  t.after(() => vault.close());
+  const handler = createCapsuleHandler(vault, options);
+  const served = await serve(t, mount(handler));
+  const write = (/** @type {string} */ file, /** @type {string} */ text) => {
+    fs.mkdirSync(path.dirname(place.path(file)), { recursive: true });
+    fs.writeFileSync(place.path(file), text);
+  };
+  return { ...served, vault, handler, write, root: place.root };
+}
+
+/**
+ * Events of a stream until there are enough; the connection is kept until `close`.
+ *
+ * @param {number} port
+ * @param {Record<string, string>} [headers]
+ */
+async function listen(port, headers = {}) {
+  const request = http.get({ host: '127.0.0.1', port, path: '/api/capsules/events', agent: false, headers });
+  request.on('error', () => {});
+  const [response] = await once(request, 'response');
+  let text = '';
+  response.setEncoding('utf8').on('data', (/** @type {string} */ piece) => {
+    text += piece;
+  });
+  const until = async (/** @type {RegExp} */ pattern) => {
+    for (let waited = 0; !pattern.test(text); waited += 5) {
+      assert.ok(waited < 5000, `${pattern} has not come: ${text.slice(-500)}`);
+      await delay(5);
+    }
+    return text;
+  };
+  return { response, until, close: () => request.destroy(), text: () => text };
+}
+
+test('lists, and gives each by its names, byte for byte', async (t) => {
+  const { port, write, url, root } = await serveVault(t);
+  const stored = `capsules/Nova/${capsuleFilename('Nova', '2026-01-01T00:00:00.000000+00:00')}`;
+  const exact = '{ "title": "T", "version": 1.0, "tags": ["x"], "big": 12345678901234567890, "é": "\\u00e9" }\n';
+  write(stored, capsuleOf('Nova'));
+  write('users/ann/instances/nova-001/identity/nova-001.capsule', capsuleOf('Nova', 2));
+  write('instances/forge-001/forge-001.capsule', forged);
+  write('capsules/odd name é.capsule', exact);
+
+  const listed = await ask(port, '/api/capsules');
+  assert.equal(listed.status, 200);
+  assert.equal(listed.headers['content-type'], 'application/json; charset=utf-8');
+  assert.ok(!listed.text.includes(root));
+  const { success, capsules, count } = JSON.parse(listed.text);
+  assert.deepEqual([success, count, capsules.length], [true, 4, 4]);
+  const odd = capsules.find((/** @type {any} */ { name }) => name === 'odd name é.capsule');
+  const { size, modified, ...rest } = odd;
+  assert.deepEqual([size, Number.isNaN(Date.parse(modified))], [Buffer.byteLength(exact), false]);
+  assert.deepEqual(rest, {
+    name: 'odd name é.capsule',
+    path: 'capsules/odd name é.capsule',
+    type: 'capsule',
+    title: 'T',
+    description: '',
+    version: 1,
+    tags: ['x'],
+  });
+  for (const [name, text] of /** @type {[string, string][]} */ ([
+    ['odd name é.capsule', exact],
+    [path.basename(stored), capsuleOf('Nova')],
+    [stored, capsuleOf('Nova')],
+    ['nova-001.capsule', capsuleOf('Nova', 2)],
+    ['nova-001', capsuleOf('Nova', 2)],
+    ['Nova', capsuleOf('Nova', 2)],
+    ['gpt-nova-001', capsuleOf('Nova', 2)],
+    ['forge-001.capsule', forged],
+  ])) {
+    const { status, text: body } = await ask(port, `/api/capsules/${encodeURIComponent(name)}`);
+    assert.deepEqual([status, body], [200, `{"success":true,"capsule":${text}}`], name);
+    assert.equal(JSON.parse(body).success, true);
+  }
+  const client = new VVAULTClient({
+    mode: 'http',
+    baseUrl: url,
+    capsuleIds: ['nova-001', 'forge-001.capsule', 'nobody'],
+  });
+  const loaded = await client.loadAllCapsules();
+  assert.deepEqual(
+    { ...loaded },
+    { 'nova-001': JSON.parse(capsuleOf('Nova', 2)), 'forge-001.capsule': JSON.parse(forged) },
+  );
+  assert.match(client.errors.get('nobody')?.message ?? '', /404: Capsule not found$/);
+});
+
+test('nothing outside of the vault, and nothing unsound, is given', async (t) => {
+  const { port, write, root } = await serveVault(t);
+  const outside = temporaryVault(t);
+  fs.writeFileSync(outside.path('secret.capsule'), capsuleOf('Secret'));
+  write('instances/nova-001/nova-001.capsule', capsuleOf('Nova').replace('kept', 'lost'));
+  write('capsules/nan.capsule', '{"a": NaN}');
+  write('capsules/broken.capsule', '1},"success":{');
+  fs.symlinkSync(outside.path('secret.capsule'), path.join(root, 'capsules/link.capsule'));
+  for (const user of ['ann', 'bob']) write(`users/${user}/instances/eve-001/eve-001.capsule`, capsuleOf('Eve'));
+  for (const [name, expected] of /** @type {[string, number][]} */ ([
+    ['nobody', 404],
+    ['link.capsule', 404],
+    ['nova-001', 422],
+    ['nova-001.capsule', 422],
+    ['nan.capsule', 422],
+    ['broken.capsule', 422],
+    ['eve-001.capsule', 409],
+    ['eve-001', 404],
+    ['%2e%2e%2f%2e%2e%2fetc%2fpasswd', 404],
+    ['..', 404],
+    ['..%5c..%5cx', 404],
+    [encodeURIComponent(outside.path('secret.capsule')), 404],
+    [encodeURIComponent(path.join(root, 'capsules/nan.capsule')), 404],
+    ['%00', 404],
+    ['a%0d%0aX-Bad:%20yes', 404],
+    ['__proto__', 404],
+    ['%', 400],
+    ['%ff', 400],
+    ['x/y', 404],
+    ['x/../../../etc', 404],
+    [`${'x'.repeat(5000)}`, 404],
+  ])) {
+    const { status, headers, text } = await ask(port, `/api/capsules/${name}`);
+    assert.equal(status, expected, name);
+    assert.equal(JSON.parse(text).success, false);
+    assert.equal(typeof JSON.parse(text).error, 'string');
+    assert.equal(headers['x-bad'], undefined);
+    assert.ok(!text.includes(root));
+  }
+  const eve = await ask(port, `/api/capsules/${encodeURIComponent('users/bob/instances/eve-001/eve-001.capsule')}`);
+  assert.equal(eve.status, 200);
+});
+
+test('HEAD, ETag and 304', async (t) => {
+  const { port, write } = await serveVault(t);
+  write('instances/nova-001/nova-001.capsule', capsuleOf('Nova'));
+  for (const place of ['/api/capsules', '/api/capsules/nova-001']) {
+    const got = await ask(port, place);
+    const { etag } = got.headers;
+    assert.equal(etag, `"${crypto.createHash('sha256').update(got.text).digest('base64url')}"`);
+    const head = await ask(port, place, { method: 'HEAD' });
+    assert.deepEqual([head.status, head.text, head.headers.etag], [200, '', etag]);
+    assert.equal(head.headers['content-length'], String(Buffer.byteLength(got.text)));
+    for (const known of [etag, `W/${etag}`, `"x", ${etag}`, '*']) {
+      const kept = await ask(port, place, { headers: { 'if-none-match': known } });
+      assert.deepEqual([kept.status, kept.text, kept.headers.etag], [304, '', etag]);
+    }
+    assert.equal((await ask(port, place, { headers: { 'if-none-match': '"x"' } })).status, 200);
+  }
+  const missing = await ask(port, '/api/capsules/nobody', { method: 'HEAD' });
+  assert.deepEqual([missing.status, missing.text], [404, '']);
+});
+
+test('stores what is sent, byte for byte, or says why not', async (t) => {
+  const { port, root } = await serveVault(t, { maxBodyBytes: 5000 });
+  const post = (/** @type {string} */ body, headers = {}) =>
+    ask(port, '/api/capsules', { method: 'POST', headers: { ...JSON_HEADERS, ...headers }, body });
+  const capsule = capsuleOf('Nova').replace('"kept"', '"k\\u0065pt"');
+  const stored = await post(capsule, { 'content-type': 'Application/JSON; charset=UTF-8' });
+  const name = capsuleFilename('Nova', '2026-01-01T00:00:00.000000+00:00');
+  assert.deepEqual([stored.status, JSON.parse(stored.text)], [201, { success: true, capsule: name }]);
+  assert.equal(fs.readFileSync(path.join(root, 'capsules/Nova', name), 'utf8'), capsule);
+
+  for (const [body, headers, status] of /** @type {[string, object, number][]} */ ([
+    ['not JSON', {}, 400],
+    ['', {}, 400],
+    ['[]', {}, 400],
+    ['{}', {}, 400],
+    [capsuleOf('../x'), {}, 400],
+    [capsuleOf('Nova', 2).replace('kept', 'lost'), {}, 422],
+    [capsuleOf('Nova', 2, ['x'.repeat(5000)]), {}, 413],
+    [capsuleOf('Nova', 2, ['x'.repeat(5000)]), { 'transfer-encoding': 'chunked' }, 413],
+    [capsuleOf('Nova', 2), { 'content-type': 'text/plain' }, 415],
+    [capsuleOf('Nova', 2), { 'content-type': 'application/json; charset=latin1' }, 415],
+    [capsuleOf('Nova', 2), { origin: 'http://evil.example' }, 403],
+    [capsuleOf('Nova', 2), { origin: 'null' }, 403],
+  ])) {
+    const answer = await post(body, headers);
+    assert.equal(answer.status, status, answer.text);
+    assert.equal(JSON.parse(answer.text).success, false);
+    assert.ok(!answer.text.includes(root));
+  }
+  assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), ['Nova']);
+  assert.equal((await post(capsuleOf('Nova', 3), { origin: `http://127.0.0.1:${port}` })).status, 201);
+});
+
+test('a body without end is refused while it comes, and one that breaks off is forgotten', async (t) => {
+  const { port, root, server } = await serveVault(t, { maxBodyBytes: 100_000 });
+  const head = `POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+  const endless = net.connect(port, '127.0.0.1');
+  endless.on('error', () => {});
+  endless.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
+  const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`;
+  const sending = setInterval(() => endless.write(chunk), 1);
+  t.after(() => clearInterval(sending));
+  const [answer] = await once(endless, 'data');
+  assert.match(String(answer), /^HTTP\/1\.1 413 /);
+  await once(endless, 'close');
+  clearInterval(sending);
+
+  const vanishing = net.connect(port, '127.0.0.1');
+  await once(vanishing, 'connect');
+  vanishing.write(`${head}Content-Length: 1000\r\n\r\n{`);
+  await delay(50);
+  vanishing.destroy();
+  for (let waited = 0; ; waited += 1) {
+    const count = await new Promise((resolve) => server.getConnections((_, found) => resolve(found)));
+    if (count === 0) break;
+    assert.ok(waited < 200);
+    await delay(10);
+  }
+  assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), []);
+});
+
+test('only this machine is served, by its own names, where nobody authorizes', async (t) => {
+  const { port } = await serveVault(t, {}, (handler) => (request, response) => {
+    const address = request.headers['x-test-address'];
+    if (address) Object.defineProperty(request.socket, 'remoteAddress', { value: address });
+    handler(request, response);
+  });
+  for (const [headers, status] of /** @type {[Record<string, string>, number][]} */ ([
+    [{}, 200],
+    [{ 'x-test-address': '::1' }, 200],
+    [{ 'x-test-address': '::ffff:127.0.0.1' }, 200],
+    [{ 'x-test-address': '127.8.9.1' }, 200],
+    [{ 'x-test-address': '10.0.0.1' }, 403],
+    [{ 'x-test-address': '::ffff:10.127.0.0.1' }, 403],
+    [{ 'x-test-address': 'fe80::1' }, 403],
+    [{ host: 'localhost' }, 200],
+    [{ host: `localhost:${port}` }, 200],
+    [{ host: '[::1]:80' }, 200],
+    [{ host: 'app.localhost' }, 200],
+    [{ host: 'evil.example' }, 403],
+    [{ host: '127.0.0.1.evil.example' }, 403],
+    [{ host: 'localhost.evil.example:80' }, 403],
+    [{ host: 'a b' }, 403],
+    [{ 'x-forwarded-for': '10.0.0.1' }, 403],
+    [{ forwarded: 'for=10.0.0.1' }, 403],
+  ])) {
+    const answer = await ask(port, '/api/capsules', { headers });
+    assert.equal(answer.status, status, JSON.stringify(headers));
+    assert.equal(JSON.parse(answer.text).success, status === 200);
+  }
+});
+
+test('authorize decides, and its failure tells nothing', async (t) => {
+  const logged = t.mock.method(console, 'error', () => {});
+  const authorize = async (/** @type {http.IncomingMessage} */ { headers }) => {
+    if (headers.authorization === 'throw') throw new Error('secret\r\n[31m');
+    return headers.authorization === 'yes';
+  };
+  const { port } = await serveVault(t, { authorize });
+  const statusOf = async (/** @type {string} */ authorization, method = 'GET', place = '/api/capsules') => {
+    const headers = { authorization, host: 'vault.example', ...JSON_HEADERS };
+    const answer = await ask(port, place, { method, headers, body: method === 'POST' ? capsuleOf('Nova') : undefined });
+    assert.doesNotMatch(answer.text, /secret/);
+    return answer.status;
+  };
+  assert.equal(await statusOf('yes'), 200);
+  for (const place of ['/api/capsules', '/api/capsules/x', '/api/capsules/events']) {
+    assert.equal(await statusOf('no', 'GET', place), 401);
+    assert.equal(await statusOf('throw', 'GET', place), 500);
+  }
+  assert.equal(await statusOf('no', 'POST'), 401);
+  assert.equal(await statusOf('yes', 'POST'), 201);
+  assert.equal(logged.mock.callCount(), 3);
+  for (const { arguments: told } of logged.mock.calls) assert.doesNotMatch(told.join(' '), /\p{Cc}/u);
+});
+
+test('other methods and other paths', async (t) => {
+  const { port } = await serveVault(t);
+  for (const [method, place, status, allow] of /** @type {[string, string, number, string | undefined][]} */ ([
+    ['PUT', '/api/capsules', 405, 'GET, HEAD, POST'],
+    ['DELETE', '/api/capsules/x', 405, 'GET, HEAD'],
+    ['POST', '/api/capsules/x', 405, 'GET, HEAD'],
+    ['POST', '/api/capsules/events', 405, 'GET, HEAD'],
+    ['OPTIONS', '/api/capsules', 405, 'GET, HEAD, POST'],
+    ['GET', '/', 404, undefined],
+    ['GET', '/api/capsulesque', 404, undefined],
+    ['GET', '/api', 404, undefined],
+    ['GET', '//api/capsules', 404, undefined],
+    ['GET', '/api/capsules/', 200, undefined],
+    ['GET', '/api/capsules?x=/../y', 200, undefined],
+    ['GET', 'http://localhost/api/capsules', 200, undefined],
+  ])) {
+    const answer = await ask(port, place, { method, body: method === 'POST' ? '{}' : undefined });
+    assert.deepEqual([answer.status, answer.headers.allow], [status, allow], `${method} ${place}`);
+  }
+});
+
+test('mounted as Express does it, with a parsed body or without', async (t) => {
+  /** @type {unknown} */
+  let body;
+  let consume = false;
+  const { port, root } = await serveVault(t, {}, (handler) => async (/** @type {any} */ request, response) => {
+    request.originalUrl = request.url;
+    for (const mount of ['/api/capsules', '/v']) {
+      if (!request.url.startsWith(mount)) continue;
+      request.baseUrl = mount;
+      request.url = request.url.slice(mount.length);
+      if (!request.url.startsWith('/')) request.url = `/${request.url}`;
+    }
+    if (consume) for await (const _ of request);
+    if (body !== undefined) request.body = body;
+    await handler(request, response, () => response.writeHead(418).end());
+  });
+  const statusOf = async (/** @type {string} */ method, /** @type {string} */ place, text = '') =>
+    (await ask(port, place, { method, headers: JSON_HEADERS, body: method === 'POST' ? text : undefined })).status;
+  assert.equal(await statusOf('GET', '/api/capsules'), 200);
+  assert.equal(await statusOf('GET', '/api/capsules/?x'), 200);
+  assert.equal(await statusOf('GET', '/api/capsules/nobody'), 404);
+  assert.equal(await statusOf('GET', '/v/api/capsules'), 200);
+  assert.equal(await statusOf('GET', '/v/other'), 418);
+  assert.equal(await statusOf('OPTIONS', '/api/capsules'), 418);
+
+  assert.equal(await statusOf('POST', '/api/capsules', capsuleOf('Plain')), 201);
+  body = {};
+  assert.equal(await statusOf('POST', '/api/capsules', capsuleOf('Unparsed')), 201);
+  consume = true;
+  body = Buffer.from(capsuleOf('Raw'));
+  assert.equal(await statusOf('POST', '/api/capsules', 'x'), 201);
+  body = capsuleOf('Text');
+  assert.equal(await statusOf('POST', '/api/capsules', 'x'), 201);
+  body = JSON.parse(capsuleOf('Object'));
+  assert.equal(await statusOf('POST', '/api/capsules', 'x'), 201);
+  body = JSON.parse(capsuleOf('Changed').replace('kept', 'lost'));
+  const explained = await ask(port, '/api/capsules', { method: 'POST', headers: JSON_HEADERS, body: 'x' });
+  assert.equal(explained.status, 422);
+  assert.match(JSON.parse(explained.text).error, /JSON\.parse/);
+  body = undefined;
+  assert.equal(await statusOf('POST', '/api/capsules', 'x'), 400);
+  assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')).sort(), ['Object', 'Plain', 'Raw', 'Text', 'Unparsed']);
+});
+
+test('imports are told as they happen, and again to those who come back', async (t) => {
+  const { port, vault, handler } = await serveVault(t);
+  const listeners = () => vault.listenerCount('capsule:imported');
+  const before = listeners();
+  const first = await listen(port);
+  assert.match(String(first.response.headers['content-type']), /^text\/event-stream/);
+  const [start] = /id: (.+)\n/.exec(await first.until(/\n\n/)) ?? assert.fail();
+  await vault.storeCapsule(capsuleOf('Nova', 1));
+  const told = await first.until(/data: .*\n\n/);
+  const [, id, data] = /event: imported\nid: (.+)\ndata: (.+)\n\n/.exec(told) ?? assert.fail(told);
+  const event = JSON.parse(data);
+  assert.deepEqual(
+    [event.kind, event.format, event.instanceName, event.path, event.memoryCount, event.memories],
+    ['imported', 'construct', 'Nova', `capsules/Nova/${capsuleFilename('Nova', event.timestamp)}`, 1, undefined],
+  );
+  first.close();
+
+  await vault.storeCapsule(capsuleOf('Nova', 2));
+  const second = await listen(port, { 'last-event-id': id });
+  const missed = await second.until(/Nova-2/);
+  assert.doesNotMatch(missed, /Nova-1|reset/);
+  const fromStart = await listen(port, { 'last-event-id': start.slice(4).trim() });
+  assert.match(await fromStart.until(/Nova-2/), /Nova-1/);
+  const unknown = await listen(port, { 'last-event-id': 'unknown' });
+  assert.doesNotMatch(await unknown.until(/event: reset\n/), /Nova-/);
+  const head = await ask(port, '/api/capsules/events', { method: 'HEAD' });
+  assert.deepEqual([head.status, head.text], [200, '']);
+  assert.equal(listeners(), before, 'one listener, however many clients');
+
+  const ended = once(second.response, 'end');
+  handler.close();
+  await ended;
+  assert.equal(listeners(), before - 1);
+  const late = await listen(port);
+  await once(late.response, 'end');
+});
+
+test('a watched vault tells of other writers, with its cursors', async (t) => {
+  const { port, vault, write } = await serveVault(t);
+  const watched = await Vault.open(vault.root, { watch: true, cacheDir: null });
+  t.after(() => watched.close());
+  const { port: other } = await serve(t, createCapsuleHandler(watched));
+  const stream = await listen(other);
+  write('users/ann/instances/nova-001/nova-001.capsule', capsuleOf('Nova'));
+  const told = await stream.until(/data: .*\n\n/);
+  const [, id, data] = /id: (.+)\ndata: (.+)\n\n$/.exec(told) ?? assert.fail(told);
+  assert.deepEqual([JSON.parse(data).cursor, JSON.parse(data).userId], [id, 'ann']);
+  stream.close();
+  assert.equal((await ask(port, '/api/capsules/nova-001')).status, 200);
+});
+
+test('what is kept for those who come back has bounds, and heartbeats come', async (t) => {
+  /** @type {{ beat: () => void, every: number }[]} */
+  const hearts = [];
+  const { port, vault } = await serveVault(t);
+  const { setInterval: real } = globalThis;
+  t.mock.method(globalThis, 'setInterval', (/** @type {() => void} */ beat, /** @type {number} */ every) => {
+    hearts.push({ beat, every });
+    return real(() => {}, 0x7fffffff);
+  });
+  const stream = await listen(port);
+  const [, start] = /id: (.+)\n/.exec(await stream.until(/\n\n/)) ?? assert.fail();
+  assert.deepEqual(
+    hearts.map(({ every }) => every),
+    [15_000],
+  );
+  hearts[0].beat();
+  await stream.until(/\n\n: heartbeat\n\n/);
+  for (let place = 0; place < 3000; place += 1) {
+    const cursor = `cursor-${place}`;
+    const event = {
+      kind: 'imported',
+      path: path.join(vault.root, 'x'),
+      timestamp: timestampOf(place),
+      memories: null,
+      cursor,
+    };
+    // What a capsule calls itself has any size; a cursor is checked all the same.
+    if (place === 1500) Object.assign(event, { instanceName: 'x'.repeat(100_000), cursor: 'bad\n\ndata: injected' });
+    vault.emit('capsule:imported', /** @type {any} */ (event));
+    if (place % 100 === 0) await delay(1);
+  }
+  await stream.until(/id: cursor-2999\n/);
+  assert.doesNotMatch(stream.text(), /^data: injected|xxxx/m);
+  stream.close();
+  const tooLate = await listen(port, { 'last-event-id': start });
+  await tooLate.until(/event: reset\nid: cursor-2999\n/);
+  tooLate.close();
+  const resumed = await listen(port, { 'last-event-id': 'cursor-2100' });
+  assert.equal((await resumed.until(/id: cursor-2999\n[^\n]*\n\n/)).match(/event: imported/g)?.length, 899);
+  resumed.close();
+});
+
+test('a client that does not read is let go', async (t) => {
+  const { port, vault, server } = await serveVault(t);
+  const slow = net.connect(port, '127.0.0.1');
+  slow.on('error', () => {});
+  slow.write('GET /api/capsules/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(slow, 'readable');
+  const quick = await listen(port);
+  const event = { kind: 'imported', path: vault.root, instanceName: 'x'.repeat(10_000), memories: [] };
+  const connections = () => new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
+  let sent = 0;
+  while ((await connections()) > 1) {
+    assert.ok(sent < 20_000, 'still there');
+    vault.emit('capsule:imported', /** @type {any} */ (event));
+    sent += 1;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(sent > 100, 'not before a megabyte is waiting');
+  await quick.until(new RegExp(`id: .*\\.${sent}\n`));
+  quick.close();
+});
+
+test('a client that takes no answer is let go', async (t) => {
+  /** @type {number[]} */
+  const limits = [];
+  const { port, write } = await serveVault(t, {}, (handler) => (request, response) => {
+    const { setTimeout: real } = response;
+    response.setTimeout = (milliseconds, callback) => {
+      limits.push(milliseconds);
+      return real.call(response, 200, callback);
+    };
+    handler(request, response);
+  });
+  write('instances/nova-001/nova-001.capsule', capsuleOf('Nova', 1, ['x'.repeat(30_000_000)]));
+  assert.equal((await ask(port, '/api/capsules/nova-001')).status, 200);
+  const stalled = net.connect(port, '127.0.0.1');
+  stalled.on('error', () => {});
+  stalled.write('GET /api/capsules/nova-001 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(stalled, 'readable');
+  await delay(1000);
+  let taken = 0;
+  stalled.on('data', (piece) => {
+    taken += piece.length;
+  });
+  await once(stalled, 'close');
+  assert.ok(taken < 30_000_000);
+  assert.deepEqual(limits, [60_000, 60_000]);
+});
+
+test('wrong arguments are refused', async (t) => {
+  const { vault } = await serveVault(t);
+  const any = /** @type {any} */ (createCapsuleHandler);
+  for (const [...given] of [
+    [],
+    [{}],
+    [vault, { authorize: true }],
+    [vault, { basePath: 'x' }],
+    [vault, { basePath: '/' }],
+    [vault, { basePath: '/x//y' }],
+    [vault, { maxBodyBytes: 0 }],
+  ]) {
+    assert.throws(() => any(...given), { code: 'VVAULT_INVALID_ARGUMENT' });
+  }
+  t.mock.method(console, 'error', () => {});
+  const { port } = await serve(t, createCapsuleHandler(vault, { basePath: '/my/capsules/' }));
+  assert.equal((await ask(port, '/my/capsules')).status, 200);
+  await vault.close();
+  const closed = await ask(port, '/my/capsules');
+  assert.deepEqual([closed.status, JSON.parse(closed.text)], [503, { success: false, error: 'The vault is closed' }]);
+});

@@ -1,0 +1,507 @@
+'use strict';
+
+const fs = require('node:fs/promises');
+const os = require('node:os');
+const path = require('node:path');
+const { setTimeout: delay } = require('node:timers/promises');
+const native = require('./native');
+const { toVaultError, withCode } = require('./errors');
+
+/** @typedef {import('./errors').VaultError} VaultError */
+/** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
+/** @typedef {{ retryable?: boolean, retryAfter?: number }} Again Whether a failed request may be made once more, and when. */
+
+const DEFAULT_IDS = ['nova-001'];
+const DEFAULT_TIMEOUT = 30_000;
+/** So many capsules are loaded at a time. */
+const PARALLEL = 4;
+const LARGEST_BODY = 64 * 1024 * 1024;
+/** As much of an answer that is no capsule is looked at, for what the server says in it. */
+const LARGEST_EXPLANATION = 64 * 1024;
+
+const ATTEMPTS = 4;
+const FIRST_WAIT = 100;
+/** A server that asks to be left alone for longer is not asked again. */
+const LONGEST_WAIT = 30_000;
+const REDIRECTS = 5;
+const REDIRECTING = new Set([301, 302, 303, 307, 308]);
+
+/** A file that is replaced between its finding and its reading is looked for again. */
+const LOOKS = 3;
+
+/** What can't be the name of a construct: nor of a part of an URL or path. */
+const NO_NAME = /[\p{Cc}\p{Cs}/\\]/u;
+const LONGEST_NAME = 255;
+
+/** Loads constructs' capsules, from a vault's folder or over HTTP: see `index.d.ts`. */
+class VVAULTClient {
+  /** @type {unknown[] | undefined} */
+  #ids;
+  /** @type {() => Source} */
+  #sourceOf;
+
+  /** @type {Map<string, VaultError>} What was left out by the last call of `loadAllCapsules`, and why. */
+  errors = new Map();
+
+  /** @param {import('../index').VVAULTClientOptions} [options] */
+  constructor(options = {}) {
+    if (options === null || typeof options !== 'object') throw refused('the options must be an object');
+    const { mode = 'filesystem', capsuleIds } = options;
+    if (capsuleIds !== undefined && capsuleIds !== null && !Array.isArray(capsuleIds)) {
+      throw refused('capsuleIds must be an array of strings');
+    }
+    this.#ids = capsuleIds ? [...capsuleIds] : undefined;
+    if (mode === 'filesystem') this.#sourceOf = folderOf(options);
+    else if (mode === 'http') this.#sourceOf = serverOf(options);
+    else throw refused("mode must be 'filesystem' or 'http'");
+  }
+
+  /** @returns {Promise<Record<string, any>>} */
+  async loadAllCapsules() {
+    const ids = [...new Set(this.#ids ?? idsOfEnvironment())];
+    const source = this.#sourceOf();
+    const capsules = new Map();
+    const errors = new Map();
+    const waiting = ids.values();
+    const work = async () => {
+      for (const id of waiting) {
+        try {
+          capsules.set(id, await source(checkedId(id)));
+        } catch (thrown) {
+          errors.set(id, errorOf(thrown));
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(PARALLEL, ids.length) }, work));
+    // In the order of the ids, whichever came first.
+    const inOrder = (/** @type {Map<any, any>} */ found) => ids.filter((id) => found.has(id));
+    this.errors = new Map(inOrder(errors).map((id) => [/** @type {string} */ (id), errors.get(id)]));
+    // Without a prototype, so that `__proto__` is a key like others.
+    const loaded = Object.create(null);
+    for (const id of inOrder(capsules)) loaded[/** @type {string} */ (id)] = capsules.get(id);
+    return loaded;
+  }
+}
+
+function idsOfEnvironment() {
+  const ids = (process.env.CAPSULE_IDS ?? '').split(',').map((id) => id.trim());
+  const named = ids.filter((id) => id !== '');
+  return named.length > 0 ? named : DEFAULT_IDS;
+}
+
+/**
+ * @param {unknown} id
+ * @returns {string}
+ */
+function checkedId(id) {
+  if (typeof id !== 'string' || id === '') throw refused("a capsule's id must be a non-empty string");
+  if (id === '.' || id === '..' || id.length > LONGEST_NAME || NO_NAME.test(id)) {
+    throw refused(`${printable(id)} can't be a capsule's id: give a construct's name, such as nova-001`);
+  }
+  return id;
+}
+
+/**
+ * Capsules from a vault's folder.
+ *
+ * @param {import('../index').VVAULTClientOptions} options
+ * @returns {() => Source}
+ */
+function folderOf({ vaultPath }) {
+  const root = vaultPath ?? (process.env.VVAULT_ROOT_PATH || process.env.VVAULT_PATH);
+  if (root === undefined) {
+    throw refused("no vault: give vaultPath, or set VVAULT_ROOT_PATH or VVAULT_PATH to the vault's folder");
+  }
+  if (typeof root !== 'string' || root === '') throw refused('vaultPath must be a non-empty string');
+  const options = { create: false, report: false, users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+  return () => {
+    const opening = native.openVault(path.resolve(root), options);
+    // Each capsule's own call tells of a failure; there may be none.
+    opening.catch(() => {});
+    return async (id) => {
+      const vault = await opening;
+      for (let look = 1; ; look += 1) {
+        const { path: file } = await vault.restore(id, {});
+        try {
+          return parsed(await native.loadCapsule(file), file);
+        } catch (error) {
+          if (look === LOOKS) throw error;
+        }
+      }
+    };
+  };
+}
+
+/**
+ * Capsules from a server that speaks VVAULT's web API.
+ *
+ * @param {import('../index').VVAULTClientOptions} options
+ * @returns {() => Source}
+ */
+function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
+  const base = urlOf(baseUrl);
+  if (!(Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= 0x7fffffff)) {
+    throw refused('timeoutMs must be a whole number of milliseconds above 0');
+  }
+  /** @type {Headers} */
+  let headers;
+  try {
+    headers = new Headers(given ?? {});
+  } catch {
+    // The reason would quote the value, which may be a key.
+    throw refused('headers must be names and values that HTTP allows');
+  }
+  if (!headers.has('accept')) headers.set('accept', 'application/json');
+  const folder = base.pathname.replace(/\/+$/, '');
+  return () => async (id) => {
+    const url = new URL(base);
+    url.pathname = `${folder}/api/capsules/${encodeURIComponent(id)}`;
+    const body = await persistently(() => request(url, headers, AbortSignal.timeout(timeoutMs), timeoutMs));
+    return judged(body, whereOf(url));
+  };
+}
+
+/**
+ * @param {unknown} baseUrl
+ * @returns {URL}
+ */
+function urlOf(baseUrl) {
+  let url;
+  try {
+    url = new URL(/** @type {string} */ (baseUrl));
+  } catch {
+    throw refused("baseUrl must be the server's URL, such as http://localhost:8000");
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw refused('baseUrl must begin with http:// or https://');
+  if (url.username !== '' || url.password !== '') throw refused('baseUrl must have no password: give it in headers');
+  return url;
+}
+
+/**
+ * Makes a request until it succeeds, fails for good, or has failed often enough.
+ *
+ * @template T
+ * @param {() => Promise<T>} attempt
+ * @returns {Promise<T>}
+ */
+async function persistently(attempt) {
+  for (let made = 1; ; made += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const { retryable = false, retryAfter = 0 } = failures.get(/** @type {Error} */ (error)) ?? {};
+      // With chance in it, so that clients that failed together don't come again together.
+      const backoff = FIRST_WAIT * 2 ** (made - 1) * (0.5 + Math.random() / 2);
+      if (!retryable || made === ATTEMPTS || retryAfter > LONGEST_WAIT) throw error;
+      await delay(Math.max(backoff, retryAfter));
+    }
+  }
+}
+
+/**
+ * What is known of errors besides their code: not in the error itself, where callers would see it.
+ *
+ * @type {WeakMap<Error, Again>}
+ */
+const failures = new WeakMap();
+
+/**
+ * @param {string} code
+ * @param {string} message
+ * @param {Again & { cause?: unknown }} [options]
+ */
+function failure(code, message, { cause, ...again } = {}) {
+  const error = withCode(new Error(message, cause === undefined ? undefined : { cause }), code);
+  failures.set(error, again);
+  return error;
+}
+
+/**
+ * The body of the answer to one request.
+ *
+ * @param {URL} first
+ * @param {Headers} headers
+ * @param {AbortSignal} signal
+ * @param {number} timeout What the signal's is.
+ * @returns {Promise<string>}
+ */
+async function request(first, headers, signal, timeout) {
+  let url = first;
+  try {
+    for (let redirects = 0; ; redirects += 1) {
+      // Not followed by `fetch` itself, which would send the headers, and keys in them, to anybody.
+      const response = await fetch(url, { headers, signal, redirect: 'manual' });
+      try {
+        const location = response.headers.get('location');
+        if (REDIRECTING.has(response.status) && location !== null) url = redirected(url, location, redirects);
+        else if (response.ok) return await bodyOf(response, url);
+        else throw await refusal(response, url);
+      } finally {
+        // What is left of a body would hold the connection.
+        if (!response.bodyUsed) response.body?.cancel().catch(() => {});
+      }
+    }
+  } catch (thrown) {
+    if (failures.has(/** @type {Error} */ (thrown))) {
+      // A server that gives a status and then hangs has used up its time like others.
+      if (signal.aborted) failures.delete(/** @type {Error} */ (thrown));
+      throw thrown;
+    }
+    if (signal.aborted) {
+      throw failure('VVAULT_TIMEOUT', `${whereOf(url)} has not answered whole within ${timeout} ms (timeoutMs)`);
+    }
+    // `fetch` says no more than "fetch failed".
+    const reason = /** @type {any} */ (thrown)?.cause ?? thrown;
+    const message = `${whereOf(url)} can't be reached: ${printable(reason?.message || reason?.code || reason)}`;
+    throw failure('VVAULT_NETWORK', message, { cause: thrown, retryable: true });
+  }
+}
+
+/**
+ * @param {URL} from
+ * @param {string} location
+ * @param {number} redirects How often that has happened already.
+ */
+function redirected(from, location, redirects) {
+  const url = URL.canParse(location, from.href) ? new URL(location, from) : null;
+  const refusing = (/** @type {string} */ why) =>
+    failure('VVAULT_HTTP_STATUS', `${whereOf(from)} redirects ${why}: set baseUrl to where the capsules are`);
+  if (url === null) throw refusing('to nowhere');
+  if (url.origin !== from.origin) throw refusing(`to another origin, ${printable(url.origin)}, which is not followed`);
+  if (url.username !== '' || url.password !== '') throw refusing('to a URL with a password');
+  if (redirects >= REDIRECTS) throw refusing('again and again');
+  return url;
+}
+
+/**
+ * Why there is no capsule in an answer.
+ *
+ * @param {Response} response
+ * @param {URL} url
+ */
+async function refusal(response, url) {
+  const { status } = response;
+  const said = await explanationOf(response);
+  const message = `${whereOf(url)} answers with status ${status}${said}`;
+  if (status === 404) return failure('VVAULT_NO_CONSTRUCT', message);
+  const hint = status === 401 || status === 403 ? ': is a key missing in headers?' : '';
+  const retryable = status === 408 || status === 429 || status >= 500;
+  const retryAfter = millisecondsOf(response.headers.get('retry-after'));
+  return failure('VVAULT_HTTP_STATUS', message + hint, { retryable, retryAfter });
+}
+
+/**
+ * What the server says in an answer that is no success; nothing if it can't be told.
+ *
+ * @param {Response} response
+ */
+async function explanationOf(response) {
+  const type = response.headers.get('content-type') ?? '';
+  if (!/\bjson\b/i.test(type)) return type === '' ? '' : ` (${printable(type)}: is baseUrl right?)`;
+  try {
+    const { error } = JSON.parse((await textOf(response, LARGEST_EXPLANATION)) ?? '{}');
+    return typeof error === 'string' ? `: ${printable(error)}` : '';
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * How long `Retry-After` asks to wait.
+ *
+ * @param {string | null} value Seconds, or a date.
+ */
+function millisecondsOf(value) {
+  if (value === null) return 0;
+  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? 0 : Math.max(0, date - Date.now());
+}
+
+/**
+ * @param {Response} response
+ * @param {URL} url
+ */
+async function bodyOf(response, url) {
+  const text = await textOf(response, LARGEST_BODY);
+  if (text !== null) return text;
+  throw failure(
+    'VVAULT_TOO_LARGE',
+    `${whereOf(url)} sends more than ${LARGEST_BODY} bytes, which is the most that is taken`,
+  );
+}
+
+/**
+ * A body; `null` if it is larger than allowed, of which no more is read then.
+ *
+ * @param {Response} response
+ * @param {number} largest Bytes, after decompression.
+ * @returns {Promise<string | null>}
+ */
+async function textOf(response, largest) {
+  if (Number(response.headers.get('content-length')) > largest) return null;
+  const chunks = [];
+  let length = 0;
+  for await (const chunk of /** @type {AsyncIterable<Uint8Array>} */ (response.body ?? [])) {
+    length += chunk.byteLength;
+    if (length > largest) return null;
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks, length));
+}
+
+/**
+ * The capsule in an answer `{ success, capsule }`, once its hash has been found right.
+ *
+ * @param {string} body
+ * @param {string} where
+ * @returns {Promise<any>}
+ */
+async function judged(body, where) {
+  let answer;
+  try {
+    answer = JSON.parse(body);
+  } catch (error) {
+    const kind = /^\s*</.test(body) ? 'a page (HTML)' : 'no JSON, or half of one';
+    const message = `${where} sends ${kind}: ${printable(/** @type {Error} */ (error).message)}`;
+    throw failure('VVAULT_NOT_A_CAPSULE', message);
+  }
+  const text = isObject(answer) && answer.success !== false ? rawMember(body, 'capsule') : null;
+  if (text === null || !isObject(answer.capsule)) {
+    const said = typeof answer?.error === 'string' ? `: ${printable(answer.error)}` : '';
+    throw failure('VVAULT_NOT_A_CAPSULE', `${where} sends no { success: true, capsule: { … } }${said}`);
+  }
+  return parsed(await verdictOn(text), where);
+}
+
+/**
+ * The verdict on a capsule's text, which the engine reads from a file.
+ *
+ * @param {string} text
+ */
+async function verdictOn(text) {
+  // For its owner alone.
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'vvault-client-'));
+  try {
+    const file = path.join(folder, 'received.capsule');
+    await fs.writeFile(file, text, { mode: 0o600 });
+    return await native.loadCapsule(file);
+  } finally {
+    await fs.rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The capsule, parsed, if nothing speaks against it.
+ *
+ * @param {import('../binding').LoadedCapsule} loaded
+ * @param {string} where
+ */
+function parsed(loaded, where) {
+  const text = loaded.text();
+  if (text === null) throw failure('VVAULT_NO_CONSTRUCT', `${where}: ${loaded.errorMessage}`);
+  let capsule;
+  try {
+    capsule = JSON.parse(text);
+  } catch (error) {
+    // Python writes NaN and Infinity, which are hashed but can't be parsed here.
+    const { message } = /** @type {Error} */ (error);
+    throw failure('VVAULT_NOT_A_CAPSULE', `${where} can't be parsed in JavaScript: ${printable(message)}`);
+  }
+  if (!isObject(capsule)) throw failure('VVAULT_NOT_A_CAPSULE', `${where}: a capsule is a JSON object`);
+  if (loaded.errorMessage) throw failure('VVAULT_UNSOUND', `${where}: ${loaded.errorMessage}`);
+  return capsule;
+}
+
+/**
+ * The text of a member of an object, exactly as it stands there: what is parsed and written again has other hashes, as
+ * 1.0 becomes 1. Of several members of the name it is the last, as for `JSON.parse`.
+ *
+ * @param {string} text An object that `JSON.parse` takes. Of anything else the answer means nothing.
+ * @param {string} name
+ * @returns {string | null} `null` if there is no such member.
+ */
+function rawMember(text, name) {
+  const structure = /["{}[\],:]/g;
+  /** @type {string | null} */
+  let found = null;
+  /** @type {string | null} The name of the member whose value is passed; between members none. */
+  let member = null;
+  let [depth, begin, key] = [0, 0, ''];
+  for (let match = structure.exec(text); match !== null; match = structure.exec(text)) {
+    const [sign] = match;
+    if (sign === '"') {
+      const end = endOfString(text, match.index);
+      if (depth === 1 && member === null) key = text.slice(match.index, end);
+      structure.lastIndex = end;
+    } else if (sign === ':') {
+      if (depth === 1) [member, begin] = [JSON.parse(key), structure.lastIndex];
+    } else {
+      if (sign === '{' || sign === '[') depth += 1;
+      const isEnd = (depth === 1 && sign === ',') || (depth === 1 && sign === '}');
+      if (isEnd) {
+        if (member === name) found = text.slice(begin, match.index).trim();
+        member = null;
+      }
+      if (sign === '}' || sign === ']') depth -= 1;
+    }
+  }
+  return found;
+}
+
+/**
+ * The place behind a string.
+ *
+ * @param {string} text
+ * @param {number} begin Where its first quotation mark is.
+ */
+function endOfString(text, begin) {
+  for (let quote = text.indexOf('"', begin + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let backslashes = 0;
+    while (text[quote - 1 - backslashes] === '\\') backslashes += 1;
+    if (backslashes % 2 === 0) return quote + 1;
+  }
+  return text.length;
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Where a capsule comes from, for messages: without what follows `?`, which may be a key.
+ *
+ * @param {URL} url
+ */
+function whereOf(url) {
+  return url.origin + url.pathname;
+}
+
+/**
+ * What others wrote, as it can be put into a message or log: in one line, and not too long.
+ *
+ * @param {unknown} value
+ */
+function printable(value) {
+  const line = String(value).replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu, ' ');
+  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
+}
+
+/**
+ * @param {unknown} thrown
+ * @returns {VaultError}
+ */
+function errorOf(thrown) {
+  const error = /** @type {VaultError} */ (toVaultError(thrown));
+  // Of what failed here, such as a full disk below the folder for temporary files, the system's code says more.
+  return /^VVAULT_/.test(error.code) ? error : withCode(new Error(error.message, { cause: error }), 'VVAULT_SYSTEM');
+}
+
+/** @param {string} message */
+function refused(message) {
+  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
+}
+
+module.exports = { VVAULTClient, rawMember };
