@@ -157,7 +157,8 @@ impl Shared {
 
     fn note(&self, hints: &mut Hints, path: PathBuf, urgency: Urgency) {
         let layout = self.catalogue.layout();
-        if layout.place(&path).is_none() && !layout.has_folder(&path) {
+        let is_known = hints.paths.contains_key(&path);
+        if !is_known && layout.place(&path).is_none() && !layout.has_folder(&path) {
             return;
         }
         let now = Instant::now();
@@ -367,8 +368,13 @@ impl Shared {
     fn take_hints(&self, all: bool) -> Hinted {
         let mut hints = lock(&self.hints);
         let now = Instant::now();
-        let due = hints.paths.iter().filter(|(_, due)| all || due.at <= now).map(|(path, _)| path.clone());
-        let paths: BTreeSet<PathBuf> = due.take(if all { usize::MAX } else { BATCH }).collect();
+        let mut due: Vec<(&PathBuf, &Due)> = hints.paths.iter().filter(|(_, due)| all || due.at <= now).collect();
+        if !all && due.len() > BATCH {
+            // Those that have waited longest.
+            due.select_nth_unstable_by_key(BATCH, |(_, due)| due.first);
+            due.truncate(BATCH);
+        }
+        let paths: BTreeSet<PathBuf> = due.into_iter().map(|(path, _)| path.clone()).collect();
         for path in &paths {
             hints.paths.remove(path);
         }
