@@ -1,1 +1,52 @@
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
+use super::{Happening, Listener, Method, Notice, Request, Watch};
+use crate::index::{Directories, Vault};
+use crate::store::{Options, Store};
+
+/// A watch of an empty vault with one user, and what it tells.
+fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, String)>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
+    let store = Store::open(folder.path(), Options::default()).expect("a vault");
+    let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
+    let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }));
+    let (sender, receiver) = channel();
+    let tell = move |notice| {
+        if let Notice::Event(event) = notice {
+            let name = event.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Nobody listens any more: the test has ended.
+            let _ = sender.send((event.happening, name));
+        }
+        String::new()
+    };
+    let listener = Listener { tell: Box::new(tell), wake: Box::new(|| {}) };
+    let request = Request { method, since: None, cache: None };
+    let watch = Watch::begin(vault, &request, listener).expect("a watch");
+    (folder, watch, receiver)
+}
+
+/// The library's notifications are those of macOS and Windows; here they are at least tried.
+#[test]
+fn every_method_tells_what_comes_changes_and_goes() {
+    for method in [Method::Notified, Method::Library, Method::Polling(Duration::from_millis(20))] {
+        let (folder, watch, told) = watched(method);
+        let next = || told.recv_timeout(Duration::from_secs(10)).expect("an event");
+        let path = folder.path().join("users/ann/capsules/a.json");
+        fs::write(&path, r#"{"raw":"a"}"#).expect("a file");
+        assert_eq!(next(), (Happening::Imported, "a.json".to_owned()), "{method:?}");
+        fs::write(&path, r#"{"raw":"b"}"#).expect("a file");
+        assert_eq!(next(), (Happening::Updated, "a.json".to_owned()), "{method:?}");
+        fs::create_dir_all(folder.path().join("users/bob/capsules")).expect("a folder");
+        fs::write(folder.path().join("users/bob/capsules/c.json"), "{}").expect("a file");
+        assert_eq!(next(), (Happening::Imported, "c.json".to_owned()), "{method:?}");
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(next(), (Happening::Removed, "a.json".to_owned()), "{method:?}");
+        watch.stop();
+        fs::write(&path, "{}").expect("a file");
+        assert!(told.try_recv().is_err(), "nothing comes after the end");
+    }
+}
