@@ -463,13 +463,13 @@ impl Instance {
             return Err(Stray { signature: settled, uuid: None, content: None });
         };
         let uuid = header.uuid();
-        let stray = |uuid| Err(Stray { signature: settled, uuid: Some(uuid), content: None });
         if header.instance_name() != self.name {
-            return stray(uuid);
+            // Its UUID is none of this instance's.
+            return Err(Stray { signature: settled, uuid: None, content: None });
         }
         let content = sha256(text);
         if journal.is_superseded(name, &content) {
-            return stray(uuid);
+            return Err(Stray { signature: settled, uuid: Some(uuid), content: None });
         }
         // Of several files of one capsule, the one that the index names is it.
         let entry = index.and_then(|index| index.entry(&uuid));
@@ -964,6 +964,7 @@ struct Found {
 /// A file that gets no entry. Without a signature it is looked at again.
 struct Stray {
     signature: Option<Signature>,
+    /// Of a capsule of this instance.
     uuid: Option<String>,
     /// Of an earlier state of a capsule.
     content: Option<String>,

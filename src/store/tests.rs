@@ -275,6 +275,19 @@ fn a_file_that_python_gave_to_another_capsule_is_not_removed() {
     assert!(text_of(&vault.store, &uuid("a")).is_ok());
 }
 
+/// A capsule of another instance may lie in the folder, and have the same UUID.
+#[test]
+fn deleting_leaves_what_is_another_instances() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let others = vault.root().join("capsules/Nova/other.capsule");
+    fs::write(&others, capsule("Katana", "a", "1", "katana's")).expect("a file");
+    // Until its state is settled it is looked at anew each time, and not remembered.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(vault.store.delete("Nova", "a").expect("an answer"));
+    assert!(tags(&vault.store).is_empty() && others.exists());
+}
+
 #[test]
 fn a_tag_that_python_took_stays_away() {
     let vault = Vault::new();

@@ -125,6 +125,10 @@ struct Hints {
     trouble: Option<Error>,
     /// The vault's folder is not there: nothing tells when it comes back.
     rootless: bool,
+    /// How often everything is looked at; `None` where notifications tell of changes.
+    polling: Option<Duration>,
+    /// When everything was looked at last.
+    polled: Option<Instant>,
     stopped: bool,
 }
 
@@ -292,8 +296,9 @@ impl Shared {
     /// Tells of trouble, and polls from now on.
     fn fall_back(&self, trouble: Error) {
         self.push([Notice::Trouble(trouble)]);
-        let before = std::mem::replace(&mut *lock(&self.means), Means::Polling(INTERVAL));
+        let before = std::mem::replace(&mut *lock(&self.means), Means::Polling);
         before.stop();
+        lock(&self.hints).polling = Some(INTERVAL);
         self.set_watched();
         self.hinted.notify_all();
     }
@@ -378,39 +383,31 @@ impl Shared {
         for path in &paths {
             hints.paths.remove(path);
         }
-        Hinted { paths, everything: std::mem::take(&mut hints.everything), trouble: hints.trouble.take() }
+        let everything = std::mem::take(&mut hints.everything);
+        if everything {
+            hints.polled = Some(now);
+        }
+        Hinted { paths, everything, trouble: hints.trouble.take() }
     }
 
-    /// Waits for hints that are due. False once the watch was stopped.
+    /// Waits until hints are due, or it is time to look at everything. False once the watch was stopped.
     fn wait_for_hints(&self) -> bool {
-        let interval = if let Means::Polling(interval) = *lock(&self.means) { Some(interval) } else { None };
-        let began = Instant::now();
         let mut hints = lock(&self.hints);
-        let interval = interval.or_else(|| hints.rootless.then_some(INTERVAL / 4));
         loop {
             if hints.stopped {
                 return false;
             }
             let now = Instant::now();
-            if hints.everything || hints.trouble.is_some() || hints.paths.values().any(|due| due.at <= now) {
+            let interval = hints.polling.or_else(|| hints.rootless.then_some(INTERVAL / 4));
+            let next_poll = interval.map(|interval| *hints.polled.get_or_insert(now) + interval);
+            hints.everything |= next_poll.is_some_and(|next_poll| next_poll <= now);
+            let next_path = hints.paths.values().map(|due| due.at).min();
+            if hints.everything || next_path.is_some_and(|next_path| next_path <= now) {
                 return true;
             }
-            let mut until = hints.paths.values().map(|due| due.at).min();
-            if let Some(interval) = interval {
-                let next = began + interval;
-                if next <= now {
-                    hints.everything = true;
-                    return true;
-                }
-                until = Some(until.map_or(next, |until| until.min(next)));
-            }
-            let pause = until.map_or(Duration::from_secs(3600), |until| until.saturating_duration_since(now));
+            let next = next_path.into_iter().chain(next_poll).min();
+            let pause = next.map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(now));
             hints = self.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner).0;
-            if interval.is_none() && !hints.everything && hints.paths.is_empty() && !hints.stopped {
-                // Perhaps woken because the means have changed.
-                drop(hints);
-                return true;
-            }
         }
     }
 
@@ -440,7 +437,6 @@ impl Watch {
             Some(cache) => Record::open(cache, &root, request.since.as_ref()),
             None => Record::forgetful(),
         };
-        let interval = if let Method::Polling(interval) = request.method { interval } else { INTERVAL };
         let shared = Arc::new(Shared {
             catalogue: Catalogue::new(vault, record),
             root,
@@ -449,7 +445,7 @@ impl Watch {
             queue: Mutex::default(),
             taken: Condvar::new(),
             listener,
-            means: Mutex::new(Means::Polling(interval)),
+            means: Mutex::new(Means::Polling),
             turn: Mutex::default(),
         });
         let mut threads = Vec::new();
@@ -460,7 +456,10 @@ impl Watch {
         };
         match Means::begin(&shared, request.method) {
             Ok(means) => *lock(&shared.means) = means,
-            Err(trouble) => shared.push([Notice::Trouble(trouble)]),
+            Err(trouble) => shared.fall_back(trouble),
+        }
+        if let Method::Polling(interval) = request.method {
+            lock(&shared.hints).polling = Some(interval);
         }
         let files = shared.visit(Path::new(""));
         let events = shared.catalogue.begin(&files, request.since.as_ref());
@@ -491,10 +490,7 @@ impl Watch {
             let Some(queue) = queue else { return };
             self.shared.drain(&queue);
             let _turn = lock(&self.shared.turn);
-            let hinted = self.shared.take_hints(true);
-            if !hinted.paths.is_empty() || hinted.everything {
-                self.shared.look_at(hinted);
-            }
+            self.shared.look_at(self.shared.take_hints(true));
         }
     }
 
@@ -538,7 +534,7 @@ impl Watch {
             // A panic of the thread has been printed, and nothing is left to be done about it.
             let _ = thread.join();
         }
-        *lock(&self.shared.means) = Means::Polling(INTERVAL);
+        *lock(&self.shared.means) = Means::Polling;
         self.shared.catalogue.close_record();
         lock(&self.shared.queue).clear();
     }
@@ -572,13 +568,13 @@ enum Means {
     #[cfg(target_os = "linux")]
     Queue(Arc<inotify::Queue>),
     Library(#[allow(dead_code, reason = "held, as long as is watched")] library::Notifications),
-    Polling(Duration),
+    Polling,
 }
 
 impl Means {
     fn begin(shared: &Arc<Shared>, method: Method) -> Result<Self, Error> {
         match method {
-            Method::Polling(interval) => Ok(Self::Polling(interval)),
+            Method::Polling(_) => Ok(Self::Polling),
             #[cfg(target_os = "linux")]
             Method::Notified => match inotify::Queue::new() {
                 Ok(queue) => Ok(Self::Queue(Arc::new(queue))),

@@ -29,6 +29,25 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
     (folder, watch, receiver)
 }
 
+/// Hints that come all the time, as of a folder that stays closed, must not keep a poll from its turn.
+#[test]
+fn a_poll_comes_in_time_whatever_else_comes() {
+    let (folder, watch, told) = watched(Method::Polling(Duration::from_millis(100)));
+    fs::write(folder.path().join("users/ann/capsules/a.json"), "{}").expect("a file");
+    let other = std::path::PathBuf::from("users/ann/capsules/never.json");
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    let event = loop {
+        watch.shared.hint_if_concerned(other.clone(), super::Urgency::Now);
+        match told.recv_timeout(Duration::from_millis(20)) {
+            Ok(event) => break Some(event),
+            Err(_) if std::time::Instant::now() > until => break None,
+            Err(_) => {}
+        }
+    };
+    assert_eq!(event, Some((Happening::Imported, "a.json".to_owned())));
+    watch.stop();
+}
+
 /// The library's notifications are those of macOS and Windows; here they are at least tried.
 #[test]
 fn every_method_tells_what_comes_changes_and_goes() {
