@@ -9,7 +9,13 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { capsuleFilename, sealCapsule, timestampOf, uuidOf } = require('../__test__/support/construct-capsules');
+const {
+  capsuleFilename,
+  metadataOf,
+  sealCapsule,
+  timestampOf,
+  uuidOf,
+} = require('../__test__/support/construct-capsules');
 const { seededRandom, temporaryRoot } = require('./vaults');
 
 /** Raise it with every change to what is generated: older vaults are then made anew. */
@@ -42,16 +48,7 @@ function capsuleAt(place) {
     SECTIONS.map((section) => [section, Array.from({ length: 6 }, (_, line) => `${line}. ${sentence()}`)]),
   );
   const text = sealCapsule({
-    metadata: {
-      instance_name: INSTANCE,
-      uuid,
-      timestamp,
-      fingerprint_hash: '',
-      tether_signature: 'EXAMPLE-SIG',
-      capsule_version: '1.0.0',
-      generator: 'CapsuleForge',
-      vault_source: 'VVAULT',
-    },
+    metadata: metadataOf(INSTANCE, uuid, timestamp),
     traits: Object.fromEntries(TRAITS.map((trait) => [trait, Math.floor(random() * 100)])),
     personality: { personality_type: 'INFJ', cognitive_biases: ['planning_fallacy', 'projection_bias'] },
     memory: {

@@ -197,6 +197,9 @@ export declare class RetrievedCapsule {
   text(): string | null
 }
 
+/** Whether two names mean one construct. */
+export declare function isSameConstruct(one: string, other: string): boolean
+
 /**
  * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
  *

@@ -840,6 +840,7 @@ module.exports.LoadedCapsule = nativeBinding.LoadedCapsule
 module.exports.MemoryReading = nativeBinding.MemoryReading
 module.exports.NativeVault = nativeBinding.NativeVault
 module.exports.RetrievedCapsule = nativeBinding.RetrievedCapsule
+module.exports.isSameConstruct = nativeBinding.isSameConstruct
 module.exports.loadCapsule = nativeBinding.loadCapsule
 module.exports.openVault = nativeBinding.openVault
 module.exports.restoreConstruct = nativeBinding.restoreConstruct

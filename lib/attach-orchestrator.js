@@ -1,6 +1,7 @@
 'use strict';
 
-const { withCode } = require('./errors');
+const native = require('./native');
+const { refused, withCode } = require('./errors');
 
 /** @typedef {import('../index').Memory | import('../index').RestoredMemory} Memory */
 /**
@@ -94,7 +95,7 @@ class Attachment {
     // A construct's capsule that lies outside of every user's folder is everybody's.
     if ((userId ?? this.userId) !== this.userId) return false;
     const name = constructId ?? instanceName;
-    return typeof name === 'string' && isSameConstruct(name, this.constructId);
+    return typeof name === 'string' && native.isSameConstruct(name, this.constructId);
   }
 
   /**
@@ -142,14 +143,14 @@ class Attachment {
  */
 async function attachOrchestrator(vault, orchestrator, options) {
   if (typeof orchestrator?.[METHOD] !== 'function') {
-    throw invalid(
+    throw refused(
       `this orchestrator has no ${METHOD}(): give a SynthMemoryOrchestrator, ZenMemoryOrchestrator, or the like`,
     );
   }
   const { userId, constructId } = options ?? {};
   for (const [name, value] of Object.entries({ userId, constructId })) {
     if (typeof value !== 'string' || value === '') {
-      throw invalid(
+      throw refused(
         `${name} must be a non-empty string: call attachOrchestrator(orchestrator, { userId, constructId })`,
       );
     }
@@ -200,7 +201,7 @@ function hookOf(orchestrator) {
   const previous = Object.getOwnPropertyDescriptor(orchestrator, METHOD);
   const descriptor = { value: wrapper, writable: true, configurable: true, enumerable: previous?.enumerable ?? false };
   if (!Reflect.defineProperty(orchestrator, METHOD, descriptor)) {
-    throw invalid(`this orchestrator is frozen: attach before its ${METHOD} is made read-only`);
+    throw refused(`this orchestrator is frozen: attach before its ${METHOD} is made read-only`);
   }
   const hook = { wrapper, previous, attachments };
   hooks.set(orchestrator, hook);
@@ -393,30 +394,6 @@ function merge(own, restored) {
     merged.push(entry);
   }
   return merged.concat(restored.slice(next));
-}
-
-/**
- * Whether two names mean one construct, by the rule of the engine (`src/vault/construct.rs`): `Nova`, `nova-001` and
- * `gpt-nova-001` do; a name without a number is that of the first, or of one that is numbered by the time of its making.
- *
- * @param {string} one
- * @param {string} other
- */
-function isSameConstruct(one, other) {
-  const [[name, number], [otherName, otherNumber]] = [one, other].map((text) => {
-    const plain = text.trim().toLowerCase().replace(/^gpt-/, '');
-    const match = /^(.+)-(\d+)$/.exec(plain);
-    return match ? [match[1], match[2]] : [plain, undefined];
-  });
-  const isFirst = (/** @type {string | undefined} */ count) => !count || count.length > 3 || /^0*1$/.test(count);
-  if (name !== otherName) return false;
-  if (number === otherNumber) return true;
-  return (number === undefined || otherNumber === undefined) && isFirst(number) && isFirst(otherNumber);
-}
-
-/** @param {string} message */
-function invalid(message) {
-  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
 module.exports = { attachOrchestrator };

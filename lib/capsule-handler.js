@@ -6,7 +6,7 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 const native = require('./native');
-const { withCode } = require('./errors');
+const { refused } = require('./errors');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').CapsuleEvent} CapsuleEvent */
@@ -617,11 +617,6 @@ function respond(req, res, status, body, headers) {
   }
   res.writeHead(status, all);
   res.end(req.method === 'HEAD' ? undefined : (body ?? undefined));
-}
-
-/** @param {string} message */
-function refused(message) {
-  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
 module.exports = { createCapsuleHandler };

@@ -2,7 +2,7 @@
 
 const path = require('node:path');
 const native = require('./native');
-const { toVaultError, withCode } = require('./errors');
+const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('../index').ConstructState} ConstructState */
 /** @typedef {import('../index').CapsuleLoadResult} CapsuleLoadResult */
@@ -26,7 +26,7 @@ class CapsuleLoader {
    */
   async loadCapsule(file, expectedTetherSignature) {
     if (typeof file !== 'string' || file === '') {
-      throw withCode(new TypeError('path must be a non-empty string'), 'VVAULT_INVALID_ARGUMENT');
+      throw refused('path must be a non-empty string');
     }
     const loaded = await native.loadCapsule(path.resolve(file), expectedTetherSignature ?? undefined).catch(fail);
     const { fingerprintValid = null, tetherValid = null, recipe = null } = loaded;

@@ -35,4 +35,13 @@ function withCode(error, code, path) {
   return Object.assign(error, path === undefined ? { code } : { code, path });
 }
 
-module.exports = { toVaultError, withCode };
+/**
+ * The error of an argument that can't be taken.
+ *
+ * @param {string} message
+ */
+function refused(message) {
+  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
+}
+
+module.exports = { refused, toVaultError, withCode };

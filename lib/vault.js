@@ -5,7 +5,7 @@ const os = require('node:os');
 const path = require('node:path');
 const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
-const { toVaultError, withCode } = require('./errors');
+const { refused, toVaultError, withCode } = require('./errors');
 const { invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -497,11 +497,6 @@ function cacheFolder() {
   };
   const others = process.env.XDG_CACHE_HOME || path.join(home, '.cache');
   return path.join(folders[/** @type {keyof typeof folders} */ (process.platform)] ?? others, 'vvault-native');
-}
-
-/** @param {string} message */
-function refused(message) {
-  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
 /**

@@ -5,7 +5,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
-const { toVaultError, withCode } = require('./errors');
+const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('./errors').VaultError} VaultError */
 /** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
@@ -497,11 +497,6 @@ function errorOf(thrown) {
   const error = /** @type {VaultError} */ (toVaultError(thrown));
   // Of what failed here, such as a full disk below the folder for temporary files, the system's code says more.
   return /^VVAULT_/.test(error.code) ? error : withCode(new Error(error.message, { cause: error }), 'VVAULT_SYSTEM');
-}
-
-/** @param {string} message */
-function refused(message) {
-  return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
 module.exports = { VVAULTClient, rawMember };

@@ -4,6 +4,7 @@ mod error;
 pub mod formats;
 pub mod index;
 pub mod javascript;
+mod lock;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod store;

@@ -34,6 +34,26 @@ const ENTRY_KEYS = [
 const INDEX_KEYS = ['instance_name', 'capsules', 'tags', 'latest_uuid', 'created_at', 'updated_at'];
 
 /**
+ * The metadata of a capsule that is still to be sealed, as CapsuleForge writes it.
+ *
+ * @param {string} instanceName
+ * @param {string} uuid
+ * @param {string} timestamp
+ */
+function metadataOf(instanceName, uuid, timestamp) {
+  return {
+    instance_name: instanceName,
+    uuid,
+    timestamp,
+    fingerprint_hash: '',
+    tether_signature: 'EXAMPLE-SIG',
+    capsule_version: '1.0.0',
+    generator: 'CapsuleForge',
+    vault_source: 'VVAULT',
+  };
+}
+
+/**
  * A capsule's text: indented by 2 and without a newline at the end, as Python's `json.dump` writes it.
  *
  * @param {Wish} wish
@@ -41,16 +61,7 @@ const INDEX_KEYS = ['instance_name', 'capsules', 'tags', 'latest_uuid', 'created
  */
 function makeCapsule({ instanceName, uuid, timestamp, memories = [] }) {
   return sealCapsule({
-    metadata: {
-      instance_name: instanceName,
-      uuid,
-      timestamp,
-      fingerprint_hash: '',
-      tether_signature: 'EXAMPLE-SIG',
-      capsule_version: '1.0.0',
-      generator: 'CapsuleForge',
-      vault_source: 'VVAULT',
-    },
+    metadata: metadataOf(instanceName, uuid, timestamp),
     traits: { empathy: 8, persistence: 9 },
     personality: { personality_type: 'INFJ', cognitive_biases: ['planning_fallacy'] },
     memory: {
@@ -143,6 +154,7 @@ module.exports = {
   INDEX_KEYS,
   capsuleFilename,
   makeCapsule,
+  metadataOf,
   pythonText,
   sealCapsule,
   timestampOf,

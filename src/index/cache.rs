@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use super::folder::{Folder, FolderKind, Ticket, lock};
+use super::folder::{Folder, FolderKind, Ticket};
+use crate::lock::lock;
 
 /// About so many bytes are kept; the folders that were not used for longest go first.
 const CAPACITY: usize = 512 << 20;

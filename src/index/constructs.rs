@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::folder::{Snapshot, lock};
+use super::folder::Snapshot;
 use crate::Error;
 use crate::formats::construct;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Value};
 use crate::javascript::date;
+use crate::lock::lock;
 use crate::store::{Store, Version};
 use crate::vault::{Candidate, ConstructName, Directory, FileProblem, Likeness, Signature, all_users, candidates};
 

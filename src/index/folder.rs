@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
 use crate::javascript::text;
+use crate::lock::lock;
 use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature};
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
@@ -338,11 +339,6 @@ impl Folder {
     pub fn set_watched(&self, watched: bool) {
         lock(&self.state).watched = watched;
     }
-}
-
-/// A lock whose holder panicked protects state that is replaced as a whole, so it is still whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets other threads run, now and then. A sweep keeps every core busy for milliseconds; without this the system lets the

@@ -6,9 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::cache;
-use super::folder::{Folder, FolderKind, Snapshot, Ticket, lock};
+use super::folder::{Folder, FolderKind, Snapshot, Ticket};
 use super::view::View;
 use crate::Error;
+use crate::lock::lock;
 use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user};
 
 /// Whose memories, and where. All paths are absolute.

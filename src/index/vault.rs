@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 
 use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
-use super::folder::lock;
 use super::reader::{Found, Request, Source, WatchedFolders, read};
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, Kind};
+use crate::lock::lock;
 use crate::store::{Store, Version};
 use crate::vault::{Boundary, Directory, UserFolder, UserPath, find_user, is_capsule, is_memory};
 

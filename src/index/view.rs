@@ -4,11 +4,12 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::folder::{Content, DateAnswer, Entry, NewestFirst, Snapshot, lock};
+use super::folder::{Content, DateAnswer, Entry, NewestFirst, Snapshot};
 use crate::Error;
 use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
 use crate::javascript::array_sort;
+use crate::lock::lock;
 
 /// What is asked for. Texts are WTF-8, times milliseconds since 1970.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use napi::JsString;
 use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
@@ -16,6 +16,7 @@ use crate::formats::json;
 use crate::index::{
     FoundInVault, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind, read,
 };
+use crate::lock::lock;
 use crate::watch::Watch;
 
 /// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
@@ -285,10 +286,6 @@ impl MemoryReading {
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The string that a JSON text is, in WTF-8.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use napi::JsString;
@@ -18,7 +18,9 @@ use crate::formats::construct;
 use crate::formats::integrity::Policy;
 use crate::formats::json::ObjectText;
 use crate::index::{Directories, Rejection, Vault};
+use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
+use crate::vault::{ConstructName, Likeness};
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
 /// A text of events is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
@@ -63,7 +65,7 @@ impl JsonTexts {
     /// If the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
-        let text = self.texts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let text = lock(&self.texts).pop_front();
         text.map(|text| text.to_js(env)).transpose()
     }
 }
@@ -209,6 +211,14 @@ pub fn open_vault<'env>(
         };
         Ok(NativeVault { vault, watch })
     }))
+}
+
+/// Whether two names mean one construct.
+#[napi(catch_unwind)]
+#[must_use]
+#[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
+pub fn is_same_construct(one: String, other: String) -> bool {
+    ConstructName::new(&one).likeness(&ConstructName::new(&other)) == Some(Likeness::Same)
 }
 
 /// An open vault.

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
@@ -22,6 +22,7 @@ use crate::formats::capsule::Header;
 use crate::formats::fingerprint::sha256;
 use crate::formats::instance_index::{Entry, InstanceIndex, filenames};
 use crate::formats::{integrity, json};
+use crate::lock::lock;
 use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, is_capsule};
 
 /// How long another process may keep the lock.
@@ -300,7 +301,6 @@ impl Instance {
     }
 
     fn read_index(&self, indexes: Option<&Directory>, seen: Option<&IndexSeen>) -> Result<IndexFile, Error> {
-        const END: usize = 96;
         let name = self.index_name();
         let absent = IndexSeen { signature: None, end: Vec::new(), settled: true };
         let Some(indexes) = indexes else {
@@ -315,7 +315,7 @@ impl Instance {
         };
         if let Some(seen) = seen
             && seen.signature == Some(signature)
-            && (seen.settled || end_of(&indexes.path().join(&name), signature.size, END).as_ref() == Some(&seen.end))
+            && (seen.settled || end_of_file(&indexes.path().join(&name), signature.size).as_ref() == Some(&seen.end))
         {
             return Ok(IndexFile::Unchanged);
         }
@@ -328,7 +328,7 @@ impl Instance {
         };
         let seen = IndexSeen {
             signature: Some(signature),
-            end: text[text.len().saturating_sub(END)..].to_vec(),
+            end: end(&text),
             settled: signature.is_settled(began, indexes.is_local()),
         };
         Ok(match InstanceIndex::parse(&text) {
@@ -526,24 +526,16 @@ impl Instance {
             set_aside: Vec::new(),
         };
         batch.answers.resize_with(batch.changes.len(), || None);
-        let mut state;
-        let result = match self.take_lock() {
-            Ok(_lock) => {
-                state = lock(&self.state);
-                let result = self.commit_locked(&mut state, &mut batch);
-                if result.is_err() {
-                    self.take_back(&batch);
-                    // It may have been left in the middle: read again.
-                    *state = State::default();
-                }
-                drop(state);
-                result
-            }
-            Err(error) => {
-                self.take_back(&batch);
-                Err(error)
-            }
-        };
+        let held = self.take_lock();
+        let mut state = lock(&self.state);
+        let locked = held.as_ref().map_err(Error::clone);
+        let result = locked.and_then(|_| self.commit_locked(&mut state, &mut batch));
+        if result.is_err() {
+            self.take_back(&batch);
+            // It may have been left in the middle: read again.
+            *state = State::default();
+        }
+        drop((state, held));
         let answers = batch.answers.into_iter();
         answers
             .map(|answer| match (&result, answer) {
@@ -787,7 +779,7 @@ impl Instance {
         state.index = Some(Arc::new(index));
         state.ahead = false;
         state.folder_seen = None;
-        let end = text.as_bytes()[text.len().saturating_sub(96)..].to_vec();
+        let end = end(text.as_bytes());
         state.index_seen = self.signature(&self.index_name()).map(|signature| IndexSeen {
             signature: Some(signature),
             end,
@@ -986,14 +978,7 @@ fn is_plain(name: &str) -> bool {
 
 /// Opens a folder that must lie inside the vault; `None` if it is not there.
 fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, FileProblem> {
-    let system = |error: &std::io::Error| {
-        let words = crate::vault::describe(error, "open", path);
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
-            FileProblem::Denied(words)
-        } else {
-            FileProblem::System(words)
-        }
-    };
+    let system = |error: &std::io::Error| FileProblem::of_system(error, "open", path);
     match boundary.resolve(path) {
         Ok(Some(real)) => Directory::open(&real).map(Some).map_err(|error| system(&error)),
         Ok(None) => Err(FileProblem::Outside(path.to_owned())),
@@ -1003,8 +988,7 @@ fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, Fi
 }
 
 fn missing(path: &Path) -> FileProblem {
-    let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-    FileProblem::Missing(crate::vault::describe(&error, "open", path))
+    FileProblem::of_system(&std::io::ErrorKind::NotFound.into(), "open", path)
 }
 
 /// Reads a file that another program may be writing in place: again and again, until it is whole or stays as it is.
@@ -1036,13 +1020,20 @@ fn read_whole(
     }
 }
 
-/// The last bytes of a file.
-fn end_of(path: &Path, size: u64, length: usize) -> Option<Vec<u8>> {
+/// So many bytes at the end of an index tell one save from another: the time of the save is in them.
+const END: usize = 96;
+
+fn end(text: &[u8]) -> Vec<u8> {
+    text[text.len().saturating_sub(END)..].to_vec()
+}
+
+/// The same of a file that has so many bytes.
+fn end_of_file(path: &Path, size: u64) -> Option<Vec<u8>> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut file = File::open(path).ok()?;
-    file.seek(SeekFrom::Start(size.saturating_sub(length as u64))).ok()?;
-    let mut end = Vec::with_capacity(length);
-    file.take(length as u64).read_to_end(&mut end).ok()?;
+    file.seek(SeekFrom::Start(size.saturating_sub(END as u64))).ok()?;
+    let mut end = Vec::with_capacity(END);
+    file.take(END as u64).read_to_end(&mut end).ok()?;
     Some(end)
 }
 
@@ -1056,8 +1047,4 @@ fn iso(nanoseconds: i64) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
     let fraction = if nanoseconds.rem_euclid(1_000_000_000) < 1000 { "" } else { "%.6f" };
     time.strftime(&format!("%Y-%m-%dT%H:%M:%S{fraction}+00:00")).to_string()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

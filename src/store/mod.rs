@@ -7,7 +7,7 @@ mod journal;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub use files::{Files, SystemFiles};
 
@@ -16,6 +16,7 @@ use crate::formats::capsule::{Header, adopt, refingerprint};
 use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::tree::{Dialect, Node};
 use crate::formats::json::{self, ObjectText};
+use crate::lock::lock;
 use crate::vault::{Boundary, Directory, read_file};
 use instance::{Change, Instance, Listing, Outcome, Places};
 
@@ -159,7 +160,7 @@ impl Store {
 
     fn instance(&self, name: &str) -> Result<Arc<Instance>, Error> {
         check_name(name)?;
-        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = lock(&self.instances);
         if let Some(instance) = instances.get(name) {
             return Ok(instance.clone());
         }

@@ -245,7 +245,7 @@ impl Directory {
     }
 
     fn problem(&self, error: &io::Error, call: &str, name: &str) -> FileProblem {
-        problem(error, call, &self.path.join(name))
+        FileProblem::of_system(error, call, &self.path.join(name))
     }
 }
 
@@ -254,7 +254,7 @@ impl Directory {
 /// # Errors
 /// In words, if it is not a regular file, larger than `limit` bytes, or not to be read.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
-    let system = |error: &io::Error| problem(error, "open", path);
+    let system = |error: &io::Error| FileProblem::of_system(error, "open", path);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(std::ffi::OsStr::to_str)) else {
         return Err(system(&io::ErrorKind::NotFound.into()));
     };
@@ -266,16 +266,17 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileProblem> {
     Ok(bytes)
 }
 
-fn problem(error: &io::Error, call: &str, path: &Path) -> FileProblem {
-    let words = describe(error, call, path);
-    if error.kind() == io::ErrorKind::NotFound {
-        FileProblem::Missing(words)
-    } else if error.kind() == io::ErrorKind::PermissionDenied {
-        FileProblem::Denied(words)
-    } else if is_exhausted(error) {
-        FileProblem::Exhausted(words)
-    } else {
-        FileProblem::System(words)
+impl FileProblem {
+    /// What the system said to a call on a path.
+    #[must_use]
+    pub fn of_system(error: &io::Error, call: &str, path: &Path) -> Self {
+        let words = describe(error, call, path);
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing(words),
+            io::ErrorKind::PermissionDenied => Self::Denied(words),
+            _ if is_exhausted(error) => Self::Exhausted(words),
+            _ => Self::System(words),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
 use crate::index::{ConstructCapsule, Entry, Folder, Vault};
+use crate::lock::lock;
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
@@ -273,8 +274,7 @@ impl Catalogue {
         from.map(|(path, _)| path).take_while(|path| path.starts_with(folder)).cloned().collect()
     }
 
-    /// Looks at files and says what happened.
-    /// `open` are those that somebody is writing.
+    /// Looks at files and says what happened. `open` are those that somebody may be writing.
     pub(super) fn look(&self, files: &[PathBuf], open: &HashMap<PathBuf, Writer>) -> Looked {
         self.look_in(Stage::Running(open), files)
     }
@@ -633,8 +633,4 @@ fn problem_of(text: &[u8]) -> String {
 /// Whether a text is the beginning of a JSON value.
 fn breaks_off(text: &[u8]) -> bool {
     json::scan(text, |_, _| {}).is_err_and(|error| error.offset >= text.len())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

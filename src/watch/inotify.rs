@@ -17,7 +17,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use super::{Urgency, lock};
+use super::Urgency;
+use crate::lock::lock;
 
 /// What is asked for, of each folder.
 const EVENTS: WatchFlags = WatchFlags::CREATE

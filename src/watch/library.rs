@@ -1,6 +1,7 @@
 //! The system's notifications by way of the library `notify`, for systems other than Linux: the root with all below it is
 //! watched, which is how those systems do it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -11,9 +12,8 @@ use crate::Error;
 
 #[derive(Debug)]
 pub(super) struct Notifications {
-    /// Held: it ends when it is dropped.
-    #[allow(dead_code, reason = "held, as long as is watched")]
     watcher: RecommendedWatcher,
+    root: PathBuf,
 }
 
 impl Notifications {
@@ -25,7 +25,13 @@ impl Notifications {
         watcher
             .watch(&shared.root, RecursiveMode::Recursive)
             .map_err(|error| trouble(&error.to_string(), None, &shared.root))?;
-        Ok(Self { watcher })
+        Ok(Self { watcher, root: shared.root.clone() })
+    }
+
+    /// From here on nothing is notified.
+    pub(super) fn stop(&mut self) {
+        // It fails if the root is gone, and its watch with it.
+        let _ = self.watcher.unwatch(&self.root);
     }
 }
 

@@ -16,7 +16,7 @@ mod record;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub use record::Cursor;
 
 use crate::Error;
 use crate::index::Vault;
+use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
 use record::Record;
 
@@ -296,8 +297,7 @@ impl Shared {
     /// Tells of trouble, and polls from now on.
     fn fall_back(&self, trouble: Error) {
         self.push([Notice::Trouble(trouble)]);
-        let before = std::mem::replace(&mut *lock(&self.means), Means::Polling);
-        before.stop();
+        std::mem::replace(&mut *lock(&self.means), Means::Polling).stop();
         lock(&self.hints).polling = Some(INTERVAL);
         self.set_watched();
         self.hinted.notify_all();
@@ -567,7 +567,7 @@ struct Hinted {
 enum Means {
     #[cfg(target_os = "linux")]
     Queue(Arc<inotify::Queue>),
-    Library(#[allow(dead_code, reason = "held, as long as is watched")] library::Notifications),
+    Library(library::Notifications),
     Polling,
 }
 
@@ -617,10 +617,12 @@ impl Means {
         false
     }
 
-    fn stop(&self) {
-        #[cfg(target_os = "linux")]
-        if let Self::Queue(queue) = self {
-            queue.stop();
+    fn stop(&mut self) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Queue(queue) => queue.stop(),
+            Self::Library(notifications) => notifications.stop(),
+            Self::Polling => {}
         }
     }
 }
@@ -641,10 +643,6 @@ fn trouble(problem: &str, code: Option<i32>, path: &Path) -> Error {
         None => format!("the vault can't be watched: {problem}. It is looked through every {seconds} s instead"),
     };
     Error::System { code: "VVAULT_WATCH", message, path: path.to_owned() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

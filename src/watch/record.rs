@@ -81,7 +81,7 @@ pub(super) struct Record {
     is_new: bool,
     /// Where it is kept; `None` if it is not.
     file: Option<File>,
-    #[allow(dead_code, reason = "held, as long as this process writes")]
+    /// Held as long as this process writes.
     lock: Option<File>,
 }
 
@@ -147,7 +147,8 @@ impl Record {
     /// From here on nothing is kept any more.
     pub(super) fn close(&mut self) {
         self.file = None;
-        self.lock = None;
+        // The system gives it back in any case when the file is closed.
+        let _ = self.lock.take().map(|lock| lock.unlock());
     }
 
     pub(super) fn is_new(&self) -> bool {
