@@ -32,9 +32,17 @@ pub struct Signature {
     modified: i64,
     /// Nanoseconds since 1970; set by the system at every change of content or name, not settable by programs.
     changed: i64,
+    /// See [`Signature::is_aliased`].
+    aliased: bool,
 }
 
 impl Signature {
+    /// Whether the file can be changed by way of another folder: it is a link, or has several names.
+    #[must_use]
+    pub fn is_aliased(&self) -> bool {
+        self.aliased
+    }
+
     /// When the content was last changed, as the file says: nanoseconds since 1970.
     #[must_use]
     pub fn modified(&self) -> i64 {
@@ -192,17 +200,11 @@ impl Directory {
             Ok((_, ItemKind::Link)) => {
                 let target = self.resolve(name, boundary)?;
                 let (signature, kind) = system::file_at(&target).map_err(|error| self.problem(&error, "open", name))?;
-                if let ItemKind::Regular = kind { Ok(signature) } else { Err(not_regular(&kind)) }
+                if let ItemKind::Regular = kind { Ok(linked(signature)) } else { Err(not_regular(&kind)) }
             }
             Ok((_, kind)) => Err(not_regular(&kind)),
             Err(error) => Err(self.problem(&error, "open", name)),
         }
-    }
-
-    /// Whether the file `name` can be changed by way of another folder: it is a link, or has several names.
-    #[must_use]
-    pub fn is_aliased(&self, name: &str) -> bool {
-        self.handle.is_aliased(name)
     }
 
     /// Reads the file `name` into `buffer`, which is grown as needed and never shrunk, so that it can be used again at
@@ -221,7 +223,8 @@ impl Directory {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 let target = self.resolve(name, boundary)?;
-                system::open_target(&target).map_err(|error| self.problem(&error, "open", name))?
+                let opened = system::open_target(&target).map_err(|error| self.problem(&error, "open", name))?;
+                (opened.0, linked(opened.1), opened.2)
             }
             Err(error) => return Err(self.problem(&error, "open", name)),
         };
@@ -283,6 +286,10 @@ impl FileProblem {
 /// Whether the system has no more files or memory to give, which may change: ENFILE, EMFILE, ENOMEM.
 fn is_exhausted(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory || cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+fn linked(signature: Signature) -> Signature {
+    Signature { aliased: true, ..signature }
 }
 
 fn not_regular(kind: &ItemKind) -> FileProblem {

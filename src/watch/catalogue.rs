@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::Writer;
-use super::layout::{Layout, Place, parent};
+use super::layout::{Layout, Place, RelativePath};
 use super::record::{Cursor, Line, Record};
 use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
@@ -114,14 +114,14 @@ pub(super) struct Catalogue {
 
 #[derive(Debug)]
 struct State {
-    known: BTreeMap<PathBuf, Known>,
-    waiting: HashMap<PathBuf, Waiting>,
+    known: BTreeMap<RelativePath, Known>,
+    waiting: HashMap<RelativePath, Waiting>,
     folders: HashMap<PathBuf, WatchedFolder>,
     /// Files that can't be read, and the reason that was told.
-    unreadable: HashMap<PathBuf, String>,
+    unreadable: HashMap<RelativePath, String>,
     record: Record,
     /// Files that can be changed by a name outside of their folder, which is not notified.
-    aliased: HashSet<PathBuf>,
+    aliased: HashSet<RelativePath>,
     /// Whether readers rely on what was applied.
     is_watched: bool,
 }
@@ -140,7 +140,7 @@ pub(super) struct Looked {
     /// With their places in the order of events.
     pub(super) events: Vec<(u64, Event)>,
     /// Files to be looked at again, and when.
-    pub(super) again: Vec<(PathBuf, Duration)>,
+    pub(super) again: Vec<(RelativePath, Duration)>,
 }
 
 /// A file as it was found.
@@ -160,7 +160,6 @@ struct Read {
     digest: [u8; 16],
     content: Content,
     sections: Sections,
-    is_aliased: bool,
     verdict: Verdict,
     /// Why it is no capsule.
     problem: Option<String>,
@@ -200,19 +199,19 @@ impl Catalogue {
 
     /// Takes the files that are there at the beginning for known. Told are only those that came, changed or went since
     /// `since`, in the order in which that was noticed.
-    pub(super) fn begin(&self, files: &[PathBuf], since: Option<&Cursor>) -> Vec<Event> {
+    pub(super) fn begin(&self, files: &[RelativePath], since: Option<&Cursor>) -> Vec<Event> {
         let looked = self.look_in(Stage::Beginning(since), files);
         let mut events = looked.events;
         let mut state = lock(&self.state);
         let State { known, record, .. } = &mut *state;
-        let is_gone = |line: &&Line| !known.contains_key(Path::new(&line.path));
+        let is_gone = |line: &&Line| !known.contains_key(&RelativePath::from(&line.path));
         let gone: Vec<Line> = record.lines().filter(is_gone).cloned().collect();
         for mut line in gone {
             if line.digest.take().is_some() {
                 line.number = record.draw();
                 record.note(line.clone());
             }
-            let file = PathBuf::from(&line.path);
+            let file = RelativePath::from(&line.path);
             if let Some(place) = self.layout.place(&file)
                 && line.accepted
                 // Who never heard of it is not told that it went.
@@ -259,7 +258,7 @@ impl Catalogue {
             let is_aliased = state.aliased.iter().any(|file| file.parent() == Some(path));
             index.set_watched(watched && *is_local && !is_aliased);
         }
-        let is_construct = |file: &PathBuf| matches!(self.layout.place(file), Some(Place::Construct { .. }));
+        let is_construct = |file: &RelativePath| matches!(self.layout.place(file), Some(Place::Construct { .. }));
         let watched = watched && self.is_local && !state.aliased.iter().any(is_construct);
         // Set anew only when that changes: what was found for somebody would be forgotten.
         if std::mem::replace(&mut state.is_watched, watched) != watched {
@@ -268,14 +267,17 @@ impl Catalogue {
     }
 
     /// The known files in a folder and below it.
-    pub(super) fn below(&self, folder: &Path) -> Vec<PathBuf> {
+    pub(super) fn below(&self, folder: &Path) -> Vec<RelativePath> {
         let state = lock(&self.state);
-        let from = state.known.range(folder.to_owned()..);
-        from.map(|(path, _)| path).take_while(|path| path.starts_with(folder)).cloned().collect()
+        // As strings, "folder-2" and what is in it lie between "folder" and what is in that.
+        let own = state.known.get_key_value(&RelativePath::from(folder));
+        let from = RelativePath::from(folder.join(""));
+        let below = state.known.range(from..).take_while(|(path, _)| path.starts_with(folder));
+        own.into_iter().chain(below).map(|(path, _)| path.clone()).collect()
     }
 
     /// Looks at files and says what happened. `open` are those that somebody may be writing.
-    pub(super) fn look(&self, files: &[PathBuf], open: &HashMap<PathBuf, Writer>) -> Looked {
+    pub(super) fn look(&self, files: &[RelativePath], open: &HashMap<RelativePath, Writer>) -> Looked {
         self.look_in(Stage::Running(open), files)
     }
 
@@ -284,18 +286,15 @@ impl Catalogue {
         lock(&self.state).record.close();
     }
 
-    fn look_in(&self, when: Stage<'_>, files: &[PathBuf]) -> Looked {
+    fn look_in(&self, when: Stage<'_>, files: &[RelativePath]) -> Looked {
         let mut state = lock(&self.state);
-        let mut by_folder: BTreeMap<PathBuf, Vec<(&PathBuf, Place)>> = BTreeMap::new();
-        for file in files {
-            if let Some(place) = self.layout.place(file) {
-                by_folder.entry(parent(file)).or_default().push((file, place));
-            }
-        }
         let mut looking = Looking { stage: when, looked: Looked::default(), changes: Vec::new() };
         let mut constructs_changed = false;
-        for (folder, files) in by_folder {
-            let path = self.root().join(&folder);
+        for files in files.chunk_by(|one, other| one.parent() == other.parent()) {
+            let Some(folder) = files[0].parent() else { continue };
+            let files: Vec<(&RelativePath, Place)> =
+                files.iter().filter_map(|file| Some((file, self.layout.place(file)?))).collect();
+            let path = self.root().join(folder);
             let real = self.vault.boundary().resolve(&path).ok().flatten();
             let opened = real.as_ref().map(|real| Directory::open(real));
             let is_closed =
@@ -312,9 +311,9 @@ impl Catalogue {
                 && let (Some(real), Some(directory)) = (&real, &directory)
             {
                 let (index, is_local) = (self.vault.watched().folder(real), directory.is_local());
-                state.folders.entry(folder.clone()).or_insert(WatchedFolder { index, is_local });
+                state.folders.entry(folder.to_owned()).or_insert(WatchedFolder { index, is_local });
             }
-            let index = state.folders.get(&folder).map(|folder| folder.index.clone());
+            let index = state.folders.get(folder).map(|folder| folder.index.clone());
             let known = &state.known;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let found: Vec<Found> = files
@@ -395,13 +394,12 @@ impl Catalogue {
             verdict.reason.clone_from(&problem);
         }
         let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Arc::default() };
-        let is_aliased = directory.is_aliased(name);
-        let read = Read { signature, settled, digest, content, sections, is_aliased, verdict, problem, is_half };
+        let read = Read { signature, settled, digest, content, sections, verdict, problem, is_half };
         Found::Read(Box::new(read))
     }
 
     /// What a found file means, for listeners and for readers of its folder.
-    fn decide(&self, state: &mut State, file: &Path, place: &Place, found: Found, looking: &mut Looking<'_>) {
+    fn decide(&self, state: &mut State, file: &RelativePath, place: &Place, found: Found, looking: &mut Looking<'_>) {
         let known = state.known.get(file).cloned();
         if !matches!(found, Found::Unreadable(_)) {
             state.unreadable.remove(file);
@@ -446,9 +444,8 @@ impl Catalogue {
                 self.tell(state, Noticed::new(file, place, Happening::Rejected, verdict), looking);
             }
             Found::Read(read) => {
-                let Read { signature, settled, digest, content, sections, is_aliased, mut verdict, problem, is_half } =
-                    *read;
-                if is_aliased {
+                let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
+                if signature.is_aliased() {
                     state.aliased.insert(file.to_owned());
                 } else {
                     state.aliased.remove(file);
@@ -553,7 +550,7 @@ enum Stage<'a> {
     /// Nothing is waited for, and told is only what happened since a cursor.
     Beginning(Option<&'a Cursor>),
     /// Everything is told. These files somebody may be writing.
-    Running(&'a HashMap<PathBuf, Writer>),
+    Running(&'a HashMap<RelativePath, Writer>),
 }
 
 /// A look that is under way.
@@ -584,7 +581,7 @@ impl State {
     /// Whether a file in this state is still to be waited for; then it is looked at again.
     fn must_wait(
         &mut self,
-        file: &Path,
+        file: &RelativePath,
         signature: Option<Signature>,
         patience: Duration,
         looking: &mut Looking<'_>,

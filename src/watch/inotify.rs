@@ -45,8 +45,8 @@ pub(super) struct Queue {
 
 /// What a drained queue says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Hint {
-    Path(PathBuf, Urgency),
+pub(super) enum Hint<'a> {
+    Path(&'a Path, Urgency),
     /// Notifications were lost.
     Everything,
 }
@@ -73,7 +73,7 @@ impl Queue {
     }
 
     /// Takes all notifications that there are, without waiting.
-    pub(super) fn drain(&self, mut take: impl FnMut(Hint)) -> io::Result<()> {
+    pub(super) fn drain(&self, mut take: impl FnMut(Hint<'_>)) -> io::Result<()> {
         let mut folders = lock(&self.folders);
         let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
         let mut reader = Reader::new(&self.descriptor, &mut buffer);
@@ -93,7 +93,7 @@ impl Queue {
                 folders.remove(&event.wd());
                 continue;
             }
-            let Some(names) = folders.get(&event.wd()).cloned() else { continue };
+            let Some(names) = folders.get(&event.wd()) else { continue };
             let Some(name) = event.file_name() else {
                 for folder in names {
                     take(Hint::Path(folder, Urgency::Now));
@@ -112,12 +112,16 @@ impl Queue {
             } else {
                 Urgency::Soon
             };
+            let mut moved_away = Vec::new();
             for folder in names {
                 let path = folder.join(name);
+                take(Hint::Path(&path, urgency));
                 if is_folder && what.contains(ReadFlags::MOVED_FROM) {
-                    self.forget_below(&mut folders, &path);
+                    moved_away.push(path);
                 }
-                take(Hint::Path(path, urgency));
+            }
+            for path in moved_away {
+                self.forget_below(&mut folders, &path);
             }
         }
     }
@@ -163,9 +167,13 @@ mod tests {
 
     use super::{Hint, Queue, Urgency};
 
-    fn drained(queue: &Queue) -> Vec<Hint> {
+    /// The paths; none for lost notifications.
+    fn drained(queue: &Queue) -> Vec<Option<(PathBuf, Urgency)>> {
         let mut hints = Vec::new();
-        queue.drain(|hint| hints.push(hint)).expect("a queue");
+        let take = |hint: Hint<'_>| {
+            hints.push(if let Hint::Path(path, urgency) = hint { Some((path.to_owned(), urgency)) } else { None });
+        };
+        queue.drain(take).expect("a queue");
         hints
     }
 
@@ -176,9 +184,7 @@ mod tests {
         let queue = Queue::new().expect("a queue");
         queue.add(folder.path(), Path::new("x")).expect("a watch");
         let file = folder.path().join("a");
-        let hinted = |queue: &Queue| {
-            drained(queue).iter().any(|hint| matches!(hint, Hint::Path(path, _) if path == Path::new("x/a")))
-        };
+        let hinted = |queue: &Queue| drained(queue).iter().flatten().any(|(path, _)| path == Path::new("x/a"));
         for _ in 0..1000 {
             fs::write(&file, "1").expect("written");
             assert!(hinted(&queue));
@@ -202,7 +208,7 @@ mod tests {
         queue.add(&below, Path::new("below")).expect("a watch");
         let other = tempfile::tempdir().expect("a folder");
         fs::rename(&below, other.path().join("moved")).expect("renamed");
-        assert!(drained(&queue).contains(&Hint::Path(PathBuf::from("below"), Urgency::Now)));
+        assert!(drained(&queue).contains(&Some((PathBuf::from("below"), Urgency::Now))));
         drained(&queue);
         fs::write(other.path().join("moved/x"), "x").expect("written");
         assert_eq!(drained(&queue), []);

@@ -1,12 +1,41 @@
 //! Which folders of a vault hold capsules, and which files in them are some.
 
-use std::path::{Component, Path, PathBuf};
+use std::borrow::Borrow;
+use std::ffi::OsStr;
+use std::ops::Deref;
+use std::path::{Path, is_separator};
+use std::sync::Arc;
 
 use crate::index::Directories;
 use crate::vault::{is_capsule, is_memory, is_shard};
 
 /// How deep the store's own folder may nest.
 const DEEPEST: usize = 8;
+
+/// A path from the vault's root: names, joined. It is compared and hashed as one string, since comparing the components of
+/// paths is what a storm would spend its time on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RelativePath(Arc<OsStr>);
+
+impl Deref for RelativePath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl Borrow<OsStr> for RelativePath {
+    fn borrow(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl<P: AsRef<OsStr>> From<P> for RelativePath {
+    fn from(path: P) -> Self {
+        Self(path.as_ref().into())
+    }
+}
 
 /// What a file is, by its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,17 +148,10 @@ fn is_above_or_same(path: &[&str], other: &[String]) -> bool {
 
 /// The names in a path; none if one is not UTF-8, or not a name.
 fn parts(path: &Path) -> Vec<&str> {
-    let names: Option<Vec<&str>> = path
-        .components()
-        .filter(|part| *part != Component::CurDir)
-        .map(|part| if let Component::Normal(name) = part { name.to_str() } else { None })
-        .collect();
-    names.unwrap_or_else(|| vec!["\0"])
-}
-
-/// The folder of a file.
-pub(super) fn parent(path: &Path) -> PathBuf {
-    path.parent().map(Path::to_owned).unwrap_or_default()
+    let names = path.to_str().unwrap_or("..").split(is_separator).filter(|name| !matches!(*name, "" | "."));
+    let mut parts = Vec::with_capacity(8);
+    parts.extend(names);
+    if parts.contains(&"..") { vec!["\0"] } else { parts }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn take(shared: &Weak<Shared>, event: notify::Result<notify::Event>) {
     };
     for path in event.paths {
         if let Some(relative) = shared.relative(&path) {
-            shared.hint_if_concerned(relative, urgency);
+            shared.hint_if_concerned(&relative, urgency);
         }
     }
 }

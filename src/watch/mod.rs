@@ -27,6 +27,7 @@ use crate::Error;
 use crate::index::Vault;
 use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
+use layout::RelativePath;
 use record::Record;
 
 /// So many events wait at most; then the watch waits too.
@@ -94,6 +95,8 @@ struct Shared {
     root: PathBuf,
     hints: Mutex<Hints>,
     hinted: Condvar,
+    /// The watching thread waits for hints.
+    idle: Condvar,
     queue: Mutex<VecDeque<String>>,
     taken: Condvar,
     listener: Listener,
@@ -118,9 +121,9 @@ struct Due {
 #[derive(Debug, Default)]
 struct Hints {
     /// Relative to the root.
-    paths: HashMap<PathBuf, Due>,
+    paths: HashMap<RelativePath, Due>,
     /// Files that somebody may be writing.
-    open: HashMap<PathBuf, Writer>,
+    open: HashMap<RelativePath, Writer>,
     /// Everything must be looked at: hints were lost.
     everything: bool,
     trouble: Option<Error>,
@@ -130,7 +133,19 @@ struct Hints {
     polling: Option<Duration>,
     /// When everything was looked at last.
     polled: Option<Instant>,
-    stopped: bool,
+    phase: Phase,
+}
+
+/// What the watching thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// It waits for hints.
+    #[default]
+    Idle,
+    /// It is at work, and will empty the queue of notifications itself before it waits.
+    Looking,
+    /// It ends.
+    Stopped,
 }
 
 /// Whether somebody is writing a file.
@@ -155,27 +170,30 @@ enum Urgency {
 
 impl Shared {
     /// Notes that a path is to be looked at, if it can be a capsule's or hold some.
-    fn hint_if_concerned(&self, path: PathBuf, urgency: Urgency) {
+    fn hint_if_concerned(&self, path: &Path, urgency: Urgency) {
         self.note(&mut lock(&self.hints), path, urgency);
         self.hinted.notify_all();
     }
 
-    fn note(&self, hints: &mut Hints, path: PathBuf, urgency: Urgency) {
-        let layout = self.catalogue.layout();
-        let is_known = hints.paths.contains_key(&path);
-        if !is_known && layout.place(&path).is_none() && !layout.has_folder(&path) {
-            return;
-        }
+    fn note(&self, hints: &mut Hints, path: &Path, urgency: Urgency) {
         let now = Instant::now();
-        let due = hints.paths.entry(path.clone()).or_insert(Due { first: now, at: now + SOON });
+        let due = if let Some(due) = hints.paths.get_mut(path.as_os_str()) {
+            due
+        } else {
+            let layout = self.catalogue.layout();
+            if layout.place(path).is_none() && !layout.has_folder(path) {
+                return;
+            }
+            hints.paths.entry(path.into()).or_insert(Due { first: now, at: now + SOON })
+        };
         due.at = match urgency {
             Urgency::Now => now,
             _ if due.at <= now => due.at,
             _ => (now + SOON).min(due.first + LATEST),
         };
         match urgency {
-            Urgency::Now => drop(hints.open.remove(&path)),
-            Urgency::Written => drop(hints.open.insert(path, Writer::Seen)),
+            Urgency::Now => drop(hints.open.remove(path.as_os_str())),
+            Urgency::Written => drop(hints.open.insert(path.into(), Writer::Seen)),
             Urgency::Soon => {}
         }
     }
@@ -191,8 +209,8 @@ impl Shared {
     }
 
     /// The path from the root; `None` for one that is not below it.
-    fn relative(&self, path: &Path) -> Option<PathBuf> {
-        path.strip_prefix(&self.root).ok().map(Path::to_owned)
+    fn relative(&self, path: &Path) -> Option<RelativePath> {
+        path.strip_prefix(&self.root).ok().map(RelativePath::from)
     }
 
     fn push(&self, notices: impl IntoIterator<Item = Notice>) {
@@ -226,7 +244,7 @@ impl Shared {
     fn wait_for_room(&self) -> bool {
         let mut queue = lock(&self.queue);
         while queue.len() >= QUEUE {
-            if lock(&self.hints).stopped {
+            if lock(&self.hints).phase == Phase::Stopped {
                 return false;
             }
             queue = self
@@ -235,6 +253,25 @@ impl Shared {
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
         }
         true
+    }
+
+    /// Linux's queue of notifications, if that is where hints come from.
+    #[cfg(target_os = "linux")]
+    fn queue(&self) -> Option<Arc<inotify::Queue>> {
+        if let Means::Queue(queue) = &*lock(&self.means) { Some(queue.clone()) } else { None }
+    }
+
+    /// Makes hints of the notifications that come.
+    #[cfg(target_os = "linux")]
+    fn take_notifications(&self, queue: &inotify::Queue) {
+        /// The kernel keeps 16,384 notifications; nobody writes so many files meanwhile.
+        const PAUSE: Duration = Duration::from_millis(2);
+        while queue.wait() {
+            self.drain(queue);
+            // In a storm, to be woken by each notification would cost more than what it tells.
+            let hints = lock(&self.hints);
+            drop(self.idle.wait_timeout_while(hints, PAUSE, |hints| hints.phase == Phase::Looking));
+        }
     }
 
     /// Makes hints of the notifications that there are.
@@ -270,14 +307,14 @@ impl Shared {
             if !self.wait_for_room() {
                 break;
             }
-            let open: HashMap<PathBuf, Writer> = {
+            let open: HashMap<RelativePath, Writer> = {
                 let hints = lock(&self.hints);
-                let writer = |file: &PathBuf| Some((file.clone(), *hints.open.get(file)?));
+                let writer = |file: &RelativePath| Some((file.clone(), *hints.open.get(file)?));
                 batch.iter().filter_map(writer).collect()
             };
             let looked = self.catalogue.look(batch, &open);
             // Whether somebody may be at work on a file that was only found counts until it has been decided on.
-            let is_decided = |file: &PathBuf| looked.again.iter().all(|(again, _)| again != file);
+            let is_decided = |file: &RelativePath| looked.again.iter().all(|(again, _)| again != file);
             let found = open.iter().filter(|(file, writer)| **writer == Writer::Possible && is_decided(file));
             for (file, _) in found {
                 lock(&self.hints).open.remove(file);
@@ -304,8 +341,8 @@ impl Shared {
     }
 
     /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
-    fn files(&self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
-        let mut files = BTreeSet::new();
+    fn files(&self, paths: Vec<RelativePath>) -> Vec<RelativePath> {
+        let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             if self.catalogue.layout().has_folder(&path) {
                 files.extend(self.catalogue.below(&path));
@@ -318,22 +355,24 @@ impl Shared {
                 files.extend(found);
             }
             if self.catalogue.layout().place(&path).is_some() {
-                files.insert(path);
+                files.push(path);
             }
         }
-        files.into_iter().collect()
+        files.sort_unstable();
+        files.dedup();
+        files
     }
 
     /// Every capsule file that is there or was.
-    fn everything(&self) -> Vec<PathBuf> {
-        let mut files: BTreeSet<PathBuf> = self.catalogue.below(Path::new("")).into_iter().collect();
+    fn everything(&self) -> Vec<RelativePath> {
+        let mut files: BTreeSet<RelativePath> = self.catalogue.below(Path::new("")).into_iter().collect();
         files.extend(self.visit(Path::new("")));
         files.into_iter().collect()
     }
 
     /// Watches a folder and those below it that hold capsules, and gives the capsule files in them. A folder is watched
     /// before it is listed, so that nothing comes in between.
-    fn visit(&self, folder: &Path) -> Vec<PathBuf> {
+    fn visit(&self, folder: &Path) -> Vec<RelativePath> {
         let mut files = Vec::new();
         let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
@@ -353,7 +392,7 @@ impl Shared {
             let items = std::fs::read_dir(&path);
             if items.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
                 let (now, after) = (Instant::now(), INTERVAL / 4);
-                lock(&self.hints).paths.insert(folder.clone(), Due { first: now, at: now + after });
+                lock(&self.hints).paths.insert(folder.as_path().into(), Due { first: now, at: now + after });
             }
             for item in items.into_iter().flatten().flatten() {
                 let relative = folder.join(item.file_name());
@@ -362,7 +401,7 @@ impl Shared {
                 if is_folder && layout.has_folder(&relative) {
                     folders.push(relative);
                 } else if !is_folder && layout.place(&relative).is_some() {
-                    files.push(relative);
+                    files.push(relative.into());
                 }
             }
         }
@@ -373,13 +412,13 @@ impl Shared {
     fn take_hints(&self, all: bool) -> Hinted {
         let mut hints = lock(&self.hints);
         let now = Instant::now();
-        let mut due: Vec<(&PathBuf, &Due)> = hints.paths.iter().filter(|(_, due)| all || due.at <= now).collect();
+        let mut due: Vec<(&RelativePath, &Due)> = hints.paths.iter().filter(|(_, due)| all || due.at <= now).collect();
         if !all && due.len() > BATCH {
             // Those that have waited longest.
             due.select_nth_unstable_by_key(BATCH, |(_, due)| due.first);
             due.truncate(BATCH);
         }
-        let paths: BTreeSet<PathBuf> = due.into_iter().map(|(path, _)| path.clone()).collect();
+        let paths: Vec<RelativePath> = due.into_iter().map(|(path, _)| path.clone()).collect();
         for path in &paths {
             hints.paths.remove(path);
         }
@@ -394,7 +433,7 @@ impl Shared {
     fn wait_for_hints(&self) -> bool {
         let mut hints = lock(&self.hints);
         loop {
-            if hints.stopped {
+            if hints.phase == Phase::Stopped {
                 return false;
             }
             let now = Instant::now();
@@ -403,8 +442,11 @@ impl Shared {
             hints.everything |= next_poll.is_some_and(|next_poll| next_poll <= now);
             let next_path = hints.paths.values().map(|due| due.at).min();
             if hints.everything || next_path.is_some_and(|next_path| next_path <= now) {
+                hints.phase = Phase::Looking;
                 return true;
             }
+            hints.phase = Phase::Idle;
+            self.idle.notify_all();
             let next = next_path.into_iter().chain(next_poll).min();
             let pause = next.map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(now));
             hints = self.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner).0;
@@ -417,9 +459,14 @@ impl Shared {
             if !self.wait_for_room() {
                 break;
             }
-            let _turn = lock(&self.turn);
+            let turn = lock(&self.turn);
             let hinted = self.take_hints(false);
             self.look_at(hinted);
+            drop(turn);
+            #[cfg(target_os = "linux")]
+            if let Some(queue) = self.queue() {
+                self.drain(&queue);
+            }
         }
         self.catalogue.set_watched(false);
     }
@@ -442,6 +489,7 @@ impl Watch {
             root,
             hints: Mutex::default(),
             hinted: Condvar::new(),
+            idle: Condvar::new(),
             queue: Mutex::default(),
             taken: Condvar::new(),
             listener,
@@ -466,16 +514,8 @@ impl Watch {
         shared.push(events.into_iter().map(|event| Notice::Event(Box::new(event))));
         shared.set_watched();
         #[cfg(target_os = "linux")]
-        if let Means::Queue(queue) = &*lock(&shared.means) {
-            let queue = queue.clone();
-            threads.push(thread(
-                "vvault-hints",
-                Box::new(move |shared| {
-                    while queue.wait() {
-                        shared.drain(&queue);
-                    }
-                }),
-            )?);
+        if let Some(queue) = shared.queue() {
+            threads.push(thread("vvault-hints", Box::new(move |shared| shared.take_notifications(&queue)))?);
         }
         threads.push(thread("vvault-watch", Box::new(Shared::run))?);
         Ok(Self { shared, threads: Mutex::new(threads) })
@@ -486,8 +526,7 @@ impl Watch {
     pub fn settle(&self) {
         #[cfg(target_os = "linux")]
         {
-            let queue = if let Means::Queue(queue) = &*lock(&self.shared.means) { Some(queue.clone()) } else { None };
-            let Some(queue) = queue else { return };
+            let Some(queue) = self.shared.queue() else { return };
             self.shared.drain(&queue);
             let _turn = lock(&self.shared.turn);
             self.shared.look_at(self.shared.take_hints(true));
@@ -517,7 +556,7 @@ impl Watch {
         if let Ok(file) = path.strip_prefix(root) {
             // In turn, so that events are queued in their order.
             let _turn = lock(&self.shared.turn);
-            self.shared.take_over(self.shared.catalogue.look(&[file.to_owned()], &HashMap::new()));
+            self.shared.take_over(self.shared.catalogue.look(&[file.into()], &HashMap::new()));
         }
     }
 
@@ -540,9 +579,10 @@ impl Watch {
     }
 
     fn signal_stop(&self) {
-        lock(&self.shared.hints).stopped = true;
+        lock(&self.shared.hints).phase = Phase::Stopped;
         lock(&self.shared.means).stop();
         self.shared.hinted.notify_all();
+        self.shared.idle.notify_all();
         self.shared.taken.notify_all();
     }
 }
@@ -557,7 +597,7 @@ impl Drop for Watch {
 /// Hints that were taken.
 #[derive(Debug)]
 struct Hinted {
-    paths: BTreeSet<PathBuf>,
+    paths: Vec<RelativePath>,
     everything: bool,
     trouble: Option<Error>,
 }

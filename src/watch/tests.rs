@@ -37,7 +37,7 @@ fn a_poll_comes_in_time_whatever_else_comes() {
     let other = std::path::PathBuf::from("users/ann/capsules/never.json");
     let until = std::time::Instant::now() + Duration::from_secs(10);
     let event = loop {
-        watch.shared.hint_if_concerned(other.clone(), super::Urgency::Now);
+        watch.shared.hint_if_concerned(&other, super::Urgency::Now);
         match told.recv_timeout(Duration::from_millis(20)) {
             Ok(event) => break Some(event),
             Err(_) if std::time::Instant::now() > until => break None,

@@ -33,10 +33,6 @@ impl Handle {
         file_at(&self.folder.join(name))
     }
 
-    pub(super) fn is_aliased(&self, name: &str) -> bool {
-        self.file(name).is_ok_and(|(_, kind)| matches!(kind, ItemKind::Link))
-    }
-
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
         let path = self.folder.join(name);
@@ -90,6 +86,8 @@ fn signature(metadata: &Metadata) -> Signature {
         size: metadata.len(),
         modified,
         changed: modified,
+        // Nor how many names a file has.
+        aliased: false,
     }
 }
 

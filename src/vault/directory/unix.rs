@@ -41,12 +41,6 @@ impl Handle {
         Ok((signature(&stat), kind(&stat)))
     }
 
-    #[allow(clippy::unnecessary_cast, reason = "the field's type differs from system to system")]
-    pub(super) fn is_aliased(&self, name: &str) -> bool {
-        statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| matches!(kind(&stat), ItemKind::Link) || stat.st_nlink as u64 > 1)
-    }
-
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
         match openat(&self.folder, name, READ, Mode::empty()) {
@@ -145,6 +139,7 @@ fn signature(stat: &Stat) -> Signature {
         size: stat.st_size as u64,
         modified: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
         changed: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        aliased: stat.st_nlink as u64 > 1 && !matches!(kind(stat), ItemKind::Folder),
     }
 }
 
