@@ -537,22 +537,33 @@ impl ObjectText {
         Self::default()
     }
 
+    /// One without members, for about so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes) }
+    }
+
     /// Adds a member whose value is JSON already, or prints as JSON.
     #[must_use]
     pub fn json(mut self, key: &str, value: impl Display) -> Self {
+        self.key(key);
+        // Writing to a string does not fail.
+        let _ = write!(self.text, "{value}");
+        self
+    }
+
+    fn key(&mut self, key: &str) {
         self.text.push(if self.text.is_empty() { '{' } else { ',' });
         write_string(&mut self.text, key);
-        // Writing to a string does not fail.
-        let _ = write!(self.text, ":{value}");
-        self
+        self.text.push(':');
     }
 
     /// Adds a string.
     #[must_use]
-    pub fn string(self, key: &str, value: &str) -> Self {
-        let mut json = String::with_capacity(value.len() + 2);
-        write_string(&mut json, value);
-        self.json(key, json)
+    pub fn string(mut self, key: &str, value: &str) -> Self {
+        self.key(key);
+        write_string(&mut self.text, value);
+        self
     }
 
     /// Adds a string, or `null`.

@@ -6,7 +6,7 @@
 //! change would have shown.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
 use crate::javascript::text;
 use crate::lock::lock;
-use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature};
+use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
 const LARGE: u64 = 8 << 20;
@@ -486,19 +486,13 @@ impl Sweep<'_> {
     /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit`
     /// where a larger limit is to be tried.
     fn read(&self, name: Box<str>, known: Option<&Arc<Entry>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
-        thread_local! {
-            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
         give_way();
-        BUFFER.with_borrow_mut(|buffer| {
+        with_buffer(|buffer| {
             let (content, signature) = match self.directory.read(&name, self.boundary, limit, buffer) {
                 Ok((signature, length)) => (self.kind.parse(&name, &buffer[..length]), Some(signature)),
                 Err(FileProblem::TooLarge { .. }) if limit < LARGEST_FILE => return Err(name),
                 Err(problem) => (Content::unreadable(problem.to_string()), None),
             };
-            if buffer.len() as u64 > LARGE {
-                *buffer = Vec::new();
-            }
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
             let mut entry = Entry::new(name, content, signature, settled);
             if let Some(known) = known

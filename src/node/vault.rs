@@ -519,6 +519,8 @@ impl StoredCapsule {
 
 /// A notice of the watch, as JSON.
 fn told(notice: Notice, report: bool) -> String {
+    /// Bytes of an event, beside its memories, and of a memory beside its contents: about.
+    const HEADER: usize = 768;
     let event = match notice {
         Notice::Event(event) => event,
         Notice::Trouble(error) => {
@@ -546,7 +548,8 @@ fn told(notice: Notice, report: bool) -> String {
         Content::Memory(entry) => {
             let memory = entry.as_ref().and_then(|entry| entry.memory().ok().map(|memory| (entry, memory)));
             if let Some((entry, memory)) = memory {
-                let mut json = String::from("[");
+                let mut json = String::with_capacity(memory.heap_size() + HEADER);
+                json.push('[');
                 let marked = report && event.verdict.valid == Some(false);
                 memory.write_json(entry.name(), &event.seen, marked, &mut json);
                 json.push(']');
@@ -564,7 +567,7 @@ fn told(notice: Notice, report: bool) -> String {
         }
     };
     let [instance_name, uuid, timestamp] = header;
-    ObjectText::new()
+    ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER)
         .string("kind", kind)
         .string("path", &event.path.to_string_lossy())
         .string("format", format)

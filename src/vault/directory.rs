@@ -8,6 +8,7 @@
 #[cfg_attr(not(unix), path = "directory/portable.rs")]
 mod system;
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -250,6 +251,21 @@ impl Directory {
     fn problem(&self, error: &io::Error, call: &str, name: &str) -> FileProblem {
         FileProblem::of_system(error, call, &self.path.join(name))
     }
+}
+
+/// Lends a buffer to [read](Directory::read) into, the thread's own, so that a reader of many files asks for memory once.
+pub fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    /// One that has grown beyond this is given back, in bytes.
+    const LARGEST_KEPT: usize = 1 << 20;
+    thread_local! {
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut buffer = BUFFER.take();
+    let result = work(&mut buffer);
+    if buffer.len() <= LARGEST_KEPT {
+        BUFFER.set(buffer);
+    }
+    result
 }
 
 /// Reads the file at a path that the caller itself named.

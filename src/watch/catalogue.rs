@@ -19,7 +19,7 @@ use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
 use crate::index::{ConstructCapsule, Entry, Folder, Vault};
 use crate::lock::lock;
-use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature};
+use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
 const HALF: Duration = Duration::from_millis(1500);
@@ -365,15 +365,26 @@ impl Catalogue {
             Place::Construct { .. } => store.options().largest_capsule,
         };
         let began = SystemTime::now();
-        let mut text = Vec::new();
-        let (signature, length) = match directory.read(name, boundary, limit, &mut text) {
-            Ok(read) => read,
-            Err(FileProblem::Missing(_)) => return Found::Gone,
-            Err(FileProblem::Exhausted(_)) => return Found::Unknown,
-            Err(problem) => return Found::Unreadable(problem.to_string()),
-        };
-        let text = &text[..length];
-        let settled = signature.is_settled(began, is_local);
+        with_buffer(|buffer| match directory.read(name, boundary, limit, buffer) {
+            Ok((signature, length)) => {
+                let settled = signature.is_settled(began, is_local);
+                self.parse((file, name), place, index, &buffer[..length], (signature, settled))
+            }
+            Err(FileProblem::Missing(_)) => Found::Gone,
+            Err(FileProblem::Exhausted(_)) => Found::Unknown,
+            Err(problem) => Found::Unreadable(problem.to_string()),
+        })
+    }
+
+    fn parse(
+        &self,
+        (file, name): (&Path, &str),
+        place: &Place,
+        index: Option<&Folder>,
+        text: &[u8],
+        (signature, settled): (Signature, bool),
+    ) -> Found {
+        let store = self.vault.store();
         let digest = digest(text);
         let (content, mut verdict, problem) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
             let entry = index.parse(name, text, signature, settled);
