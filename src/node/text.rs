@@ -17,7 +17,10 @@ impl From<String> for Text {
         } else if mem::is_str_latin1(&text) {
             Self::Latin1(mem::encode_latin1_lossy(&text).into_owned())
         } else {
-            Self::Utf16(text.encode_utf16().collect())
+            let mut units = vec![0; text.len() + 1];
+            let length = mem::convert_str_to_utf16(&text, &mut units);
+            units.truncate(length);
+            Self::Utf16(units)
         }
     }
 }
