@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use super::folder::{Folder, FolderKind, Ticket};
 use crate::lock::lock;
 
 /// About so many bytes are kept; the folders that were not used for longest go first.
 const CAPACITY: usize = 512 << 20;
+/// A folder that nobody has asked for so long is watched no longer.
+const IDLE: Duration = Duration::from_secs(300);
 
 struct Kept {
     folder: Arc<Folder>,
@@ -54,4 +58,31 @@ pub(super) fn note_size(path: &Path, kind: FolderKind, heap_size: usize) {
             cache.heap_size -= gone.heap_size;
         }
     }
+}
+
+/// Sees to it that the system's watches are given back in time: by a thread, as long as there are any.
+pub(super) fn give_back_watches() {
+    static RUNNING: AtomicBool = AtomicBool::new(false);
+    if RUNNING.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let work = || {
+        while any_after(|folder| folder.rest(IDLE)) {
+            std::thread::sleep(IDLE / 5);
+        }
+        RUNNING.store(false, Ordering::SeqCst);
+        // One that began to be watched meanwhile relied on this thread.
+        if any_after(|folder| folder.rest(IDLE)) {
+            give_back_watches();
+        }
+    };
+    if std::thread::Builder::new().name("vvault-idle".to_owned()).spawn(work).is_err() {
+        RUNNING.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Whether any folder answers so; all are asked.
+fn any_after(ask: impl Fn(&Folder) -> bool) -> bool {
+    let folders: Vec<Arc<Folder>> = lock(&CACHE).folders.values().map(|kept| kept.folder.clone()).collect();
+    folders.iter().filter(|folder| ask(folder)).count() > 0
 }

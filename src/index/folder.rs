@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
@@ -20,7 +20,9 @@ use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
 use crate::javascript::text;
 use crate::lock::lock;
-use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
+use crate::vault::{
+    Boundary, Change, Changes, Directory, FileProblem, LARGEST_FILE, Notifications, Signature, with_buffer,
+};
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
 const LARGE: u64 = 8 << 20;
@@ -151,6 +153,11 @@ impl Entry {
         }
     }
 
+    /// Whether it can be changed by way of another folder.
+    fn is_aliased(&self) -> bool {
+        self.signature.is_some_and(|signature| signature.is_aliased())
+    }
+
     fn broken(&self) -> Option<BrokenFile> {
         let Content::Broken { message, empty } = &self.content else { return None };
         Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
@@ -179,13 +186,54 @@ pub struct Snapshot {
     pub(super) newest_first: Mutex<Option<NewestFirst>>,
     unsound: OnceLock<Box<[Box<str>]>>,
     heap_size: usize,
+    /// The places of what needs a look at every question.
+    odd: Odd,
+}
+
+/// Places of entries in a snapshot.
+#[derive(Debug, Default)]
+struct Odd {
+    /// Whose dates only JavaScript can tell.
+    undecided: Vec<u32>,
+    /// That could not be read.
+    unread: Vec<u32>,
+    /// Whether notifications of the folder don't tell everything: of a file with a name elsewhere, or one that is not UTF-8.
+    escapes: bool,
 }
 
 impl Snapshot {
     fn new(entries: Vec<Arc<Entry>>) -> Self {
         let sizes = entries.par_iter().with_min_len(SPLIT).map(|entry| entry.heap_size());
         let heap_size = sizes.sum::<usize>() + entries.len() * (size_of::<Arc<Entry>>() + size_of::<u32>());
-        Self { entries, newest_first: Mutex::default(), unsound: OnceLock::new(), heap_size }
+        let mut odd = Odd::default();
+        for (place, entry) in (0..).zip(&entries) {
+            if entry.answer.is_some() {
+                odd.undecided.push(place);
+            }
+            if entry.signature.is_none() {
+                odd.unread.push(place);
+            }
+            odd.escapes |= entry.is_aliased() || !entry.name.is_ascii() && entry.name.contains('\u{fffd}');
+        }
+        Self { entries, newest_first: Mutex::default(), unsound: OnceLock::new(), heap_size, odd }
+    }
+
+    fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = &'a Arc<Entry>> {
+        places.iter().map(|place| &self.entries[*place as usize])
+    }
+
+    /// Those whose dates only JavaScript can tell.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.at(&self.odd.undecided)
+    }
+
+    fn unread(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.at(&self.odd.unread)
+    }
+
+    /// The entry of this name.
+    fn find(&self, kind: &FolderKind, name: &str) -> Option<&Arc<Entry>> {
+        self.entries.binary_search_by(|entry| kind.order(&entry.name, name)).ok().map(|at| &self.entries[at])
     }
 
     /// Of memories that do not come from a folder.
@@ -258,6 +306,34 @@ struct State {
     watched: bool,
     /// What a watch has read and nobody has asked for yet.
     pending: HashMap<Box<str>, Option<Arc<Entry>>>,
+    /// What the system tells since the sweep, and the folder that it tells of.
+    notified: Option<(Notifications, Signature)>,
+    /// There was a file that can be changed by another name; perhaps somebody still has it open by that.
+    escaped: bool,
+    /// When somebody asked last.
+    used: Option<Instant>,
+}
+
+/// A folder's files as they are.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The files.
+    pub snapshot: Arc<Snapshot>,
+    /// Those that turned out broken just now.
+    pub broken: Vec<BrokenFile>,
+    /// How it is known that they are still so.
+    pub freshness: Freshness,
+}
+
+/// How it is known that what was read once is still so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Freshness {
+    /// A watch of the vault applies every change.
+    Watched,
+    /// The system has told of every change.
+    Notified,
+    /// The state of every file was looked at.
+    Swept,
 }
 
 impl Folder {
@@ -267,30 +343,98 @@ impl Folder {
         Self { kind, state: Mutex::default() }
     }
 
-    /// The folder's files as they are now, at least as late as `asked`, and the files that turned out broken in this
-    /// very sweep. Callers that asked before a sweep began share its result.
+    /// The folder's files as they are now, at least as late as `asked`. Callers that asked before a refreshing began share
+    /// its result; what turned out broken is told to the first of them.
     ///
     /// # Errors
     /// If the folder can't be listed.
-    pub fn refresh(
-        &self,
-        directory: &Directory,
-        boundary: &Boundary,
-        asked: Ticket,
-    ) -> io::Result<(Arc<Snapshot>, Vec<BrokenFile>)> {
+    pub fn refresh(&self, directory: &Directory, boundary: &Boundary, asked: Ticket) -> io::Result<Refreshed> {
         let mut state = lock(&self.state);
-        if state.swept.is_some_and(|swept| swept > asked) {
-            return Ok((state.snapshot.clone(), Vec::new()));
+        state.used = Some(Instant::now());
+        let mut broken = Vec::new();
+        if state.swept.is_none_or(|swept| swept <= asked) {
+            self.apply_pending(&mut state);
+            let swept = Ticket::draw();
+            let (local, began) = (directory.is_local(), SystemTime::now());
+            let sweep = Sweep { kind: &self.kind, directory, boundary, local, began };
+            broken = match self.apply_notified(&mut state, &sweep)? {
+                Some(broken) => broken,
+                None => Self::sweep(&mut state, &sweep)?,
+            };
+            state.swept = Some(swept);
         }
-        self.apply_pending(&mut state);
-        let swept = Ticket::draw();
-        let (local, began) = (directory.is_local(), SystemTime::now());
-        let Swept { snapshot, listed, broken } =
-            Sweep { kind: &self.kind, directory, boundary, local, began }.run(&state)?;
+        let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
+        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness })
+    }
+
+    fn sweep(state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
+        // Before anything is looked at, so that no change comes in between.
+        let own = sweep.directory.signature()?;
+        state.notified = None;
+        let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, own));
+        let Swept { snapshot, listed, broken } = sweep.run(state)?;
         state.snapshot = snapshot;
-        state.swept = Some(swept);
         state.listed = listed;
-        Ok((state.snapshot.clone(), broken))
+        state.escaped |= state.snapshot.odd.escapes;
+        state.notified = notified.filter(|_| !state.escaped);
+        Ok(broken)
+    }
+
+    /// Reads what the system has told of; `None` if that does not tell everything.
+    fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<BrokenFile>>> {
+        let Some((notifications, own)) = &state.notified else { return Ok(None) };
+        if !sweep.directory.signature()?.is_same_file(own) {
+            return Ok(None);
+        }
+        let Changes::Names(names) = notifications.take() else { return Ok(None) };
+        // What could not be read is tried again; no notification tells that it would be successful.
+        let unread = state.snapshot.unread().map(|entry| (entry.name.clone(), Change::Named));
+        let names: HashMap<Box<str>, Change> = unread.chain(names).collect();
+        if names.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let (mut changes, mut broken) = (HashMap::new(), Vec::new());
+        for (name, change) in names {
+            let found = sweep.directory.own_signature(&name)?;
+            let known = state.snapshot.find(&self.kind, &name);
+            let is_lost =
+                change == Change::Written && (found.is_none() || known.is_some_and(|known| known.signature == found));
+            state.escaped |= found.is_some_and(|found| found.is_aliased());
+            if is_lost || state.escaped {
+                // The file that was changed may be among the known by another name.
+                return Ok(None);
+            }
+            if !self.kind.takes(&name) {
+                continue;
+            }
+            if found.is_none() {
+                changes.extend(known.map(|_| (name, None)));
+                continue;
+            }
+            let Ok(entry) = sweep.read(name.clone(), known, LARGEST_FILE) else { continue };
+            if entry.is_aliased() {
+                // A link that leads somewhere now.
+                return Ok(None);
+            }
+            if known.is_none_or(|known| known.content != entry.content || known.signature != entry.signature) {
+                broken.extend(entry.broken());
+            }
+            if known.is_none_or(|known| !Arc::ptr_eq(known, &entry)) {
+                changes.insert(name, Some(entry));
+            }
+        }
+        self.replace(state, changes);
+        Ok(Some(broken))
+    }
+
+    /// Gives the system's watch back if nobody has asked for so long. Gives whether there is still one.
+    pub(super) fn rest(&self, idle: Duration) -> bool {
+        let mut state = lock(&self.state);
+        if state.used.is_none_or(|used| used.elapsed() >= idle) {
+            state.notified = None;
+            state.escaped = false;
+        }
+        state.notified.is_some()
     }
 }
 
@@ -315,19 +459,24 @@ impl Folder {
     }
 
     fn apply_pending(&self, state: &mut State) {
-        let mut pending = std::mem::take(&mut state.pending);
-        if pending.is_empty() {
+        let pending = std::mem::take(&mut state.pending);
+        self.replace(state, pending);
+    }
+
+    /// Puts files in the place of those of their names, or takes them out.
+    fn replace(&self, state: &mut State, mut changes: HashMap<Box<str>, Option<Arc<Entry>>>) {
+        if changes.is_empty() {
             return;
         }
-        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + pending.len());
+        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + changes.len());
         for entry in &state.snapshot.entries {
-            match pending.remove(&entry.name) {
+            match changes.remove(&entry.name) {
                 None => entries.push(entry.clone()),
                 Some(news) => entries.extend(news),
             }
         }
         let known = entries.len();
-        entries.extend(pending.into_values().flatten());
+        entries.extend(changes.into_values().flatten());
         if entries.len() > known {
             entries.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
         }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::cache;
-use super::folder::{Folder, FolderKind, Snapshot, Ticket};
+use super::folder::{Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
 use super::view::View;
 use crate::Error;
 use crate::lock::lock;
@@ -74,6 +74,8 @@ pub struct Found {
     pub view: View,
     /// What could not be read. Nothing of it stops the rest.
     pub warnings: Vec<Warning>,
+    /// How it is known that the memories are as they are on disk: of several folders the least.
+    pub freshness: Freshness,
 }
 
 /// Which kind of thing could not be read.
@@ -121,14 +123,13 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
     let (asked, watched) = (request.asked, request.watched.clone());
-    let mut reading = Reading { boundary, asked, watched, warnings: Vec::new() };
+    let mut reading = Reading { boundary, asked, watched, warnings: Vec::new(), freshness: Freshness::Watched };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
         match reading.boundary.resolve(&path) {
             Ok(Some(real)) => {
                 let view = reading.capsules(&path, &real);
-                let (source, folder) = (Source::Capsules, Some(path));
-                return Ok(Found { source, folder, view, warnings: reading.warnings });
+                return Ok(reading.found(Source::Capsules, Some(path), view));
             }
             Ok(None) => reading.warnings.push(outside(&path)),
             Err(_) => {}
@@ -138,11 +139,11 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         Some(transcripts) => reading.transcripts(&join(&user, transcripts), request.session.as_ref()),
         None => View::default(),
     };
-    Ok(Found { source: Source::Transcripts, folder: None, view, warnings: reading.warnings })
+    Ok(reading.found(Source::Transcripts, None, view))
 }
 
 fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
-    Found { source, folder: None, view: View::default(), warnings }
+    Found { source, folder: None, view: View::default(), warnings, freshness: Freshness::Swept }
 }
 
 fn outside(path: &Path) -> Warning {
@@ -172,9 +173,14 @@ struct Reading {
     asked: Ticket,
     watched: Option<Arc<WatchedFolders>>,
     warnings: Vec<Warning>,
+    freshness: Freshness,
 }
 
 impl Reading {
+    fn found(self, source: Source, folder: Option<PathBuf>, view: View) -> Found {
+        Found { source, folder, view, warnings: self.warnings, freshness: self.freshness }
+    }
+
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
         if let Some(snapshot) = self.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
             return View::new(vec![snapshot]);
@@ -236,7 +242,11 @@ impl Reading {
     fn folder(&mut self, directory: &Directory, kind: FolderKind) -> io::Result<Arc<Snapshot>> {
         let (file, path) = (file_warning(&kind), directory.path());
         let folder = cache::folder(path, kind.clone());
-        let (snapshot, broken) = folder.refresh(directory, &self.boundary, self.asked)?;
+        let Refreshed { snapshot, broken, freshness } = folder.refresh(directory, &self.boundary, self.asked)?;
+        self.freshness = self.freshness.max(freshness);
+        if freshness == Freshness::Notified {
+            cache::give_back_watches();
+        }
         cache::note_size(path, kind, snapshot.heap_size());
         self.warnings.extend(broken.into_iter().map(|broken| Warning {
             kind: if broken.empty { WarningKind::EmptyCapsule } else { file },

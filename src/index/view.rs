@@ -76,7 +76,8 @@ impl View {
         let unanswered = |entry: &&Arc<Entry>| {
             entry.answer.as_ref().is_some_and(|answer| lock(answer).as_ref().is_none_or(|told| *told.zone != *zone))
         };
-        self.entries().filter(unanswered).map(|entry| UndecidedDate { entry: entry.clone() }).collect()
+        let undecided = self.snapshots.iter().flat_map(|snapshot| snapshot.undecided());
+        undecided.filter(unanswered).map(|entry| UndecidedDate { entry: entry.clone() }).collect()
     }
 
     /// Filters, sorts newest first, and cuts.

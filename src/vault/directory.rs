@@ -135,6 +135,12 @@ impl Directory {
         Ok(Self { handle: system::Handle::open(path)?, path: path.to_owned() })
     }
 
+    /// The open folder, as the system has it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -205,6 +211,18 @@ impl Directory {
             }
             Ok((_, kind)) => Err(not_regular(&kind)),
             Err(error) => Err(self.problem(&error, "open", name)),
+        }
+    }
+
+    /// The state of what has this name, be it a link; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If the system refuses to tell.
+    pub fn own_signature(&self, name: &str) -> io::Result<Option<Signature>> {
+        match self.handle.file(name) {
+            Ok((signature, _)) => Ok(Some(signature)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -3,11 +3,13 @@
 mod boundary;
 mod construct;
 mod directory;
+mod notifications;
 mod problem;
 mod user;
 
 pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, Likeness, all_users, candidates, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, with_buffer};
+pub use notifications::{Change, Changes, Notifications};
 pub use problem::describe;
 pub use user::{UserFolder, UserPath, find_user, is_shard};

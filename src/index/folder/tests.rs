@@ -1,21 +1,30 @@
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{BrokenFile, Content, Folder, FolderKind, Snapshot, Ticket};
+use super::{BrokenFile, Content, Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
 use crate::vault::{Boundary, Directory};
 
 struct Vault {
     place: tempfile::TempDir,
     folder: Folder,
+    /// By the system's notifications where they are to be had, or by sweeps alone.
+    notified: bool,
 }
 
 impl Vault {
-    fn new() -> Self {
-        Self { place: tempfile::tempdir().expect("a folder"), folder: Folder::new(FolderKind::Capsules) }
+    fn new(notified: bool) -> Self {
+        let place = tempfile::tempdir().expect("a folder");
+        Self { place, folder: Folder::new(FolderKind::Capsules), notified }
+    }
+
+    fn both() -> [Self; 2] {
+        [Self::new(true), Self::new(false)]
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -26,10 +35,18 @@ impl Vault {
         fs::write(self.path(name), format!("{{\"raw\":\"{raw}\"}}")).expect("a file");
     }
 
-    fn sweep(&self) -> (Arc<Snapshot>, Vec<BrokenFile>) {
+    fn refresh(&self, asked: Ticket) -> Refreshed {
+        if !self.notified {
+            self.folder.rest(Duration::ZERO);
+        }
         let boundary = Boundary::new(self.place.path()).expect("a vault");
         let directory = Directory::open(self.place.path()).expect("a folder");
-        self.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep")
+        self.folder.refresh(&directory, &boundary, asked).expect("files")
+    }
+
+    fn sweep(&self) -> (Arc<Snapshot>, Vec<BrokenFile>) {
+        let Refreshed { snapshot, broken, .. } = self.refresh(Ticket::draw());
+        (snapshot, broken)
     }
 
     fn contents(&self) -> Vec<(String, Option<String>)> {
@@ -57,38 +74,40 @@ fn pair(name: &str, raw: &str) -> (String, Option<String>) {
 /// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
 #[test]
 fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
-    let vault = Vault::new();
-    for round in 0..3000 {
-        let raw = format!("{round:06}");
-        vault.write("a.json", &raw);
-        assert_eq!(vault.contents(), [pair("a.json", &raw)]);
+    for vault in Vault::both() {
+        for round in 0..3000 {
+            let raw = format!("{round:06}");
+            vault.write("a.json", &raw);
+            assert_eq!(vault.contents(), [pair("a.json", &raw)]);
+        }
     }
 }
 
 #[test]
 fn replacement_removal_and_a_new_folder_are_seen() {
-    let vault = Vault::new();
-    vault.write("b.json", "1");
-    vault.write("a.json", "1");
-    vault.write("no.txt", "1");
-    assert_eq!(vault.contents(), [pair("a.json", "1"), pair("b.json", "1")]);
-    vault.write("new", "2");
-    fs::rename(vault.path("new"), vault.path("a.json")).expect("a replacement");
-    assert_eq!(vault.contents(), [pair("a.json", "2"), pair("b.json", "1")]);
-    fs::remove_file(vault.path("b.json")).expect("removed");
-    assert_eq!(vault.contents(), [pair("a.json", "2")]);
-    fs::remove_dir_all(vault.place.path()).expect("removed");
-    fs::create_dir(vault.place.path()).expect("a folder");
-    assert_eq!(vault.contents(), []);
-    vault.write("a.json", "3");
-    assert_eq!(vault.contents(), [pair("a.json", "3")]);
+    for vault in Vault::both() {
+        vault.write("b.json", "1");
+        vault.write("a.json", "1");
+        vault.write("no.txt", "1");
+        assert_eq!(vault.contents(), [pair("a.json", "1"), pair("b.json", "1")]);
+        vault.write("new", "2");
+        fs::rename(vault.path("new"), vault.path("a.json")).expect("a replacement");
+        assert_eq!(vault.contents(), [pair("a.json", "2"), pair("b.json", "1")]);
+        fs::remove_file(vault.path("b.json")).expect("removed");
+        assert_eq!(vault.contents(), [pair("a.json", "2")]);
+        fs::remove_dir_all(vault.place.path()).expect("removed");
+        fs::create_dir(vault.place.path()).expect("a folder");
+        assert_eq!(vault.contents(), []);
+        vault.write("a.json", "3");
+        assert_eq!(vault.contents(), [pair("a.json", "3")]);
+    }
 }
 
 #[test]
 fn a_settled_folder_is_not_read_again() {
-    let vault = Vault::new();
+    let vault = Vault::new(false);
     vault.write("a.json", "1");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The first sweeps still find the file too young to rely on its times.
     while !vault.sweep().0.entries[0].settled {
         assert!(std::time::Instant::now() < deadline, "the file never settled");
@@ -99,65 +118,121 @@ fn a_settled_folder_is_not_read_again() {
 
 #[test]
 fn a_broken_file_is_told_once_for_each_of_its_states() {
-    let vault = Vault::new();
-    fs::write(vault.path("a.json"), "{bad").expect("a file");
-    vault.write("b.json", "1");
-    let (snapshot, broken) = vault.sweep();
-    assert_eq!(snapshot.entries.len(), 2);
-    assert_eq!(broken.len(), 1);
-    assert_eq!((&*broken[0].name, broken[0].empty), ("a.json", false));
-    assert!(broken[0].message.starts_with("expected a key in double quotes in JSON at line 1 column 2"));
-    assert_eq!(vault.sweep().1, []);
-    fs::write(vault.path("a.json"), "null").expect("a file");
-    let broken = vault.sweep().1;
-    assert!(broken.len() == 1 && broken[0].empty);
-    assert_eq!(vault.sweep().1, []);
-    vault.write("a.json", "mended");
-    assert_eq!((vault.sweep().1, vault.contents()), (vec![], vec![pair("a.json", "mended"), pair("b.json", "1")]));
-    fs::create_dir(vault.path("c.json")).expect("a folder");
-    assert_eq!(vault.sweep().1.len(), 1);
-    assert_eq!(vault.sweep().1, []);
+    for vault in Vault::both() {
+        fs::write(vault.path("a.json"), "{bad").expect("a file");
+        vault.write("b.json", "1");
+        let (snapshot, broken) = vault.sweep();
+        assert_eq!(snapshot.entries.len(), 2);
+        assert_eq!(broken.len(), 1);
+        assert_eq!((&*broken[0].name, broken[0].empty), ("a.json", false));
+        assert!(broken[0].message.starts_with("expected a key in double quotes in JSON at line 1 column 2"));
+        assert_eq!(vault.sweep().1, []);
+        fs::write(vault.path("a.json"), "null").expect("a file");
+        let broken = vault.sweep().1;
+        assert!(broken.len() == 1 && broken[0].empty);
+        assert_eq!(vault.sweep().1, []);
+        vault.write("a.json", "mended");
+        assert_eq!((vault.sweep().1, vault.contents()), (vec![], vec![pair("a.json", "mended"), pair("b.json", "1")]));
+        fs::create_dir(vault.path("c.json")).expect("a folder");
+        assert_eq!(vault.sweep().1.len(), 1);
+        assert_eq!(vault.sweep().1, []);
+    }
 }
 
 #[test]
 fn who_asked_before_a_sweep_began_shares_it() {
-    let vault = Vault::new();
+    for vault in Vault::both() {
+        vault.write("a.json", "1");
+        let early = Ticket::draw();
+        let first = vault.sweep().0;
+        vault.write("a.json", "2");
+        assert!(Arc::ptr_eq(&first, &vault.refresh(early).snapshot));
+        assert_eq!(vault.contents(), [pair("a.json", "2")]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_is_swept_once_and_then_notified() {
+    let vault = Vault::new(true);
     vault.write("a.json", "1");
-    let boundary = Boundary::new(vault.place.path()).expect("a vault");
-    let directory = Directory::open(vault.place.path()).expect("a folder");
-    let early = Ticket::draw();
-    let (first, _) = vault.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
-    vault.write("a.json", "2");
-    let (shared, _) = vault.folder.refresh(&directory, &boundary, early).expect("a sweep");
-    assert!(Arc::ptr_eq(&first, &shared));
-    let (own, _) = vault.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
-    assert_eq!(texts(&own), [pair("a.json", "2")]);
+    let first = vault.refresh(Ticket::draw());
+    let second = vault.refresh(Ticket::draw());
+    assert_eq!((first.freshness, second.freshness), (Freshness::Notified, Freshness::Notified));
+    assert!(Arc::ptr_eq(&first.snapshot, &second.snapshot), "however young the file is");
+    // A file with a name in another folder may be changed there.
+    let other = tempfile::tempdir().expect("a folder");
+    fs::write(other.path().join("b"), "{\"raw\":\"1\"}").expect("a file");
+    fs::hard_link(other.path().join("b"), vault.path("b.json")).expect("a link");
+    assert_eq!(vault.refresh(Ticket::draw()).freshness, Freshness::Swept);
+    for round in 0..1000 {
+        fs::write(other.path().join("b"), format!("{{\"raw\":\"{round:04}\"}}")).expect("written");
+        assert_eq!(vault.contents()[1], pair("b.json", &format!("{round:04}")));
+    }
+    fs::remove_file(vault.path("b.json")).expect("removed");
+    assert_eq!(vault.refresh(Ticket::draw()).freshness, Freshness::Swept, "somebody may still have it open");
+    assert!(!vault.folder.rest(Duration::ZERO));
+    assert_eq!(vault.refresh(Ticket::draw()).freshness, Freshness::Notified);
+    assert!(vault.folder.rest(Duration::from_secs(60)), "it was just used");
+    assert!(!vault.folder.rest(Duration::ZERO));
+}
+
+/// By a link whose first name has gone, of which the system tells nothing but that.
+#[test]
+fn a_file_that_is_written_by_a_lost_name_is_read_again() {
+    for vault in Vault::both() {
+        vault.write("a", "1");
+        let mut file = fs::OpenOptions::new().write(true).open(vault.path("a")).expect("a file");
+        fs::hard_link(vault.path("a"), vault.path("b.json")).expect("a link");
+        fs::remove_file(vault.path("a")).expect("removed");
+        assert_eq!(vault.contents(), [pair("b.json", "1")]);
+        for round in 0..100 {
+            std::io::Seek::rewind(&mut file).expect("rewound");
+            std::io::Write::write_all(&mut file, format!("{{\"raw\":\"{round:03}\"}}").as_bytes()).expect("written");
+            assert_eq!(vault.contents(), [pair("b.json", &format!("{round:03}"))]);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_could_not_be_read_is_tried_again() {
+    for vault in Vault::both() {
+        std::os::unix::fs::symlink("below/b", vault.path("a.json")).expect("a link");
+        assert_eq!(vault.contents(), [("a.json".to_owned(), None)]);
+        fs::create_dir(vault.path("below")).expect("a folder");
+        vault.write("below/b", "1");
+        assert_eq!(vault.contents(), [pair("a.json", "1")]);
+        vault.write("below/b", "2");
+        assert_eq!(vault.contents(), [pair("a.json", "2")]);
+    }
 }
 
 /// Readers and a writer at once: what was written before a reader asked is in its answer.
 #[test]
 fn concurrent_readers_are_never_stale() {
-    let vault = Vault::new();
-    vault.write("a.json", "0");
-    let (written, done) = (std::sync::atomic::AtomicU32::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    let before = written.load(Ordering::SeqCst);
-                    // A half-written file is a broken one, for a moment.
-                    if let Some(seen) = &vault.contents()[0].1 {
-                        assert!(seen.parse::<u32>().expect("a number") >= before, "{seen} after {before}");
+    for vault in Vault::both() {
+        vault.write("a.json", "0");
+        let (written, done) = (std::sync::atomic::AtomicU32::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        let before = written.load(Ordering::SeqCst);
+                        // A half-written file is a broken one, for a moment.
+                        if let Some(seen) = &vault.contents()[0].1 {
+                            assert!(seen.parse::<u32>().expect("a number") >= before, "{seen} after {before}");
+                        }
                     }
-                }
-            });
-        }
-        for round in 1..2000 {
-            vault.write("a.json", &round.to_string());
-            written.store(round, Ordering::SeqCst);
-        }
-        done.store(true, Ordering::SeqCst);
-    });
+                });
+            }
+            for round in 1..2000 {
+                vault.write("a.json", &round.to_string());
+                written.store(round, Ordering::SeqCst);
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -168,6 +243,9 @@ enum Change {
     Break(u8),
     Rename(u8, u8),
     Touch(u8),
+    Link(u8, u8),
+    Open(u8),
+    WriteOpen(u8),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -178,6 +256,9 @@ fn change() -> impl Strategy<Value = Change> {
         1 => name.clone().prop_map(Change::Remove),
         1 => name.clone().prop_map(Change::Break),
         1 => (name.clone(), name.clone()).prop_map(|(from, to)| Change::Rename(from, to)),
+        1 => (name.clone(), name.clone()).prop_map(|(from, to)| Change::Link(from, to)),
+        1 => name.clone().prop_map(Change::Open),
+        1 => (0..10_u8).prop_map(Change::WriteOpen),
         1 => name.prop_map(Change::Touch),
     ]
 }
@@ -185,8 +266,9 @@ fn change() -> impl Strategy<Value = Change> {
 proptest! {
     /// After any changes the index says what a reader without an index says.
     #[test]
-    fn equals_a_fresh_reading_after_any_changes(changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..30)) {
-        let vault = Vault::new();
+    fn equals_a_fresh_reading_after_any_changes(changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..30), notified: bool) {
+        let vault = Vault::new(notified);
+        let mut open = None;
         let path = |name: u8| vault.path(&format!("{name}.json"));
         for step in changes {
             for change in step {
@@ -199,6 +281,14 @@ proptest! {
                     Change::Remove(name) => drop(fs::remove_file(path(name))),
                     Change::Break(name) => fs::write(path(name), "{").expect("a file"),
                     Change::Rename(from, to) => drop(fs::rename(path(from), path(to))),
+                    Change::Link(from, to) => drop(fs::hard_link(path(from), path(to))),
+                    Change::Open(name) => open = fs::OpenOptions::new().write(true).open(path(name)).ok(),
+                    Change::WriteOpen(text) => {
+                        if let Some(file) = &mut open {
+                            std::io::Seek::rewind(file).expect("rewound");
+                            write!(file, "{{\"raw\":\"{text}\"}}").expect("written");
+                        }
+                    }
                     Change::Touch(name) => {
                         if let Ok(file) = fs::File::open(path(name)) {
                             file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
@@ -206,11 +296,11 @@ proptest! {
                     }
                 }
             }
-            let fresh = Vault { place: tempfile::tempdir().expect("a folder"), folder: Folder::new(FolderKind::Capsules) };
+            let fresh = Vault::new(false);
             let boundary = Boundary::new(vault.place.path()).expect("a vault");
             let directory = Directory::open(vault.place.path()).expect("a folder");
-            let (expected, _) = fresh.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
-            prop_assert_eq!(vault.contents(), texts(&expected));
+            let expected = fresh.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
+            prop_assert_eq!(vault.contents(), texts(&expected.snapshot));
         }
     }
 }

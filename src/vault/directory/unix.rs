@@ -27,6 +27,11 @@ impl Handle {
         Ok(Self { folder: open(path, flags, Mode::empty())? })
     }
 
+    #[cfg(target_os = "linux")]
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.folder)
+    }
+
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
         let names = Dir::read_from(&self.folder)?.map(|item| Ok(item?.file_name().to_bytes().to_vec()));
         Ok(names.filter(|name| !matches!(name.as_deref(), Ok(b"." | b".."))))

@@ -1,0 +1,277 @@
+//! One queue of notifications for all folders of the process: a user may have few of them (128 by default), and many watches.
+
+use std::collections::HashMap;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{LazyLock, Mutex};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+
+use super::{Change, Changes};
+use crate::lock::lock;
+use crate::vault::Directory;
+
+/// At most so many folders are watched at once; the others are looked through.
+const MOST: usize = 1024;
+/// After so many names it is cheaper to look through the folder.
+const MOST_NAMES: usize = 4096;
+/// Room for some hundreds of notifications.
+const BUFFER: usize = 16 << 10;
+
+const EVENTS: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+static QUEUE: LazyLock<Option<Mutex<Queue>>> = LazyLock::new(|| {
+    let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
+    Some(Mutex::new(Queue { descriptor, watches: HashMap::new(), drawn: 0 }))
+});
+
+struct Queue {
+    descriptor: OwnedFd,
+    /// By watch descriptor: several readers may watch one folder.
+    watches: HashMap<i32, HashMap<u64, Told>>,
+    /// So many readers have begun.
+    drawn: u64,
+}
+
+/// What one reader has been told since he asked last.
+#[derive(Debug)]
+struct Told {
+    changes: Changes,
+    /// The last name that a file lost, and the number that the system gave to that.
+    moved: Option<(u32, Box<str>)>,
+}
+
+/// A folder that is watched for one reader, from its making to its end.
+#[derive(Debug)]
+pub struct Notifications {
+    watch: i32,
+    reader: u64,
+}
+
+impl Notifications {
+    /// Watches a folder from now on; `None` where that can't be had.
+    #[must_use]
+    pub fn begin(directory: &Directory) -> Option<Self> {
+        if !directory.is_local() {
+            return None;
+        }
+        let mut queue = lock(QUEUE.as_ref()?);
+        if queue.watches.len() >= MOST {
+            return None;
+        }
+        // By the open folder, whatever its path leads to meanwhile.
+        let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
+        let watch = inotify::add_watch(&queue.descriptor, path, EVENTS).ok()?;
+        queue.drawn += 1;
+        let reader = queue.drawn;
+        queue
+            .watches
+            .entry(watch)
+            .or_default()
+            .insert(reader, Told { changes: Changes::Names(HashMap::new()), moved: None });
+        Some(Self { watch, reader })
+    }
+
+    /// What has happened since the last time, or since the beginning: everything that was finished before this was called.
+    #[must_use]
+    pub fn take(&self) -> Changes {
+        let Some(queue) = QUEUE.as_ref() else { return Changes::Unknown };
+        let mut queue = lock(queue);
+        queue.drain();
+        match queue.watches.get_mut(&self.watch).and_then(|readers| readers.get_mut(&self.reader)) {
+            Some(told) => std::mem::replace(&mut told.changes, Changes::Names(HashMap::new())),
+            // The folder is gone.
+            None => Changes::Unknown,
+        }
+    }
+}
+
+impl Drop for Notifications {
+    fn drop(&mut self) {
+        let Some(queue) = QUEUE.as_ref() else { return };
+        let mut queue = lock(queue);
+        // The system gives a number to another folder only after it has told that the former is gone.
+        if let Some(readers) = queue.watches.get_mut(&self.watch)
+            && readers.remove(&self.reader).is_some()
+            && readers.is_empty()
+        {
+            queue.watches.remove(&self.watch);
+            // It fails if the folder has gone meanwhile, and its watch with it.
+            let _ = inotify::remove_watch(&queue.descriptor, self.watch);
+        }
+    }
+}
+
+impl Queue {
+    fn drain(&mut self) {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
+        let mut reader = Reader::new(&self.descriptor, &mut buffer);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => return,
+                Err(Errno::INTR) => continue,
+                Err(_) => return self.watches.clear(),
+            };
+            let what = event.events();
+            if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+                for told in self.watches.values_mut().flat_map(HashMap::values_mut) {
+                    told.changes = Changes::Unknown;
+                }
+                continue;
+            }
+            if what.contains(ReadFlags::IGNORED) {
+                self.watches.remove(&event.wd());
+                continue;
+            }
+            let Some(readers) = self.watches.get_mut(&event.wd()) else { continue };
+            let name = event.file_name().and_then(|name| name.to_str().ok());
+            for told in readers.values_mut() {
+                told.note(name, what, event.cookie());
+            }
+        }
+    }
+}
+
+impl Told {
+    /// Takes one notification, of a name or of the folder itself.
+    fn note(&mut self, name: Option<&str>, what: ReadFlags, cookie: u32) {
+        let Changes::Names(names) = &mut self.changes else { return };
+        let Some(name) = name.filter(|_| names.len() < MOST_NAMES) else {
+            self.changes = Changes::Unknown;
+            return;
+        };
+        let before = names.get(name).copied();
+        if before == Some(Change::Written)
+            && what.intersects(ReadFlags::CREATE | ReadFlags::DELETE | ReadFlags::MOVED_TO)
+        {
+            // That file has lost this name, and may have another that it got meanwhile.
+            self.changes = Changes::Unknown;
+            return;
+        }
+        let mut change = Change::Written;
+        if what.intersects(ReadFlags::CREATE | ReadFlags::DELETE) {
+            change = Change::Named;
+        } else if what.contains(ReadFlags::CLOSE_WRITE) {
+            // By itself it changes nothing, but who wrote through a mapping tells of it by this alone.
+            change = before.unwrap_or(Change::Named);
+        } else if what.contains(ReadFlags::MOVED_FROM) {
+            change = before.unwrap_or(Change::Named);
+            self.moved = Some((cookie, name.into()));
+        } else if what.contains(ReadFlags::MOVED_TO) {
+            change = Change::Named;
+            if let Some((_, from)) = self.moved.take().filter(|(own, _)| *own == cookie)
+                && let Some(from) = names.get_mut(&from)
+            {
+                // It is known by its new name.
+                change = std::mem::replace(from, Change::Named);
+            }
+        }
+        names.insert(name.into(), change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::{Change, Changes, MOST_NAMES, Notifications};
+    use crate::vault::Directory;
+
+    fn names<const COUNT: usize>(names: [(&str, Change); COUNT]) -> Changes {
+        Changes::Names(names.into_iter().map(|(name, last)| (name.into(), last)).collect())
+    }
+
+    #[test]
+    fn every_finished_change_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let directory = Directory::open(folder.path()).expect("a folder");
+        let (one, other) = (Notifications::begin(&directory), Notifications::begin(&directory));
+        let (one, other) = (one.expect("a watch"), other.expect("a watch"));
+        for _ in 0..1000 {
+            fs::write(path("a"), "1").expect("written");
+            assert_eq!(one.take(), names([("a", Change::Written)]));
+            fs::rename(path("a"), path("b")).expect("renamed");
+            assert_eq!(one.take(), names([("a", Change::Named), ("b", Change::Named)]));
+            fs::remove_file(path("b")).expect("removed");
+            assert_eq!(one.take(), names([("b", Change::Named)]));
+            assert_eq!(one.take(), names([]));
+        }
+        assert_eq!(other.take(), Changes::Unknown, "each reader is told for himself");
+        drop(one);
+        fs::write(path("c"), "1").expect("written");
+        assert_eq!(other.take(), names([("c", Change::Written)]), "the other's watch stays");
+    }
+
+    #[test]
+    fn what_happened_to_a_file_goes_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let watch = Notifications::begin(&Directory::open(folder.path()).expect("a folder")).expect("a watch");
+        fs::write(path("a"), "1").expect("written");
+        fs::rename(path("a"), path("b")).expect("renamed");
+        assert_eq!(watch.take(), names([("a", Change::Named), ("b", Change::Written)]));
+        // A name that was given for a moment may have been another's.
+        for last in [fs::remove_file(path("c")), fs::rename(path("d"), path("c"))] {
+            drop(last);
+            fs::write(path("d"), "1").expect("written");
+            fs::hard_link(path("b"), path("c")).expect("a link");
+            let _ = watch.take();
+            fs::write(path("c"), "2").expect("written");
+            fs::remove_file(path("c")).expect("removed");
+            assert_eq!(watch.take(), Changes::Unknown);
+        }
+        fs::write(path("b"), "3").expect("written");
+        fs::rename(path("b"), std::env::temp_dir().join("vvault-moved-away")).expect("renamed");
+        assert_eq!(watch.take(), names([("b", Change::Written)]));
+    }
+
+    #[test]
+    fn a_file_that_is_written_by_a_lost_name_is_told_by_that() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let mut file = fs::File::create(path("a")).expect("a file");
+        fs::hard_link(path("a"), path("b")).expect("a link");
+        fs::remove_file(path("a")).expect("removed");
+        let watch = Notifications::begin(&Directory::open(folder.path()).expect("a folder")).expect("a watch");
+        file.write_all(b"x").expect("written");
+        assert_eq!(watch.take(), names([("a", Change::Written)]));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_unknown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let below = folder.path().join("below");
+        fs::create_dir(&below).expect("a folder");
+        let watch = Notifications::begin(&Directory::open(&below).expect("a folder")).expect("a watch");
+        assert_eq!(watch.take(), Changes::Names(HashMap::new()));
+        fs::remove_dir(&below).expect("removed");
+        assert_eq!(watch.take(), Changes::Unknown);
+        assert_eq!(watch.take(), Changes::Unknown);
+    }
+
+    #[test]
+    fn too_many_changes_are_unknown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let watch = Notifications::begin(&Directory::open(folder.path()).expect("a folder")).expect("a watch");
+        for number in 0..=MOST_NAMES {
+            fs::write(folder.path().join(number.to_string()), "").expect("written");
+        }
+        assert_eq!(watch.take(), Changes::Unknown);
+        fs::write(folder.path().join("a"), "").expect("written");
+        assert_eq!(watch.take(), names([("a", Change::Written)]), "from there on it is known again");
+    }
+}
