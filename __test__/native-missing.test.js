@@ -38,6 +38,38 @@ function platformNames() {
 
 /**
  * @param {string} folder
+ * @param {string} name
+ * @param {string} binary
+ * @param {Buffer} content
+ */
+function installPlatformPackage(folder, name, binary, content) {
+  const place = path.join(folder, 'node_modules', name);
+  fs.mkdirSync(place, { recursive: true });
+  fs.writeFileSync(path.join(place, 'package.json'), JSON.stringify({ name, version: '0.1.0', main: binary }));
+  fs.writeFileSync(path.join(place, binary), content);
+}
+
+/**
+ * @param {Buffer} content
+ * @param {[number, ...number[]]} change A place, and the bytes that are there from then on.
+ */
+function patched(content, [place, ...bytes]) {
+  const copy = Buffer.from(content);
+  copy.set(bytes, place);
+  return copy;
+}
+
+/**
+ * @param {Buffer} content
+ * @param {string} from
+ * @param {string} to As long.
+ */
+function renamed(content, from, to) {
+  return Buffer.from(content.toString('latin1').replaceAll(from, to), 'latin1');
+}
+
+/**
+ * @param {string} folder
  * @returns {{ name: string, message: string, code: string, hasCause: boolean }} What `require` throws.
  */
 function thrownByRequire(folder) {
@@ -59,17 +91,64 @@ function thrownByRequire(folder) {
 }
 
 const WHAT_TO_DO =
-  'Install it again for this platform (without --omit=optional), or build it with `npm run build` where Rust is installed.';
+  'Install it again on this system (without --omit=optional), or build it with `npm run build` where Rust is installed.';
 
 test('no binary: the error says for which platform, and what to do', (t) => {
   const thrown = thrownByRequire(packageWithoutBinary(t));
-  const head = `vvault-native has no binary that works on ${process.platform}-${process.arch} (Node ${process.version}): `;
-  assert.deepStrictEqual(thrown, {
-    name: 'Error',
-    message: `${head}none is installed. ${WHAT_TO_DO}`,
-    code: 'VVAULT_NO_BINARY',
-    hasCause: true,
-  });
+  const head = `vvault-native has no binary that works on ${process.platform}-${process.arch} (Node ${process.version}`;
+  assert.ok(thrown.message.startsWith(head), thrown.message);
+  assert.ok(thrown.message.endsWith(`): none is installed. ${WHAT_TO_DO}`), thrown.message);
+  assert.strictEqual(thrown.code, 'VVAULT_NO_BINARY');
+  assert.ok(thrown.hasCause);
+});
+
+test('only a binary of another system, as in a node_modules that was copied: the error names it', (t) => {
+  const folder = packageWithoutBinary(t);
+  const other = process.platform === 'win32' ? 'linux-x64-gnu' : 'win32-x64-msvc';
+  const binary = `${binaryName}.${other}.node`;
+  installPlatformPackage(folder, `vvault-native-${other}`, binary, Buffer.from('whatever'));
+  const { message, code } = thrownByRequire(folder);
+  assert.strictEqual(code, 'VVAULT_NO_BINARY');
+  assert.match(message, /: there is only /);
+  assert.ok(message.includes(path.join(`vvault-native-${other}`, binary)), message);
+});
+
+test('a binary that this system can’t run: the error says what is wrong with it', {
+  skip: process.platform !== 'linux' && 'of Linux’s format',
+}, (t) => {
+  const folder = packageWithoutBinary(t);
+  const { binary } = platformNames();
+  const whole = fs.readFileSync(path.join(REPOSITORY, 'binding', binary));
+  const file = path.join(folder, 'binding', binary);
+  /** @type {[string, (content: Buffer) => Buffer, RegExp][]} */
+  const faults = [
+    // Without a look beforehand, these two end the process.
+    ['half a download', (content) => content.subarray(0, content.length / 2), /\.node is cut off\./],
+    ['nearly a whole one', (content) => content.subarray(0, content.length * 0.95), /\.node is cut off\./],
+    ['a few bytes', (content) => content.subarray(0, 20), /\.node: file too short/],
+    ['nothing', () => Buffer.alloc(0), /\.node: file too short/],
+    ['another processor', (content) => patched(content, [18, 0x16]), /\.node is for linux-processor 22\./],
+    [
+      'a Mac’s',
+      (content) => patched(content, [0, 0xcf, 0xfa, 0xed, 0xfe, 12, 0, 0, 1]),
+      /\.node is for darwin-arm64\./,
+    ],
+    // As if it were made for musl: another C library, which is not here.
+    [
+      'another C library',
+      (content) => renamed(content, '\0libc.so.6\0', '\0libc.none\0'),
+      /\.node: .*libc\.none: cannot open/,
+    ],
+    ['a newer glibc', (content) => renamed(content, 'GLIBC_2.2', 'GLIBC_9.9'), /version `GLIBC_9\.9.*' not found/],
+  ];
+  for (const [name, change, expected] of faults) {
+    fs.writeFileSync(file, change(whole));
+    const { message, code } = thrownByRequire(folder);
+    assert.strictEqual(code, 'VVAULT_NO_BINARY', name);
+    assert.match(message, expected, name);
+    assert.ok(message.includes(file), `${name}: ${message}`);
+    assert.ok(message.endsWith(WHAT_TO_DO), message);
+  }
 });
 
 test('a binary that is none: the error has the loader’s own reason', (t) => {
@@ -88,13 +167,7 @@ test('a binary that is none: the error has the loader’s own reason', (t) => {
 test('a platform package whose binary can’t be loaded: the error has that reason too', (t) => {
   const folder = packageWithoutBinary(t);
   const { binary, platformPackage } = platformNames();
-  const place = path.join(folder, 'node_modules', platformPackage);
-  fs.mkdirSync(place, { recursive: true });
-  fs.writeFileSync(
-    path.join(place, 'package.json'),
-    JSON.stringify({ name: platformPackage, version: '0.1.0', main: binary }),
-  );
-  fs.writeFileSync(path.join(place, binary), 'no library\n'.repeat(100));
+  installPlatformPackage(folder, platformPackage, binary, Buffer.from('no library\n'.repeat(100)));
   const thrown = thrownByRequire(folder);
   assert.strictEqual(thrown.code, 'VVAULT_NO_BINARY');
   assert.ok(thrown.message.includes(path.join(platformPackage, binary)), thrown.message);

@@ -1,28 +1,105 @@
 'use strict';
 
+const fs = require('node:fs');
+const path = require('node:path');
+const { inspect } = require('./binary');
 const { withCode } = require('./errors');
 
+const NAME = 'vvault-native';
+const PLATFORMS = [
+  ...['linux-x64-gnu', 'linux-x64-musl', 'linux-arm64-gnu', 'linux-arm64-musl'],
+  ...['darwin-x64', 'darwin-arm64', 'win32-x64-msvc', 'win32-arm64-msvc'],
+];
+
 /**
- * Loads the compiled part. If that fails, one error says which platform, the loader's own reason, and what to do.
+ * Loads the compiled part. If that fails, one error says which binary, the loader's own reason, and what to do.
  *
  * @returns {typeof import('../binding')}
  */
 function load() {
+  const here = `${process.platform}-${process.arch}`;
+  const files = installed(PLATFORMS.filter((platform) => platform.startsWith(here)));
+  // On a file that was cut off the system's loader does not fail: it ends the process (SIGBUS).
+  const fault = files.map(faultOf).find((found) => found !== null);
+  if (fault) throw failure(fault);
   try {
     return require('../binding');
   } catch (thrown) {
-    const reasons = [];
-    for (let cause = /** @type {any} */ (thrown); cause; cause = cause.cause) {
-      // The generated loader tries one place after another, most of which are not there; what was there and could not be
-      // loaded is the reason.
-      if (!/^Cannot find (module|native binding)/.test(cause.message)) reasons.push(cause.message);
-    }
-    const reason = reasons.at(-1) ?? 'none is installed';
-    const message =
-      `vvault-native has no binary that works on ${process.platform}-${process.arch} (Node ${process.version}): ${reason}. ` +
-      'Install it again for this platform (without --omit=optional), or build it with `npm run build` where Rust is installed.';
-    throw withCode(new Error(message, { cause: thrown }), 'VVAULT_NO_BINARY');
+    throw failure(reasonOf(thrown, files) ?? absence(), thrown);
   }
+}
+
+/**
+ * The binaries that are there: beside the generated loader, and in packages of their own.
+ *
+ * @param {string[]} platforms
+ */
+function installed(platforms) {
+  const chosen = process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
+  if (chosen) return [path.resolve(chosen)].filter((file) => fs.existsSync(file));
+  return platforms.flatMap((platform) => {
+    const files = [path.join(__dirname, '../binding', `${NAME}.${platform}.node`)];
+    try {
+      files.push(require.resolve(`${NAME}-${platform}`));
+    } catch {
+      // That package is not installed.
+    }
+    return files.filter((file) => fs.existsSync(file));
+  });
+}
+
+/**
+ * What is wrong with a binary where the system's loader would not say it.
+ *
+ * @param {string} file
+ */
+function faultOf(file) {
+  const found = inspect(file);
+  if (found === null) return null;
+  const { system, processor, isWhole } = found;
+  if (system !== process.platform || processor !== process.arch) return `${file} is for ${system}-${processor}`;
+  return isWhole ? null : `${file} is cut off`;
+}
+
+function absence() {
+  const others = installed(PLATFORMS);
+  return others.length > 0 ? `there is only ${others.join(', ')}` : 'none is installed';
+}
+
+/**
+ * The generated loader tries one place after another, most of which are not there; what was there and could not be loaded
+ * is the reason.
+ *
+ * @param {any} thrown
+ * @param {string[]} files What was there.
+ * @returns {string | undefined}
+ */
+function reasonOf(thrown, files) {
+  const reasons = [];
+  for (let cause = thrown; cause; cause = cause.cause) {
+    if (!/^Cannot find (module|native binding)/.test(cause.message)) reasons.push(cause.message);
+  }
+  const reason = reasons.at(-1);
+  // Of a library that a binary needs, the system's loader tells only that one's name.
+  return reason === undefined || files.some((file) => reason.includes(file))
+    ? reason
+    : `${files.join(', ')}: ${reason}`;
+}
+
+/**
+ * @param {string} reason
+ * @param {unknown} [cause]
+ */
+function failure(reason, cause) {
+  const { platform, arch, version } = process;
+  // The types of Node.js call it an object without members.
+  const { header } = /** @type {any} */ (process.report.getReport());
+  const { glibcVersionRuntime: glibc } = header;
+  const library = platform === 'linux' ? `, ${glibc ? `glibc ${glibc}` : 'musl'}` : '';
+  const message =
+    `${NAME} has no binary that works on ${platform}-${arch} (Node ${version}${library}): ${reason}. ` +
+    'Install it again on this system (without --omit=optional), or build it with `npm run build` where Rust is installed.';
+  return withCode(new Error(message, { cause }), 'VVAULT_NO_BINARY');
 }
 
 module.exports = load();

@@ -1,6 +1,7 @@
 'use strict';
 
 const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 
 const REPOSITORY = path.join(__dirname, '..');
@@ -30,6 +31,14 @@ function succeeds(command, ...rest) {
   return status === 0;
 }
 
+/** The files of the JavaScript tests, from the repository. */
+function javaScriptTests() {
+  return fs
+    .readdirSync(path.join(REPOSITORY, '__test__'))
+    .filter((name) => name.endsWith('.test.js'))
+    .map((name) => path.join('__test__', name));
+}
+
 /**
  * Runs all steps, also those after one that fails, and prints how each ended. The process fails if one did.
  *
@@ -49,4 +58,4 @@ function runSteps(steps) {
   for (const { name, ended } of rows) console.log(`${name.padEnd(width)}  ${ended}`);
 }
 
-module.exports = { REPOSITORY, runSteps, succeeds };
+module.exports = { REPOSITORY, javaScriptTests, runSteps, succeeds };
