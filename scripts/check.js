@@ -41,6 +41,11 @@ runSteps([
     run: () => succeeds('npx', '--no-install', 'biome', 'ci', '--error-on-warnings', ...colours, '.'),
   },
   { name: 'JavaScript: types', run: () => succeeds('npx', '--no-install', 'tsc', '--project', '.') },
+  { name: 'Package: contents', run: () => succeeds('npx', '--no-install', 'publint', '--strict') },
+  {
+    name: 'Package: types as callers resolve them',
+    run: () => succeeds('npx', '--no-install', 'attw', '--pack', '.', '--format', 'ascii'),
+  },
   { name: 'Generated binding is committed', run: () => isCommitted('binding/index.js', 'binding/index.d.ts') },
   {
     name: 'Platform packages are committed',
