@@ -382,10 +382,12 @@ export interface CapsuleEvent {
   cursor: string | null;
 }
 
-/** What an orchestrator must have. It is not changed otherwise. */
+/**
+ * What an orchestrator must have. It is not changed otherwise. Its `maxLtmEntries` is the limit of calls that state none; it is
+ * not declared here, as Chatty's orchestrators have it as a private member.
+ */
 export interface Orchestrator {
   prepareMemoryContext(overrides?: any): Promise<any>;
-  maxLtmEntries?: number;
   /** Is handed each import as it happens. */
   receiveRestoredMemories?(memories: Memory[], event: CapsuleEvent): unknown;
 }
@@ -513,8 +515,8 @@ export class Vault extends EventEmitter<VaultEvents> {
    *
    * @throws `VVAULT_INVALID_ARGUMENT` if it has no `prepareMemoryContext`.
    */
-  attachOrchestrator(
-    orchestrator: Orchestrator,
+  attachOrchestrator<T extends Orchestrator>(
+    orchestrator: T,
     options: { userId: string; constructId: string },
   ): Promise<{ detach(): void }>;
 }

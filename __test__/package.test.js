@@ -111,6 +111,13 @@ test('require and import give it, by name and as the default', () => {
 });
 
 const CALLS = `
+  /** As Chatty's. */
+  class AnOrchestrator {
+    private readonly maxLtmEntries = 32;
+    async prepareMemoryContext(overrides: { maxLtmEntries?: number } = {}): Promise<{ ltmEntries: unknown[] }> {
+      return { ltmEntries: new Array(overrides.maxLtmEntries ?? this.maxLtmEntries) };
+    }
+  }
   export async function main(root: string): Promise<string[]> {
     const vault: Vault = await Vault.open(root, { watch: true, integrity: 'report' });
     vault.on('capsule:imported', ({ path, memories }) => console.log(path.length, memories?.length));
@@ -123,6 +130,12 @@ const CALLS = `
     for (const memory of await readMemories(config, 'mira', { limit: 5 })) {
       if (memory.type === 'capsule') console.log(memory.metadata.filename.length);
     }
+    const { detach } = await vault.attachOrchestrator(new AnOrchestrator(), { userId: 'mira', constructId: 'nova-001' });
+    await vault.attachOrchestrator(
+      { maxLtmEntries: 8, prepareMemoryContext: async () => ({ ltmEntries: [] }) },
+      { userId: 'mira', constructId: 'nova-001' },
+    );
+    detach();
     await vault.close();
     // @ts-expect-error a user's name is a text
     await vault.readMemories(5);
