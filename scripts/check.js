@@ -22,7 +22,8 @@ function isCommitted(...paths) {
   return isSame && untracked.status === 0 && untracked.stdout === '';
 }
 
-const hasDeny = spawnSync('cargo', ['deny', '--version'], { cwd: REPOSITORY, stdio: 'ignore' }).status === 0;
+/** @param {string} command @param {...string} rest */
+const isInstalled = (command, ...rest) => spawnSync(command, rest, { cwd: REPOSITORY, stdio: 'ignore' }).status === 0;
 const clippy = (/** @type {string[]} */ ...features) =>
   succeeds('cargo', 'clippy', '--locked', '--all-targets', ...features, '--', '-D', 'warnings');
 
@@ -30,7 +31,7 @@ runSteps([
   { name: 'Rust: form', run: () => succeeds('cargo', 'fmt', '--check') },
   { name: 'Rust: lints', run: () => clippy() },
   { name: 'Rust: lints of the core alone', run: () => clippy('--no-default-features') },
-  hasDeny
+  isInstalled('cargo', 'deny', '--version')
     ? {
         name: 'Rust: licences and sources',
         run: () => succeeds('cargo', 'deny', 'check', 'bans', 'licenses', 'sources'),
@@ -41,6 +42,9 @@ runSteps([
     run: () => succeeds('npx', '--no-install', 'biome', 'ci', '--error-on-warnings', ...colours, '.'),
   },
   { name: 'JavaScript: types', run: () => succeeds('npx', '--no-install', 'tsc', '--project', '.') },
+  isInstalled('actionlint', '-version')
+    ? { name: 'Workflows', run: () => succeeds('actionlint') }
+    : { name: 'Workflows', leftOut: 'actionlint is not installed' },
   { name: 'Package: contents', run: () => succeeds('npx', '--no-install', 'publint', '--strict') },
   {
     name: 'Package: types as callers resolve them',

@@ -22,7 +22,8 @@ const CACHE = path.join(REPOSITORY, 'node_modules', '.cache', 'node-versions');
  */
 function nodeOf(version) {
   const platform = process.platform === 'win32' ? 'win' : process.platform;
-  const name = `node-${platform}-${process.arch}`;
+  const system = `${platform}-${process.arch}`;
+  const name = system === 'darwin-arm64' ? `node-bin-${system}` : `node-${system}`;
   const folder = path.join(CACHE, version);
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n');
