@@ -1,0 +1,28 @@
+'use strict';
+
+// What is done again and again leaves nothing behind: memory, threads, file descriptors. `scripts/test-leaks.js` does it a
+// million times.
+
+const assert = require('node:assert');
+const { test } = require('node:test');
+
+const { heldWhile } = require('./support/leaks');
+
+const MEGABYTE = 1024 * 1024;
+
+for (const [what, rounds] of /** @type {const} */ ([
+  ['reads', 2000],
+  ['opens', 60],
+  ['forgotten', 200],
+  ['refusals', 400],
+])) {
+  test(`${what}, ${rounds} times`, { timeout: 120_000 }, async () => {
+    const moments = await heldWhile(what, rounds);
+    const [settled, end] = [moments[2], moments[moments.length - 1]];
+    const told = JSON.stringify(moments, null, 1);
+    assert.ok(end.rss - settled.rss < 4 * MEGABYTE, told);
+    assert.ok(end.heapUsed - settled.heapUsed < 2 * MEGABYTE, told);
+    assert.ok(end.threads - settled.threads <= 3, told);
+    assert.ok(end.descriptors - settled.descriptors <= 1, told);
+  });
+}
