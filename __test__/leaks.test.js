@@ -6,7 +6,7 @@
 const assert = require('node:assert');
 const { test } = require('node:test');
 
-const { heldWhile } = require('./support/leaks');
+const { growthOf, heldWhile } = require('./support/leaks');
 
 const MEGABYTE = 1024 * 1024;
 
@@ -20,8 +20,8 @@ for (const [what, rounds] of /** @type {const} */ ([
     const moments = await heldWhile(what, rounds);
     const [settled, end] = [moments[2], moments[moments.length - 1]];
     const told = JSON.stringify(moments, null, 1);
-    assert.ok(end.rss - settled.rss < 4 * MEGABYTE, told);
-    assert.ok(end.heapUsed - settled.heapUsed < 2 * MEGABYTE, told);
+    assert.ok(growthOf(moments, 'rss') < MEGABYTE / 4, told);
+    assert.ok(growthOf(moments, 'heapUsed') < MEGABYTE / 4, told);
     assert.ok(end.threads - settled.threads <= 3, told);
     assert.ok(end.descriptors - settled.descriptors <= 1, told);
   });

@@ -49,10 +49,24 @@ async function replayVault(recorded, odd, readMemories, warnedOnce) {
     const run = await runVault(readMemories, description, writeVault(description, root));
     const outcomes = run.outcomes.map((outcome) => summariseOutcome(outcome, recorded.brief));
     const differences = differencesOfRuns(description, expected, { ...run, outcomes }, { warnedOnce });
-    return differences.map((text) => `${recorded.odd ?? `random ${recorded.seed}`}: ${text}`);
+    return differences
+      .filter((text) => !isEnginesOwn(text))
+      .map((text) => `${recorded.odd ?? `random ${recorded.seed}`}: ${text}`);
   } finally {
     fs.rmSync(root, { recursive: true, force: true });
   }
+}
+
+/**
+ * Whether a difference is that of V8 from Node.js 23 on, whose `JSON.parse` takes an escaped name for another that it has
+ * seen (nodejs/node#63785): the same memory with other content.
+ *
+ * @param {string} difference
+ */
+function isEnginesOwn(difference) {
+  JSON.parse('{"h":[],"\\\\":0}');
+  const isMixingNames = !('"' in JSON.parse('{"h":1,"\\"":2}'));
+  return isMixingNames && /expected ("[^"]*") #\w+\s+got +\1 #\w+/.test(difference);
 }
 
 /**

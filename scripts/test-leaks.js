@@ -3,7 +3,7 @@
 // The leak test at length, some minutes: a million reads, thousands of watched vaults. Prints what is held on the way, and
 // fails if it grows.
 
-const { heldWhile } = require('../__test__/support/leaks');
+const { growthOf, heldWhile } = require('../__test__/support/leaks');
 
 /** @type {['reads' | 'opens' | 'forgotten' | 'refusals', number][]} Eight reads a round, five refusals. */
 const TASKS = [
@@ -25,7 +25,7 @@ async function main() {
     }
     const [settled, end] = [moments[2], moments[moments.length - 1]];
     const hasGrown =
-      end.rss - settled.rss > 8 * MEGABYTE ||
+      growthOf(moments, 'rss') > MEGABYTE || // of thousands of rounds
       end.threads - settled.threads > 3 ||
       end.descriptors - settled.descriptors > 1;
     if (hasGrown) {

@@ -49,4 +49,16 @@ async function heldWhile(what, rounds) {
   }
 }
 
-module.exports = { heldWhile };
+/**
+ * By how much it grows from one moment to the next: the median, as V8 and the allocator grow in steps at any time, and a
+ * leak always.
+ *
+ * @param {Held[]} moments
+ * @param {keyof Held} key
+ */
+function growthOf(moments, key) {
+  const growth = moments.slice(1).map((moment, index) => moment[key] - moments[index][key]);
+  return growth.sort((a, b) => a - b)[Math.floor(growth.length / 2)];
+}
+
+module.exports = { growthOf, heldWhile };
