@@ -12,6 +12,9 @@ const { REPOSITORY, temporaryVault } = require('./support/temporary-vault');
 
 const { binaryName } = require('../package.json').napi;
 
+/** The types of Node.js call the report an object without members. */
+const isGlibc = Boolean(/** @type {any} */ (process.report.getReport()).header.glibcVersionRuntime);
+
 /**
  * A copy of the package without its binary.
  *
@@ -114,7 +117,7 @@ test('only a binary of another system, as in a node_modules that was copied: the
 });
 
 test('a binary that this system can’t run: the error says what is wrong with it', {
-  skip: process.platform !== 'linux' && 'of Linux’s format',
+  skip: !isGlibc && 'in the words of glibc',
 }, (t) => {
   const folder = packageWithoutBinary(t);
   const { binary } = platformNames();
@@ -139,7 +142,7 @@ test('a binary that this system can’t run: the error says what is wrong with i
       (content) => renamed(content, '\0libc.so.6\0', '\0libc.none\0'),
       /\.node: .*libc\.none: cannot open/,
     ],
-    ['a newer glibc', (content) => renamed(content, 'GLIBC_2.2', 'GLIBC_9.9'), /version `GLIBC_9\.9.*' not found/],
+    ['a newer glibc', (content) => renamed(content, 'GLIBC_2.', 'GLIBC_9.'), /version `GLIBC_9\..*' not found/],
   ];
   for (const [name, change, expected] of faults) {
     fs.writeFileSync(file, change(whole));
@@ -161,7 +164,7 @@ test('a binary that is none: the error has the loader’s own reason', (t) => {
   assert.ok(thrown.message.endsWith(WHAT_TO_DO), thrown.message);
   assert.ok(thrown.message.includes(binary), thrown.message);
   assert.doesNotMatch(thrown.message, /Cannot find|npm has a bug/);
-  if (process.platform === 'linux') assert.match(thrown.message, /invalid ELF header/);
+  if (isGlibc) assert.match(thrown.message, /invalid ELF header/);
 });
 
 test('a platform package whose binary can’t be loaded: the error has that reason too', (t) => {
@@ -171,7 +174,7 @@ test('a platform package whose binary can’t be loaded: the error has that reas
   const thrown = thrownByRequire(folder);
   assert.strictEqual(thrown.code, 'VVAULT_NO_BINARY');
   assert.ok(thrown.message.includes(path.join(platformPackage, binary)), thrown.message);
-  if (process.platform === 'linux') assert.match(thrown.message, /invalid ELF header/);
+  if (isGlibc) assert.match(thrown.message, /invalid ELF header/);
 });
 
 test('the copy works once the binary is there', (t) => {

@@ -36,7 +36,7 @@ function load() {
  */
 function installed(platforms) {
   const chosen = process.env.NAPI_RS_NATIVE_LIBRARY_PATH;
-  if (chosen) return [path.resolve(chosen)].filter((file) => fs.existsSync(file));
+  if (chosen) return [path.resolve(chosen)].filter(isFile);
   return platforms.flatMap((platform) => {
     const files = [path.join(__dirname, '../binding', `${NAME}.${platform}.node`)];
     try {
@@ -44,8 +44,13 @@ function installed(platforms) {
     } catch {
       // That package is not installed.
     }
-    return files.filter((file) => fs.existsSync(file));
+    return files.filter(isFile);
   });
+}
+
+/** @param {string} file */
+function isFile(file) {
+  return fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 /**
@@ -54,7 +59,12 @@ function installed(platforms) {
  * @param {string} file
  */
 function faultOf(file) {
-  const found = inspect(file);
+  let found;
+  try {
+    found = inspect(file);
+  } catch (error) {
+    return /** @type {Error} */ (error).message;
+  }
   if (found === null) return null;
   const { system, processor, isWhole } = found;
   if (system !== process.platform || processor !== process.arch) return `${file} is for ${system}-${processor}`;
@@ -92,14 +102,20 @@ function reasonOf(thrown, files) {
  */
 function failure(reason, cause) {
   const { platform, arch, version } = process;
-  // The types of Node.js call it an object without members.
-  const { header } = /** @type {any} */ (process.report.getReport());
-  const { glibcVersionRuntime: glibc } = header;
-  const library = platform === 'linux' ? `, ${glibc ? `glibc ${glibc}` : 'musl'}` : '';
+  const library = platform === 'linux' ? `, ${cLibrary()}` : '';
   const message =
     `${NAME} has no binary that works on ${platform}-${arch} (Node ${version}${library}): ${reason}. ` +
     'Install it again on this system (without --omit=optional), or build it with `npm run build` where Rust is installed.';
   return withCode(new Error(message, { cause }), 'VVAULT_NO_BINARY');
+}
+
+function cLibrary() {
+  // The types of Node.js call both objects without members.
+  const report = /** @type {any} */ (process.report);
+  // It would look up the names of whoever is connected.
+  report.excludeNetwork = true;
+  const { glibcVersionRuntime } = report.getReport().header;
+  return glibcVersionRuntime ? `glibc ${glibcVersionRuntime}` : 'musl';
 }
 
 module.exports = load();
