@@ -383,6 +383,36 @@ export interface CapsuleEvent {
 }
 
 /**
+ * With what Chatty runs a construct: the fields of VVAULT's continuity bridge, and what is known beyond them (`gpt_name`,
+ * `key_memories`).
+ */
+export interface RuntimeConfig {
+  /** `{construct_id}_{user id}` */
+  id: string;
+  /** The capsule's `instance_name`, else the construct's id. */
+  name: string;
+  description: string;
+  /** The caller's, or made of name, traits, personality, key memories and the name in ChatGPT. */
+  instructions: string;
+  construct_id: string;
+  /** The vault's folder, absolute. */
+  vvault_path: string;
+  has_persistent_memory: boolean;
+  memory_source: 'vvault';
+  /** Whether a ChatGPT GPT is registered as this construct, in `{vault}/constructs/{construct_id}_chatgpt.json`. */
+  chatgpt_continuity: boolean;
+  /** UTC with microseconds and without a zone, as Python's `utcnow().isoformat()`. */
+  created_at: string;
+  /** The registered GPT's name. */
+  gpt_name: string | null;
+  /**
+   * At most five memories of the capsule, long-term ones first, with their ids. Generated instructions quote each, in one line;
+   * one that `maxLength` leaves no room for is not here either.
+   */
+  key_memories: { id: string; content: string }[];
+}
+
+/**
  * What an orchestrator must have. It is not changed otherwise. Its `maxLtmEntries` is the limit of calls that state none; it is
  * not declared here, as Chatty's orchestrators have it as a private member.
  */
@@ -508,6 +538,25 @@ export class Vault extends EventEmitter<VaultEvents> {
     name: string,
     options?: { uuid?: string | null; tag?: string | null; userId?: string | null },
   ): Promise<ConstructState>;
+
+  /**
+   * Makes the configuration with which Chatty runs a construct, from the construct's newest sound capsule in this user's folders
+   * or the vault's own; another user's capsule is never looked at. Without a capsule it has the construct's id for a name, and no
+   * memories. The wording depends on the capsule and the registration alone.
+   *
+   * @param constructId Any of the construct's names; `construct_id`, and the folder that is written to, are as given.
+   * @param userId Whose configuration it is.
+   * @param options `instructions`: used in place of generated ones. `maxLength`: how many UTF-16 code units the instructions may
+   *   have; memories are left out whole before any text is cut. 8,000 for generated ones if it is not given. `write`: save it as
+   *   `{vault}/{constructId}/chatty_runtime.json`, where there is one file for all users.
+   * @throws `VVAULT_UNSOUND` if there is only an unsound capsule; `VVAULT_NO_CONSTRUCT` if the name may mean several constructs;
+   *   `VVAULT_INVALID_NAME` for a name that can't be a folder's; `VVAULT_OUTSIDE` if that folder leads out of the vault.
+   */
+  createRuntimeConfig(
+    constructId: string,
+    userId: string,
+    options?: { instructions?: string | null; write?: boolean; maxLength?: number | null },
+  ): Promise<RuntimeConfig>;
 
   /**
    * Lets an orchestrator remember: after it, what its `prepareMemoryContext()` returns also holds, in `ltmEntries`, the memories

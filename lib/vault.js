@@ -7,6 +7,7 @@ const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { refused, toVaultError, withCode } = require('./errors');
 const { invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
+const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
 /** @typedef {import('../index').VaultReadOptions} VaultReadOptions */
@@ -350,6 +351,17 @@ class Vault extends EventEmitter {
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
     return JSON.parse(restored.state);
+  }
+
+  /**
+   * @param {string} constructId
+   * @param {string} userId
+   * @param {{ instructions?: string | null, write?: boolean, maxLength?: number | null }} [options]
+   * @returns {Promise<import('../index').RuntimeConfig>}
+   */
+  async createRuntimeConfig(constructId, userId, options) {
+    this.#open();
+    return createRuntimeConfig(this, constructId, userId, options);
   }
 
   /**
