@@ -417,7 +417,7 @@ test('verify: the nearest recipe, and what differs', async (t) => {
   const people = await vvault(nova('verify'));
   assert.match(
     people.stdout,
-    /relayed\.capsule\n.*\n +nearest recipe: F1\n +differs: relayDepth, compared with capsules\/Nova\//,
+    /relayed\.capsule\n.*\n +nearest recipe: F1\n +differs from capsules\/Nova\/.*: relayDepth\n/,
   );
   const tethered = objects((await vvault(nova('verify', 'Nova', '--json', '--tether', 'ANOTHER-SIG'))).stdout);
   assert.deepStrictEqual(

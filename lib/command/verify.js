@@ -55,10 +55,10 @@ function addVerify(program, onVault) {
     )
     .action(
       onVault(async ({ vault, output, options }, /** @type {string[]} */ names) => {
-        const files = await filesBelow(vault.root, names);
+        const files = await filesBelow(vault.root, names, (error) => output.problem`${error.message}`);
         for (const name of names) {
-          if (!files.some((file) => isOf(vault.root, file, name)))
-            output.problem`${vault.root} has no capsules of ${name}`;
+          const isThere = files.some((file) => isOf(vault.root, file, name));
+          if (!isThere) output.problem`${vault.root} has no capsules of ${name}`;
         }
         const loader = new CapsuleLoader();
         const sound = new SoundCapsules();
@@ -85,6 +85,7 @@ function addVerify(program, onVault) {
             if (output.signal.aborted) return;
           }
         });
+        if (output.signal.aborted) return;
         if (listed.length > 0) printSound(output, vault.root, listed);
         for (const { verdict, header } of unsound) {
           await explain(verdict, header, sound, loader);
@@ -103,14 +104,19 @@ function addVerify(program, onVault) {
  *
  * @param {string} root
  * @param {string[]} names
+ * @param {(error: Error) => void} onUnreadable Told of each folder that can't be looked into.
  */
-async function filesBelow(root, names) {
+async function filesBelow(root, names, onUnreadable) {
   /** @type {string[]} */
   const found = [];
   const folders = [{ folder: root, depth: 0 }];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
     const { folder, depth } = next;
-    for (const entry of await fs.readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const entries = await fs.readdir(folder, { withFileTypes: true }).catch((error) => {
+      if (error.code !== 'ENOENT') onUnreadable(error);
+      return [];
+    });
+    for (const entry of entries) {
       const file = path.join(folder, entry.name);
       if (entry.isDirectory() && depth < DEEPEST) folders.push({ folder: file, depth: depth + 1 });
       else if (entry.isFile() && isWanted(folder, entry.name)) found.push(file);
@@ -335,9 +341,8 @@ function printUnsound(output, root, { path: file, reason, nearest, differs, comp
   output.line`         ${cell(reason)}`;
   if (nearest !== null) output.line`         ${dim('nearest recipe:')} ${nearest}`;
   if (differs === null) return;
-  const what = differs.length > 0 ? differs.join(', ') : 'only how it is written, such as 1 for 1.0';
-  const than = comparedWith === null ? '' : `, compared with ${path.relative(root, comparedWith)}`;
-  output.line`         ${dim('differs:')} ${what}${dim(than)}`;
+  const from = comparedWith === null ? 'differs:' : `differs from ${path.relative(root, comparedWith)}:`;
+  output.line`         ${dim(from)} ${differs.length > 0 ? differs.join(', ') : 'only how it is written, such as 1 for 1.0'}`;
 }
 
 /**
