@@ -533,7 +533,7 @@ test(
     const open = await vvault(['serve', '--port', '0', '--host', '0.0.0.0', '--vault', root], {
       env: { ...env, VVAULT_TOKEN: '' },
     });
-    assert.ok(open.code !== 0 && open.stdout === '', 'not open to others without a token');
+    assert.deepStrictEqual([open.code, open.stdout], [2, ''], 'not open to others without a token');
   },
 );
 

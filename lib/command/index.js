@@ -36,7 +36,12 @@ const SUBCOMMANDS = [
 ];
 
 /** Errors of what was asked, and not of what was found. */
-const WRONG_USAGE = new Set(['VVAULT_INVALID_ARGUMENT', 'VVAULT_INVALID_CURSOR', 'VVAULT_INVALID_NAME']);
+const WRONG_USAGE = new Set([
+  'VVAULT_INVALID_ARGUMENT',
+  'VVAULT_INVALID_CURSOR',
+  'VVAULT_INVALID_NAME',
+  'VVAULT_TOKEN_REQUIRED',
+]);
 
 const CLOSING = `
 Exit codes:
@@ -46,6 +51,7 @@ Exit codes:
 
 Environment:
   VVAULT_ROOT_PATH, VVAULT_PATH  the vault's folder, where --vault is not given
+  VVAULT_TOKEN                   the token of serve, where --token is not given
   NO_COLOR, FORCE_COLOR          no colours; colours also where there is no terminal`;
 
 /**
