@@ -115,6 +115,25 @@ export function readMemories(
   options?: ReadMemoriesOptions,
 ): Promise<Memory[]>;
 
+export namespace readMemories {
+  /**
+   * How the next {@link readMemories} of this user will know that its answer is as it is on disk; `null` if there is no such
+   * user. It reads what such a call would read.
+   *
+   * @throws as `readMemories`, without its `Failed to read memories: `.
+   */
+  function freshness(config: ReadMemoriesConfig, userId: string): Promise<Freshness | null>;
+}
+
+/**
+ * How it is known that what was read once is still so:
+ *
+ * - `'watched'`: the vault is watched, and everything that has changed was applied (Linux);
+ * - `'notified'`: the kernel told of every change since (Linux, a file system of this machine);
+ * - `'swept'`: the state of every file was looked at.
+ */
+export type Freshness = 'watched' | 'notified' | 'swept';
+
 /** What a runtime must have to take memories. */
 export interface MemoryRuntime {
   /**
@@ -473,6 +492,9 @@ export class Vault extends EventEmitter<VaultEvents> {
    * ones are left out, or marked with `metadata.integrity` if the vault was opened with `integrity: 'report'`.
    */
   readMemories(userId: string, options?: VaultReadOptions): Promise<Memory[]>;
+
+  /** How the next reading of this user's memories will know that they are as they are on disk; `null` for no such user. */
+  freshness(userId: string): Promise<Freshness | null>;
 
   /**
    * Stores a construct's capsule as a new version: when the promise resolves, it is on the disk, whole, and in the index.

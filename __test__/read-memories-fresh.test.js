@@ -7,6 +7,7 @@ const assert = require('node:assert');
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
+const path = require('node:path');
 const { test } = require('node:test');
 
 const { readMemories } = require('..');
@@ -33,6 +34,34 @@ const CHANGES = {
   'rename over': (file, round) => {
     fs.writeFileSync(`${file}.tmp`, text(round));
     fs.renameSync(`${file}.tmp`, file);
+  },
+  'copy over': (file, round) => {
+    fs.writeFileSync(`${file}.tmp`, text(round));
+    fs.copyFileSync(`${file}.tmp`, file);
+  },
+  'write in parts': (file, round) => {
+    const open = fs.openSync(file, 'r+');
+    fs.ftruncateSync(open, 0);
+    for (const character of text(round)) fs.writeSync(open, character);
+    fs.closeSync(open);
+  },
+  'link in its place': (file, round) => {
+    fs.writeFileSync(`${file}.tmp`, text(round));
+    fs.rmSync(file);
+    fs.linkSync(`${file}.tmp`, file);
+    fs.rmSync(`${file}.tmp`);
+  },
+  'move in from another folder': (file, round) => {
+    const other = path.join(path.dirname(file), '../elsewhere');
+    fs.writeFileSync(other, text(round));
+    fs.renameSync(other, file);
+  },
+  'write by a name in another folder': (file, round) => {
+    const other = path.join(path.dirname(file), `../elsewhere-${round}`);
+    fs.writeFileSync(other, text(round - 1));
+    fs.linkSync(other, `${file}.tmp`);
+    fs.renameSync(`${file}.tmp`, file);
+    fs.writeFileSync(other, text(round));
   },
   'unlink and write': (file, round) => {
     fs.rmSync(file);

@@ -215,6 +215,8 @@ test('bad arguments and hostile names are refused', async (t) => {
   await assert.rejects(any.listCapsules(''), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.addTag('Nova', 'a', 5), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.readMemories('ann', { tags: 'x' }), { code: 'VVAULT_INVALID_ARGUMENT' });
+  await assert.rejects(any.verifyCapsules({ instances: 5 }), { code: 'VVAULT_INVALID_ARGUMENT' });
+  await assert.rejects(any.verifyCapsules({ instances: [null] }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.readMemories('../x'), { code: 'VVAULT_OUTSIDE' });
   await assert.rejects(any.restoreConstruct('nova', { userId: '../..' }), { code: 'VVAULT_OUTSIDE' });
   for (const name of ['..', '../x', 'a/b', 'a\0b']) {

@@ -228,6 +228,8 @@ export interface ReadingOutcome {
   count: number
   /** What was left out as unsound and was not told of before: events, as JSON. */
   rejected: Array<string>
+  /** How it is known that the memories are as they are on disk. */
+  freshness: 'watched' | 'notified' | 'swept'
 }
 
 /** What is asked for; paths absolute, times in milliseconds since 1970. */

@@ -2,8 +2,8 @@
 
 const path = require('node:path');
 const { MemoryReading } = require('./native');
-const { toVaultError, withCode } = require('./errors');
-const { invalid, memoriesOf, requestOf, warn } = require('./reading');
+const { refused, toVaultError, withCode } = require('./errors');
+const { freshnessOf, invalid, memoriesOf, requestOf, warn } = require('./reading');
 
 /** @typedef {import('../index').ReadMemoriesConfig} Config */
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
@@ -76,5 +76,16 @@ async function read(config, userId, options) {
   }
   return memories;
 }
+
+/**
+ * @param {Config} config
+ * @param {string} userId
+ */
+readMemories.freshness = async (config, userId) => {
+  const [problem] = invalid(userId, {});
+  if (problem) throw refused(problem);
+  const request = requestOf(config.vvaultPath, config.directories, userId, { limit: 1 });
+  return freshnessOf(new MemoryReading(request));
+};
 
 module.exports = { readMemories };

@@ -3,6 +3,7 @@
 // One question to the engine: what `readMemories` and `Vault.readMemories` share.
 
 const path = require('node:path');
+const { toVaultError } = require('./errors');
 
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
 /** @typedef {import('../index').Memory} Memory */
@@ -51,6 +52,18 @@ function requestOf(vaultPath, directories, userId, options) {
 async function memoriesOf(reading, found) {
   if (found.undecided) await decideDates(reading);
   return rows(reading);
+}
+
+/**
+ * How a reading knows that what it answers with is as it is on disk; `null` if there is no such user.
+ *
+ * @param {import('../binding').MemoryReading} reading
+ */
+async function freshnessOf(reading) {
+  const { source, freshness } = await reading.run().catch((thrown) => {
+    throw toVaultError(thrown);
+  });
+  return source === 'none' ? null : freshness;
 }
 
 /**
@@ -118,7 +131,19 @@ function timeZone() {
  * @param {Outcome} outcome
  */
 function warn({ warnings }) {
-  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](name), message);
+  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](harmless(name)), harmless(message));
+}
+
+/**
+ * What comes from a file, as it may go to a terminal: characters that do something there, other than to begin a line, are
+ * written as JSON has them.
+ *
+ * @param {string} text
+ */
+function harmless(text) {
+  return text.replaceAll(/(?![\t\n\r\u200c\u200d])[\p{Cc}\p{Cf}]/gu, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
 }
 
 /** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */
@@ -156,4 +181,4 @@ function isValidDate(date) {
   return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
-module.exports = { invalid, memoriesOf, requestOf, rows, turn, warn };
+module.exports = { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, warn };

@@ -6,7 +6,7 @@ const path = require('node:path');
 const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { refused, toVaultError, withCode } = require('./errors');
-const { invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
+const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -184,6 +184,14 @@ class Vault extends EventEmitter {
     return abortable(memoriesOf(reading, found), signal);
   }
 
+  /** @param {string} userId */
+  async freshness(userId) {
+    const engine = this.#open();
+    const [problem] = invalid(userId, {});
+    if (problem) throw refused(problem);
+    return freshnessOf(engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 })));
+  }
+
   /**
    * @param {string | Buffer | Uint8Array | object} capsule
    * @param {{ refingerprint?: boolean }} [options]
@@ -335,7 +343,11 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').VerifiedCapsule[]>}
    */
   async verifyCapsules({ instances } = {}) {
-    return rows(await settled(this.#open().verify(instances)));
+    const engine = this.#open();
+    if (instances && !(Array.isArray(instances) && instances.every((name) => typeof name === 'string'))) {
+      throw refused('instances must be an array of strings');
+    }
+    return rows(await settled(engine.verify(instances ?? undefined)));
   }
 
   /**

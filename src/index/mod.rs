@@ -10,7 +10,7 @@ mod vault;
 mod view;
 
 pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
-pub use folder::{BrokenFile, Entry, Folder, FolderKind, Snapshot, Ticket};
+pub use folder::{BrokenFile, Entry, Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
 pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
 pub use view::{Query, Selection, SessionFilter, UndecidedDate, View};

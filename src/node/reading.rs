@@ -14,7 +14,8 @@ use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    FoundInVault, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind, read,
+    FoundInVault, Freshness, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind,
+    read,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -71,6 +72,9 @@ pub struct ReadingOutcome {
     pub count: u32,
     /// What was left out as unsound and was not told of before: events, as JSON.
     pub rejected: Vec<String>,
+    /// How it is known that the memories are as they are on disk.
+    #[napi(ts_type = "'watched' | 'notified' | 'swept'")]
+    pub freshness: String,
 }
 
 /// Something that could not be read.
@@ -95,6 +99,7 @@ struct State {
     query: Query,
     now_text: String,
     source: Source,
+    freshness: Freshness,
     view: View,
     undecided: VecDeque<UndecidedDate>,
     /// Those that JavaScript is just being asked for.
@@ -122,6 +127,12 @@ impl State {
             undecided: !self.undecided.is_empty(),
             count: 0,
             rejected: Vec::new(),
+            freshness: match self.freshness {
+                Freshness::Watched => "watched",
+                Freshness::Notified => "notified",
+                Freshness::Swept => "swept",
+            }
+            .to_owned(),
         }
     }
 }
@@ -171,6 +182,7 @@ impl MemoryReading {
                 None => (read(&state.request)?, Vec::new()),
             };
             state.source = found.source;
+            state.freshness = found.freshness;
             state.view = found.view;
             state.undecided = state.view.undecided(&state.query.zone).into();
             let mut outcome = if state.undecided.is_empty() { state.select()? } else { state.outcome() };
@@ -279,6 +291,7 @@ impl MemoryReading {
             query,
             now_text: request.now_text,
             source: Source::NoUser,
+            freshness: Freshness::Swept,
             view: View::default(),
             undecided: VecDeque::new(),
             asked: Vec::new(),

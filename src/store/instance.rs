@@ -701,7 +701,8 @@ impl Instance {
                     if let Some(filename) = filename.filter(|_| removed.is_some()) {
                         let others = state.strays.iter().filter(|(_, (_, own))| own.as_ref() == Some(uuid));
                         plan.removals.extend(others.map(|(name, _)| name.to_string()));
-                        if !is_named_by_another(index, &filename, uuid) || self.is_own_file(&filename, uuid) {
+                        let is_own = !is_named_by_another(index, &filename, uuid) || self.is_own_file(&filename, uuid);
+                        if is_own && is_plain(&filename) {
                             plan.removals.push(filename);
                         }
                         plan.records.push(Record::Deleted { uuid: uuid.clone() });
