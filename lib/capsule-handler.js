@@ -1,70 +1,27 @@
 'use strict';
 
-const crypto = require('node:crypto');
 const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 const native = require('./native');
+const { Refusal, Vanished, admit, demandMethod, fail, isBelow, relative } = require('./answering');
+const { respondJson, respondTagged } = require('./answering');
 const { refused } = require('./errors');
+const { EventStream } = require('./event-stream');
 
 /** @typedef {import('../index').Vault} Vault */
-/** @typedef {import('../index').CapsuleEvent} CapsuleEvent */
 /** @typedef {import('../index').DiscoveredCapsule} DiscoveredCapsule */
-/**
- * A request of Node.js, and what Express adds to it.
- *
- * @typedef {import('node:http').IncomingMessage & { baseUrl?: string, body?: unknown }} Request
- */
-/** @typedef {import('node:http').ServerResponse} Response */
+/** @typedef {import('./answering').Request} Request */
+/** @typedef {import('./answering').Response} Response */
 /** @typedef {(error?: unknown) => void} Next */
-/** @typedef {{ id: string, text: string }} Told An event as it is sent. */
 
 const LARGEST_BODY = 64 * 1024 * 1024;
-/** The answer to a request whose body is not wanted is read before the connection ends, if that takes no longer. */
-const LINGER = 1000;
-/** Whoever takes nothing of an answer for so long is let go: the answer would be kept for as long as the connection is. */
-const STALLED = 60_000;
-const HEARTBEAT = 15_000;
-/** Whoever takes events up so slowly that more is waiting is let go, and can resume. */
-const MOST_WAITING = 1024 * 1024;
-/** For those who resume: so many events and characters are kept. All must fit into what may wait for a client. */
-const KEPT_EVENTS = 1000;
-const KEPT_LENGTH = 256 * 1024;
-const LONGEST_EVENT = 16 * 1024;
-
 const COLLECTION = ['GET', 'HEAD', 'POST'];
 const SINGLE = ['GET', 'HEAD'];
 
-/** What each error of the vault means to a client who stores. Of any other, nothing is told. */
-const STATUS_OF_CODE = new Map([
-  ['VVAULT_INVALID_ARGUMENT', 400],
-  ['VVAULT_INVALID_CAPSULE', 400],
-  ['VVAULT_INVALID_NAME', 400],
-  ['VVAULT_NOT_A_CAPSULE', 400],
-  ['VVAULT_TOO_LARGE', 413],
-  ['VVAULT_UNSOUND', 422],
-]);
-
 /** What the vault says of a name that is nobody's. */
 const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE']);
-
-/** An answer that is no success. Its message is for the client. */
-class Refusal extends Error {
-  /**
-   * @param {number} status
-   * @param {string} message
-   * @param {Record<string, string>} [headers]
-   */
-  constructor(status, message, headers = {}) {
-    super(message);
-    this.status = status;
-    this.headers = headers;
-  }
-}
-
-/** The client is gone: there is nobody to answer. */
-class Vanished extends Error {}
 
 /**
  * VVAULT's web API of a vault: see `index.d.ts`.
@@ -85,7 +42,7 @@ function createCapsuleHandler(vault, options = {}) {
     throw refused('maxBodyBytes must be a whole number above 0');
   }
   const base = basePath.replace(/\/$/, '');
-  const imports = new Imports(vault);
+  const imports = new EventStream(vault, ['imported']);
 
   /**
    * Never rejects: Express 4 would not notice.
@@ -146,179 +103,10 @@ function createCapsuleHandler(vault, options = {}) {
    */
   function events(req, res) {
     demandMethod(req, SINGLE);
-    const headers = {
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-cache, no-transform',
-      'X-Accel-Buffering': 'no',
-      'X-Content-Type-Options': 'nosniff',
-    };
-    res.writeHead(200, headers);
-    if (req.method === 'HEAD') res.end();
-    else imports.send(res, req.headers['last-event-id'] || undefined);
+    imports.send(req, res);
   }
 
   return Object.assign(handler, { close: () => imports.close() });
-}
-
-/** The imports of a vault, and whoever listens to them over HTTP. */
-class Imports {
-  /** @type {Set<Response>} */
-  #clients = new Set();
-  /** @type {Told[]} The newest events, the oldest first. */
-  #kept = [];
-  #keptLength = 0;
-  /** The id of the event before those that are kept. */
-  #before;
-  /** What tells the ids of this process from those of one before. */
-  #run = crypto.randomUUID();
-  #count = 0;
-  #closed = false;
-  /** @type {NodeJS.Timeout | undefined} */
-  #heart;
-  #vault;
-  /** One for all clients, so that it does not matter how many there are, and those who come back have missed nothing. */
-  #listener = (/** @type {CapsuleEvent} */ event) => this.#tell(event);
-
-  /** @param {Vault} vault */
-  constructor(vault) {
-    this.#vault = vault;
-    this.#before = this.#localId();
-    vault.on('capsule:imported', this.#listener);
-  }
-
-  /**
-   * Sends a client what is told from now on, and before that what came after the event that it had last.
-   *
-   * @param {Response} res
-   * @param {string | string[] | undefined} last
-   */
-  send(res, last) {
-    if (this.#closed) {
-      res.end();
-      return;
-    }
-    const newest = this.#kept.at(-1)?.id ?? this.#before;
-    const place = last === this.#before ? 0 : this.#kept.findLastIndex(({ id }) => id === last) + 1;
-    let text = 'retry: 3000\n';
-    if (last === undefined) text += `id: ${newest}\n\n`;
-    else if (place === 0 && last !== this.#before) text += `event: reset\nid: ${newest}\ndata: {}\n\n`;
-    else
-      text += `\n${this.#kept
-        .slice(place)
-        .map((told) => told.text)
-        .join('')}`;
-    // Both come also when the connection breaks, which is nobody's error.
-    res.on('error', () => {});
-    res.once('close', () => this.#forget(res));
-    if (res.destroyed) return;
-    this.#clients.add(res);
-    this.#heart ??= setInterval(() => this.#write(': heartbeat\n\n'), HEARTBEAT).unref();
-    write(res, text);
-  }
-
-  /** Ends all streams, and listens no more. */
-  close() {
-    this.#closed = true;
-    this.#vault.off('capsule:imported', this.#listener);
-    for (const res of this.#clients) res.end();
-  }
-
-  /** @param {Response} res */
-  #forget(res) {
-    this.#clients.delete(res);
-    if (this.#clients.size > 0) return;
-    clearInterval(this.#heart);
-    this.#heart = undefined;
-  }
-
-  /** @param {CapsuleEvent} event */
-  #tell(event) {
-    this.#count += 1;
-    const { memories, path: file, cursor, ...rest } = event;
-    const id = typeof cursor === 'string' && /^[\x20-\x7e]+$/.test(cursor) ? cursor : this.#localId();
-    const place = { path: relative(this.#vault.root, file), cursor };
-    let data = JSON.stringify({ ...rest, ...place, memoryCount: memories?.length ?? 0 });
-    // The capsule's own members can have any size.
-    if (data.length > LONGEST_EVENT) data = JSON.stringify({ kind: event.kind, format: event.format, ...place });
-    const told = { id, text: `event: imported\nid: ${id}\ndata: ${data}\n\n` };
-    this.#kept.push(told);
-    this.#keptLength += told.text.length;
-    while (this.#kept.length > KEPT_EVENTS || this.#keptLength > KEPT_LENGTH) {
-      const oldest = /** @type {Told} */ (this.#kept.shift());
-      this.#keptLength -= oldest.text.length;
-      this.#before = oldest.id;
-    }
-    this.#write(told.text);
-  }
-
-  /** Of an event that has no cursor, as the vault is not watched. */
-  #localId() {
-    return `${this.#run}.${this.#count}`;
-  }
-
-  /** @param {string} text */
-  #write(text) {
-    for (const res of this.#clients) write(res, text);
-  }
-}
-
-/**
- * @param {Response} res
- * @param {string} text
- */
-function write(res, text) {
-  res.write(text);
-  // Where Express compresses, it also collects.
-  /** @type {any} */ (res).flush?.();
-  if (res.writableLength > MOST_WAITING) res.destroy();
-}
-
-/**
- * Lets a request pass, or throws.
- *
- * @param {Request} req
- * @param {((req: any) => unknown) | undefined} authorize
- */
-async function admit(req, authorize) {
-  if (authorize) {
-    if (!(await authorize(req))) throw new Refusal(401, 'Authorization required');
-    return;
-  }
-  const { remoteAddress } = req.socket;
-  const forwarded = req.headers.forwarded ?? req.headers['x-forwarded-for'];
-  if (!isLoopbackAddress(remoteAddress) || forwarded !== undefined) {
-    throw new Refusal(403, 'Only callers on this machine are served');
-  }
-  // A web page can have its own name lead to this machine, and then read what is served under that name.
-  const host = req.headers.host ?? /** @type {string | undefined} */ (req.headers[':authority']);
-  const authority = host === undefined ? undefined : authorityOf(`http://${host}`);
-  if (host !== undefined && !isLoopbackName(authority?.hostname)) {
-    throw new Refusal(403, 'Only requests to this machine by its loopback names are served');
-  }
-  const { origin } = req.headers;
-  if (req.method === 'POST' && origin !== undefined && authorityOf(origin)?.host !== (authority?.host ?? '')) {
-    throw new Refusal(403, 'Requests from other origins are not served');
-  }
-}
-
-/** @param {string} url */
-function authorityOf(url) {
-  try {
-    const { host, hostname } = new URL(url);
-    return { host, hostname };
-  } catch {
-    return undefined;
-  }
-}
-
-/** @param {string | undefined} address */
-function isLoopbackAddress(address) {
-  return address !== undefined && /^(::1|(::ffff:)?127(\.\d{1,3}){3})$/i.test(address);
-}
-
-/** @param {string | undefined} name As `URL` writes it. */
-function isLoopbackName(name) {
-  return name !== undefined && /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(name);
 }
 
 /**
@@ -349,15 +137,6 @@ function decoded(segment) {
   } catch {
     throw new Refusal(400, 'The name is not encoded as URLs are');
   }
-}
-
-/**
- * @param {Request} req
- * @param {string[]} methods
- */
-function demandMethod(req, methods) {
-  if (methods.includes(req.method ?? '')) return;
-  throw new Refusal(405, 'Method not allowed', { Allow: methods.join(', ') });
 }
 
 /**
@@ -445,26 +224,6 @@ function ownerOf(file) {
   return `/${file}`.split(/\/(?:instances|capsules|account|archive|constructs)\//, 1)[0];
 }
 
-/**
- * Where a file is in the vault: where the vault is, is nobody's business.
- *
- * @param {string} root
- * @param {string} file
- */
-function relative(root, file) {
-  if (!isBelow(root, file)) return path.basename(file);
-  return path.relative(root, file).split(path.sep).join('/');
-}
-
-/**
- * @param {string} root
- * @param {string} file
- */
-function isBelow(root, file) {
-  const way = path.relative(root, file);
-  return way !== '' && way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
-}
-
 function missing() {
   return new Refusal(404, 'Capsule not found');
 }
@@ -502,7 +261,7 @@ async function capsuleIn(req, largest) {
 /**
  * @param {Request} req
  * @param {number} largest
- * @param {() => Refusal} tooLarge
+ * @param {() => InstanceType<typeof Refusal>} tooLarge
  * @returns {Promise<Buffer>}
  */
 function received(req, largest, tooLarge) {
@@ -531,92 +290,6 @@ function received(req, largest, tooLarge) {
     if (req.destroyed) reject(new Vanished());
     else req.on('data', take).on('end', finish).on('error', vanish).on('close', vanish);
   });
-}
-
-/**
- * @param {Request} req
- * @param {Response} res
- * @param {any} error
- */
-function fail(req, res, error) {
-  if (res.headersSent) {
-    res.destroy();
-    return;
-  }
-  if (error?.code === 'VVAULT_BUSY') {
-    // The vault's own message tells where it is.
-    const message = 'Another process has locked the instance: try again';
-    respondJson(req, res, 409, { success: false, error: message }, { 'Retry-After': '1' });
-    return;
-  }
-  const status = error instanceof Refusal ? error.status : STATUS_OF_CODE.get(error?.code);
-  if (status !== undefined) {
-    respondJson(req, res, status, { success: false, error: error.message }, error.headers);
-    return;
-  }
-  // In one line, whatever is in it.
-  console.error('A request for capsules failed:', JSON.stringify(String(error?.stack ?? error)));
-  const closed = error?.code === 'VVAULT_CLOSED';
-  const message = closed ? 'The vault is closed' : 'Internal server error';
-  respondJson(req, res, closed ? 503 : 500, { success: false, error: message });
-}
-
-/**
- * Answers with what may be kept and asked for again.
- *
- * @param {Request} req
- * @param {Response} res
- * @param {Buffer} body JSON.
- */
-function respondTagged(req, res, body) {
-  const tag = crypto.createHash('sha256').update(body).digest('base64url');
-  const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache' };
-  const asked = req.headers['if-none-match'] ?? '';
-  const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);
-  if (has) respond(req, res, 304, null, headers);
-  else respond(req, res, 200, body, headers);
-}
-
-/**
- * @param {Request} req
- * @param {Response} res
- * @param {number} status
- * @param {object} answer
- * @param {Record<string, string>} [headers]
- */
-function respondJson(req, res, status, answer, headers = {}) {
-  respond(req, res, status, Buffer.from(JSON.stringify(answer)), { 'Cache-Control': 'no-store', ...headers });
-}
-
-/**
- * @param {Request} req
- * @param {Response} res
- * @param {number} status
- * @param {Buffer | null} body JSON.
- * @param {Record<string, string | number>} headers
- */
-function respond(req, res, status, body, headers) {
-  if (res.destroyed || res.headersSent) return;
-  const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
-  if (body) Object.assign(all, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
-  res.setTimeout(STALLED, () => res.destroy());
-  const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
-  const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
-  if (isBodyPending && body !== null && req.method !== 'HEAD') {
-    // A connection that is closed while the client still sends is reset, and the answer is lost with it.
-    res.writeHead(status, { ...all, Connection: 'close' });
-    res.write(body);
-    const end = () => {
-      clearTimeout(timer);
-      res.end();
-    };
-    const timer = setTimeout(end, LINGER).unref();
-    req.on('error', () => {});
-    req.once('end', end).once('close', end).resume();
-    return;
-  }
-  res.writeHead(status, all);
-  res.end(req.method === 'HEAD' ? undefined : (body ?? undefined));
 }
 
 module.exports = { createCapsuleHandler };

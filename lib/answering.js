@@ -1,0 +1,224 @@
+'use strict';
+
+// Answers over HTTP: what `createCapsuleHandler` and `serveVault` share.
+
+const crypto = require('node:crypto');
+const path = require('node:path');
+
+/**
+ * A request of Node.js, and what Express adds to it.
+ *
+ * @typedef {import('node:http').IncomingMessage & { baseUrl?: string, body?: unknown }} Request
+ */
+/** @typedef {import('node:http').ServerResponse} Response */
+
+/** The answer to a request whose body is not wanted is read before the connection ends, if that takes no longer. */
+const LINGER = 1000;
+/** Whoever takes nothing of an answer for so long is let go: the answer would be kept for as long as the connection is. */
+const STALLED = 60_000;
+
+/** What each error of the vault means to a client who stores. Of any other, nothing is told. */
+const STATUS_OF_CODE = new Map([
+  ['VVAULT_INVALID_ARGUMENT', 400],
+  ['VVAULT_INVALID_CAPSULE', 400],
+  ['VVAULT_INVALID_NAME', 400],
+  ['VVAULT_NOT_A_CAPSULE', 400],
+  ['VVAULT_TOO_LARGE', 413],
+  ['VVAULT_UNSOUND', 422],
+]);
+
+/** An answer that is no success. Its message is for the client. */
+class Refusal extends Error {
+  /**
+   * @param {number} status
+   * @param {string} message
+   * @param {Record<string, string>} [headers]
+   */
+  constructor(status, message, headers = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+/** The client is gone: there is nobody to answer. */
+class Vanished extends Error {}
+
+/**
+ * Lets a request pass, or throws.
+ *
+ * @param {Request} req
+ * @param {((req: any) => unknown) | undefined} authorize
+ */
+async function admit(req, authorize) {
+  if (authorize) {
+    if (!(await authorize(req))) throw new Refusal(401, 'Authorization required');
+    return;
+  }
+  const { remoteAddress } = req.socket;
+  const forwarded = req.headers.forwarded ?? req.headers['x-forwarded-for'];
+  if (!isLoopbackAddress(remoteAddress) || forwarded !== undefined) {
+    throw new Refusal(403, 'Only callers on this machine are served');
+  }
+  // A web page can have its own name lead to this machine, and then read what is served under that name.
+  const host = req.headers.host ?? /** @type {string | undefined} */ (req.headers[':authority']);
+  const authority = host === undefined ? undefined : authorityOf(`http://${host}`);
+  if (host !== undefined && !isLoopbackName(authority?.hostname)) {
+    throw new Refusal(403, 'Only requests to this machine by its loopback names are served');
+  }
+  const { origin } = req.headers;
+  if (req.method === 'POST' && origin !== undefined && authorityOf(origin)?.host !== (authority?.host ?? '')) {
+    throw new Refusal(403, 'Requests from other origins are not served');
+  }
+}
+
+/** @param {string} url */
+function authorityOf(url) {
+  try {
+    const { host, hostname } = new URL(url);
+    return { host, hostname };
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {string | undefined} address */
+function isLoopbackAddress(address) {
+  return address !== undefined && /^(::1|(::ffff:)?127(\.\d{1,3}){3})$/i.test(address);
+}
+
+/** @param {string | undefined} name As `URL` writes it. */
+function isLoopbackName(name) {
+  return name !== undefined && /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(name);
+}
+
+/**
+ * @param {Request} req
+ * @param {string[]} methods
+ */
+function demandMethod(req, methods) {
+  if (methods.includes(req.method ?? '')) return;
+  throw new Refusal(405, 'Method not allowed', { Allow: methods.join(', ') });
+}
+
+/**
+ * Where a file is in the vault: where the vault is, is nobody's business.
+ *
+ * @param {string} root
+ * @param {string} file
+ */
+function relative(root, file) {
+  if (!isBelow(root, file)) return path.basename(file);
+  return path.relative(root, file).split(path.sep).join('/');
+}
+
+/**
+ * @param {string} root
+ * @param {string} file
+ */
+function isBelow(root, file) {
+  const way = path.relative(root, file);
+  return way !== '' && way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
+}
+
+/**
+ * @param {Request} req
+ * @param {Response} res
+ * @param {any} error
+ */
+function fail(req, res, error) {
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  if (error?.code === 'VVAULT_BUSY') {
+    // The vault's own message tells where it is.
+    const message = 'Another process has locked the instance: try again';
+    respondJson(req, res, 409, { success: false, error: message }, { 'Retry-After': '1' });
+    return;
+  }
+  const status = error instanceof Refusal ? error.status : STATUS_OF_CODE.get(error?.code);
+  if (status !== undefined) {
+    respondJson(req, res, status, { success: false, error: error.message }, error.headers);
+    return;
+  }
+  // In one line, whatever is in it.
+  console.error('A request for capsules failed:', JSON.stringify(String(error?.stack ?? error)));
+  const closed = error?.code === 'VVAULT_CLOSED';
+  const message = closed ? 'The vault is closed' : 'Internal server error';
+  respondJson(req, res, closed ? 503 : 500, { success: false, error: message });
+}
+
+/**
+ * Answers with what may be kept and asked for again.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ * @param {Buffer} body JSON.
+ */
+function respondTagged(req, res, body) {
+  const tag = crypto.createHash('sha256').update(body).digest('base64url');
+  const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache' };
+  const asked = req.headers['if-none-match'] ?? '';
+  const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);
+  if (has) respond(req, res, 304, null, headers);
+  else respond(req, res, 200, body, headers);
+}
+
+/**
+ * @param {Request} req
+ * @param {Response} res
+ * @param {number} status
+ * @param {object} answer
+ * @param {Record<string, string>} [headers]
+ */
+function respondJson(req, res, status, answer, headers = {}) {
+  respond(req, res, status, Buffer.from(JSON.stringify(answer)), { 'Cache-Control': 'no-store', ...headers });
+}
+
+/**
+ * @param {Request} req
+ * @param {Response} res
+ * @param {number} status
+ * @param {Buffer | null} body JSON.
+ * @param {Record<string, string | number>} headers
+ */
+function respond(req, res, status, body, headers) {
+  if (res.destroyed || res.headersSent) return;
+  const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
+  if (body) Object.assign(all, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
+  res.setTimeout(STALLED, () => res.destroy());
+  const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
+  const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
+  if (isBodyPending && body !== null && req.method !== 'HEAD') {
+    // A connection that is closed while the client still sends is reset, and the answer is lost with it.
+    res.writeHead(status, { ...all, Connection: 'close' });
+    res.write(body);
+    const end = () => {
+      clearTimeout(timer);
+      res.end();
+    };
+    const timer = setTimeout(end, LINGER).unref();
+    req.on('error', () => {});
+    req.once('end', end).once('close', end).resume();
+    return;
+  }
+  res.writeHead(status, all);
+  res.end(req.method === 'HEAD' ? undefined : (body ?? undefined));
+}
+
+module.exports = {
+  Refusal,
+  Vanished,
+  admit,
+  authorityOf,
+  demandMethod,
+  fail,
+  isBelow,
+  isLoopbackAddress,
+  isLoopbackName,
+  relative,
+  respond,
+  respondJson,
+  respondTagged,
+};
