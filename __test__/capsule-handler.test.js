@@ -75,6 +75,25 @@ async function listen(port, headers = {}) {
   return { response, until, close: () => request.destroy(), text: () => text };
 }
 
+/** A promise that others resolve. */
+function gate() {
+  let resolve = () => {};
+  const promise = /** @type {Promise<void>} */ (
+    new Promise((done) => {
+      resolve = done;
+    })
+  );
+  return { promise, resolve };
+}
+
+/** @param {() => Promise<boolean>} holds */
+async function until(holds) {
+  for (let waited = 0; !(await holds()); waited += 5) {
+    assert.ok(waited < 5000, 'it has not come to that');
+    await delay(5);
+  }
+}
+
 test('lists, and gives each by its names, byte for byte', async (t) => {
   const { port, write, url, root } = await serveVault(t);
   const stored = `capsules/Nova/${capsuleFilename('Nova', '2026-01-01T00:00:00.000000+00:00')}`;
@@ -277,6 +296,9 @@ test('only this machine is served, by its own names, where nobody authorizes', a
     [{ host: 'a b' }, 403],
     [{ 'x-forwarded-for': '10.0.0.1' }, 403],
     [{ forwarded: 'for=10.0.0.1' }, 403],
+    [{ 'x-real-ip': '10.0.0.1' }, 403],
+    [{ 'x-forwarded-host': 'vault.example' }, 403],
+    [{ via: '1.1 proxy' }, 403],
   ])) {
     const answer = await ask(port, '/api/capsules', { headers });
     assert.equal(answer.status, status, JSON.stringify(headers));
@@ -287,7 +309,7 @@ test('only this machine is served, by its own names, where nobody authorizes', a
 test('authorize decides, and its failure tells nothing', async (t) => {
   const logged = t.mock.method(console, 'error', () => {});
   const authorize = async (/** @type {http.IncomingMessage} */ { headers }) => {
-    if (headers.authorization === 'throw') throw new Error('secret\r\n[31m');
+    if (headers.authorization === 'throw') throw new Error('secret\r\n\u009b31m\u202e');
     return headers.authorization === 'yes';
   };
   const { port } = await serveVault(t, { authorize });
@@ -305,7 +327,7 @@ test('authorize decides, and its failure tells nothing', async (t) => {
   assert.equal(await statusOf('no', 'POST'), 401);
   assert.equal(await statusOf('yes', 'POST'), 201);
   assert.equal(logged.mock.callCount(), 3);
-  for (const { arguments: told } of logged.mock.calls) assert.doesNotMatch(told.join(' '), /\p{Cc}/u);
+  for (const { arguments: told } of logged.mock.calls) assert.doesNotMatch(told.join(' '), /[\p{Cc}\p{Cf}]/u);
 });
 
 test('other methods and other paths', async (t) => {
@@ -512,6 +534,162 @@ test('a client that takes no answer is let go', async (t) => {
   await once(stalled, 'close');
   assert.ok(taken < 30_000_000);
   assert.deepEqual(limits, [60_000, 60_000]);
+});
+
+test('a construct or a path costs its own file, not a look at all', async (t) => {
+  const { port, vault, write, root } = await serveVault(t);
+  write('users/ann/instances/nova-001/identity/nova-001.capsule', capsuleOf('Nova', 1));
+  // A place that the list does not have.
+  write('users/ann/instances/nova-001/identity/capsule.json', capsuleOf('Nova', 2));
+  const linked = 'users/ann/instances/eve-001/eve-001.capsule';
+  write('users/ann/kept/eve-001.capsule', capsuleOf('Eve'));
+  fs.mkdirSync(path.join(root, path.dirname(linked)), { recursive: true });
+  fs.symlinkSync(path.join(root, 'users/ann/kept/eve-001.capsule'), path.join(root, linked));
+  const discover = t.mock.method(vault, 'discoverCapsules');
+  const get = async (/** @type {string} */ name) => {
+    const { status, text } = await ask(port, `/api/capsules/${encodeURIComponent(name)}`);
+    return status === 200 ? text.slice('{"success":true,"capsule":'.length, -1) : status;
+  };
+  assert.equal(await get('gpt-nova-001'), capsuleOf('Nova', 2));
+  assert.equal(await get('users/ann/instances/nova-001/identity/nova-001.capsule'), capsuleOf('Nova', 1));
+  assert.equal(await get('eve'), capsuleOf('Eve'), 'readers follow a link inside of the vault');
+  assert.equal(await get(linked), 404, 'the list has no links');
+  for (const name of [
+    'users/ann/../ann/instances/nova-001/identity/nova-001.capsule',
+    'users//ann/instances/nova-001/identity/nova-001.capsule',
+    './users/ann/instances/nova-001/identity/nova-001.capsule',
+    '/users/ann/instances/nova-001/identity/nova-001.capsule',
+    'users/ann/instances/nova-001/identity/nova-001.capsule/.capsule',
+    'users/ann/instances/\0.capsule',
+    'users/ann.capsule/x.capsule',
+  ]) {
+    assert.equal(await get(name), 404, name);
+  }
+  assert.equal(discover.mock.callCount(), 0);
+  assert.equal(await get('nova-001.capsule'), capsuleOf('Nova', 1));
+  assert.equal(discover.mock.callCount(), 1);
+});
+
+test('requests that come at once share a look at all', async (t) => {
+  const { port, vault, write, server } = await serveVault(t);
+  write('capsules/Nova/x.capsule', capsuleOf('Nova'));
+  const { promise: opened, resolve: open } = gate();
+  const real = vault.discoverCapsules.bind(vault);
+  const discover = t.mock.method(vault, 'discoverCapsules', () => opened.then(real));
+  let asked = 0;
+  server.on('request', () => {
+    asked += 1;
+  });
+  const answers = Array.from({ length: 40 }, () => ask(port, '/api/capsules'));
+  await until(async () => asked === 40);
+  write('capsules/Nova/y.capsule', capsuleOf('Nova', 2));
+  open();
+  for (const { text } of await Promise.all(answers)) assert.equal(JSON.parse(text).count, 2);
+  assert.equal(discover.mock.callCount(), 2, 'one for the first, one for all that came after it had begun');
+  write('capsules/Nova/z.capsule', capsuleOf('Nova', 3));
+  assert.equal(JSON.parse((await ask(port, '/api/capsules')).text).count, 3);
+});
+
+test('the tether that the vault expects is demanded here too', async (t) => {
+  const place = temporaryVault(t);
+  const vault = await Vault.open(place.root, { create: true, expectedTetherSignature: 'ANOTHER' });
+  t.after(() => vault.close());
+  const { port } = await serve(t, createCapsuleHandler(vault));
+  fs.mkdirSync(place.path('capsules/Nova'), { recursive: true });
+  fs.writeFileSync(place.path('capsules/Nova/x.capsule'), capsuleOf('Nova'));
+  for (const name of ['x.capsule', 'capsules%2FNova%2Fx.capsule', 'Nova']) {
+    assert.equal((await ask(port, `/api/capsules/${name}`)).status, 422, name);
+  }
+});
+
+test('a body that comes too slowly is let go', async (t) => {
+  const { port, server } = await serveVault(t);
+  server.requestTimeout = 0;
+  const real = globalThis.setTimeout;
+  t.mock.method(globalThis, 'setTimeout', (/** @type {() => void} */ then, /** @type {number} */ after) =>
+    real(then, after === 120_000 ? 100 : after),
+  );
+  const slow = net.connect(port, '127.0.0.1');
+  slow.on('error', () => {});
+  slow.write('POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n');
+  slow.write('Content-Length: 1000\r\n\r\n');
+  const drip = setInterval(() => slow.write(' '), 10);
+  t.after(() => clearInterval(drip));
+  const [answer] = await once(slow, 'data');
+  assert.match(String(answer), /^HTTP\/1\.1 408 /);
+  assert.match(String(answer), /\r\nConnection: close\r\n/i);
+  await once(slow, 'close');
+});
+
+test('what a refused request sends after it is no request', async (t) => {
+  const { port, root } = await serveVault(t, { maxBodyBytes: 5000 });
+  const inner = `POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: `;
+  const capsule = capsuleOf('Smuggled');
+  const hidden = `${inner}${Buffer.byteLength(capsule)}\r\n\r\n${capsule}`;
+  for (const head of [
+    `POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${hidden.length + 10_000}\r\n\r\n`,
+    `POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `GET /api/capsules/nobody HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${hidden.length}\r\n\r\n`,
+    `HEAD /api/capsules/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${hidden.length}\r\n\r\n`,
+  ]) {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(head + hidden);
+    const [answer] = await once(socket, 'data');
+    assert.match(String(answer), /^HTTP\/1\.1 /);
+    await delay(20);
+    socket.destroy();
+  }
+  assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), []);
+});
+
+test('so many listen to the events and no more, and one that is stuck is let go', async (t) => {
+  /** @type {(() => void)[]} */
+  const hearts = [];
+  const { setInterval: real } = globalThis;
+  t.mock.method(globalThis, 'setInterval', (/** @type {() => void} */ beat, /** @type {number} */ every) => {
+    if (every === 15_000) hearts.push(beat);
+    return real(() => {}, 0x7fffffff);
+  });
+  /** @type {http.ServerResponse[]} */
+  const responses = [];
+  const { port, vault, server } = await serveVault(t, {}, (handler) => (request, response) => {
+    responses.push(response);
+    handler(request, response);
+  });
+  const stuck = net.connect(port, '127.0.0.1');
+  stuck.on('error', () => {});
+  stuck.write('GET /api/capsules/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(stuck, 'readable');
+  const listeners = await Promise.all(Array.from({ length: 127 }, () => listen(port)));
+  const refused = await ask(port, '/api/capsules/events');
+  assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '30']);
+  const connections = () => new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
+  // As much as the system takes, and then a little that waits here.
+  const event = { kind: 'imported', path: vault.root, instanceName: 'x'.repeat(10_000), memories: [] };
+  while (responses[0].writableLength === 0) {
+    vault.emit('capsule:imported', /** @type {any} */ (event));
+    await delay(1);
+  }
+  assert.equal(await connections(), 128);
+  for (let beats = 0; beats < 6; beats += 1) {
+    hearts[0]();
+    await delay(20);
+  }
+  await until(async () => (await connections()) === 127);
+  const next = await listen(port);
+  assert.equal(next.response.statusCode, 200);
+  for (const { close } of [...listeners, next]) close();
+  await until(async () => (await connections()) === 0);
+});
+
+test('whatever is given as the last event is compared, and nothing else', async (t) => {
+  const { port } = await serveVault(t);
+  for (const last of ['x'.repeat(15_000), '-1', '../../etc/passwd', '\u00ff\u00fe', '__proto__', '0']) {
+    const stream = await listen(port, { 'last-event-id': last });
+    assert.match(await stream.until(/\n\n/), /^retry: 3000\nevent: reset\nid: [\x20-\x7e]+\ndata: \{\}\n\n$/);
+    stream.close();
+  }
 });
 
 test('wrong arguments are refused', async (t) => {

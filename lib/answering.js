@@ -17,6 +17,9 @@ const LINGER = 1000;
 /** Whoever takes nothing of an answer for so long is let go: the answer would be kept for as long as the connection is. */
 const STALLED = 60_000;
 
+/** What proxies add, who may be sent by anybody. */
+const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+
 /** What each error of the vault means to a client who stores. Of any other, nothing is told. */
 const STATUS_OF_CODE = new Map([
   ['VVAULT_INVALID_ARGUMENT', 400],
@@ -56,8 +59,7 @@ async function admit(req, authorize) {
     return;
   }
   const { remoteAddress } = req.socket;
-  const forwarded = req.headers.forwarded ?? req.headers['x-forwarded-for'];
-  if (!isLoopbackAddress(remoteAddress) || forwarded !== undefined) {
+  if (!isLoopbackAddress(remoteAddress) || FORWARDED.some((name) => req.headers[name] !== undefined)) {
     throw new Refusal(403, 'Only callers on this machine are served');
   }
   // A web page can have its own name lead to this machine, and then read what is served under that name.
@@ -142,11 +144,44 @@ function fail(req, res, error) {
     respondJson(req, res, status, { success: false, error: error.message }, error.headers);
     return;
   }
-  // In one line, whatever is in it.
-  console.error('A request for capsules failed:', JSON.stringify(String(error?.stack ?? error)));
+  console.error('A request for capsules failed:', oneLine(String(error?.stack ?? error)));
   const closed = error?.code === 'VVAULT_CLOSED';
   const message = closed ? 'The vault is closed' : 'Internal server error';
   respondJson(req, res, closed ? 503 : 500, { success: false, error: message });
+}
+
+/**
+ * A text for the log: in one line, and nothing in it that a terminal would take for more than text.
+ *
+ * @param {string} text
+ */
+function oneLine(text) {
+  const escape = (/** @type {string} */ sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`;
+  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escape);
+}
+
+/**
+ * Work that is done once for all who ask for it meanwhile. It always begins after the question was asked, so that the
+ * answer holds what was so then.
+ *
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {() => Promise<T>}
+ */
+function shared(work) {
+  /** @type {Promise<unknown>} */
+  let running = Promise.resolve();
+  /** @type {Promise<T> | undefined} */
+  let next;
+  return () => {
+    next ??= running.then(() => {
+      next = undefined;
+      const done = work();
+      running = done.catch(() => {});
+      return done;
+    });
+    return next;
+  };
 }
 
 /**
@@ -221,4 +256,5 @@ module.exports = {
   respond,
   respondJson,
   respondTagged,
+  shared,
 };

@@ -1,14 +1,13 @@
 'use strict';
 
-const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
-const { isDeepStrictEqual } = require('node:util');
 const native = require('./native');
 const { Refusal, Vanished, admit, demandMethod, fail, isBelow, relative } = require('./answering');
-const { respondJson, respondTagged } = require('./answering');
+const { respondJson, respondTagged, shared } = require('./answering');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
+const { insideOf, sourceOf } = require('./vault');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').DiscoveredCapsule} DiscoveredCapsule */
@@ -17,6 +16,8 @@ const { EventStream } = require('./event-stream');
 /** @typedef {(error?: unknown) => void} Next */
 
 const LARGEST_BODY = 64 * 1024 * 1024;
+/** A body must have come within so many milliseconds: what has come of it is kept until then. */
+const LONGEST_RECEIVING = 120_000;
 const COLLECTION = ['GET', 'HEAD', 'POST'];
 const SINGLE = ['GET', 'HEAD'];
 
@@ -30,9 +31,7 @@ const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_
  * @param {import('../index').CapsuleHandlerOptions} [options]
  */
 function createCapsuleHandler(vault, options = {}) {
-  if (!(vault instanceof EventEmitter) || typeof (/** @type {any} */ (vault).discoverCapsules) !== 'function') {
-    throw refused('createCapsuleHandler(vault) takes an open vault: await Vault.open(root)');
-  }
+  const { expectedTether } = insideOf(vault);
   const { authorize, basePath = '/api/capsules', maxBodyBytes = LARGEST_BODY } = options ?? {};
   if (authorize !== undefined && typeof authorize !== 'function') throw refused('authorize must be a function');
   if (typeof basePath !== 'string' || !/^(\/[^/?#\s]+)+\/?$/.test(basePath)) {
@@ -43,6 +42,7 @@ function createCapsuleHandler(vault, options = {}) {
   }
   const base = basePath.replace(/\/$/, '');
   const imports = new EventStream(vault, ['imported']);
+  const discovered = shared(() => vault.discoverCapsules());
 
   /**
    * Never rejects: Express 4 would not notice.
@@ -80,7 +80,7 @@ function createCapsuleHandler(vault, options = {}) {
       respondJson(req, res, 201, { success: true, capsule: stored });
       return;
     }
-    const found = await vault.discoverCapsules();
+    const found = await discovered();
     const capsules = found.map((capsule) => ({ ...capsule, path: relative(vault.root, capsule.path) }));
     respondTagged(req, res, Buffer.from(JSON.stringify({ success: true, capsules, count: capsules.length })));
   }
@@ -92,7 +92,7 @@ function createCapsuleHandler(vault, options = {}) {
    */
   async function single(req, res, name) {
     demandMethod(req, SINGLE);
-    const text = await capsuleText(vault, name);
+    const text = await textOfSound(await filesOf(vault, name, discovered), expectedTether);
     // The text as it is: what is parsed and written again has other hashes, as 1.0 becomes 1.
     respondTagged(req, res, Buffer.from(`{"success":true,"capsule":${text}}`));
   }
@@ -140,56 +140,70 @@ function decoded(segment) {
 }
 
 /**
- * The text of a sound capsule: of the file of this name (or path, as the list has it), else of the construct.
- *
- * The name is only ever compared with those of files that the vault itself has found.
+ * The files that a name may mean, the best first: one of this name or path, as the list has it, else the construct's.
  *
  * @param {Vault} vault
  * @param {string} name
- * @returns {Promise<string>}
+ * @param {() => Promise<DiscoveredCapsule[]>} discovered Asked only where the name alone does not say where the file is.
+ * @returns {Promise<(string | null)[]>} `null` where no file is that may be given.
  */
-async function capsuleText(vault, name) {
-  const found = newestFirst(await vault.discoverCapsules());
-  const named = found.filter((capsule) => capsule.name === name || relative(vault.root, capsule.path) === name);
-  if (named.length > 0) {
-    const owners = new Set(named.map((capsule) => ownerOf(relative(vault.root, capsule.path))));
+async function filesOf(vault, name, discovered) {
+  if (name.endsWith('.capsule')) {
+    if (name.includes('/')) return [await listedFile(vault, name)];
+    const named = newestFirst(await discovered()).filter((capsule) => capsule.name === name);
+    const places = named.map((capsule) => relative(vault.root, capsule.path));
+    const owners = new Set(places.map(ownerOf));
     owners.delete('');
     if (owners.size > 1) {
       throw new Refusal(409, 'Several have a capsule of this name: ask for it by its path, as the list has it');
     }
-    return soundText(vault, named, () => true);
+    if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault, place)));
   }
   const state = await vault.restoreConstruct(name).catch((error) => {
     // The vault's own messages tell where it is.
     if (error.code === 'VVAULT_UNSOUND') throw unsound();
     throw NAMELESS.has(error.code) ? missing() : error;
   });
-  // Where the vault has found it is not told: it is the one that restores to the same.
-  const version = ({ uuid = null, timestamp = null }) => [uuid, timestamp];
-  const candidates = found.filter((capsule) => isDeepStrictEqual(version(capsule), version(state)));
-  return soundText(vault, candidates, (text) => isDeepStrictEqual(JSON.parse(native.restoreConstruct(text)), state));
+  const [root, file] = await Promise.all([vault.root, /** @type {string} */ (sourceOf(state))].map(realPath));
+  return [root !== null && file !== null && isBelow(root, file) ? file : null];
 }
 
 /**
- * The text of the first capsule that is sound and wanted.
+ * Where a file that the list may have really lies; `null` if there is none.
  *
  * @param {Vault} vault
- * @param {DiscoveredCapsule[]} capsules
- * @param {(text: string) => boolean} isWanted
+ * @param {string} place From the vault's folder. It may be anything that somebody asks for.
+ */
+async function listedFile(vault, place) {
+  const steps = place.split('/');
+  if (steps.some((step) => step === '' || step === '.' || step === '..')) return null;
+  const root = await realPath(vault.root);
+  if (root === null) return null;
+  const file = path.join(root, ...steps);
+  // As in the list, no link counts, neither to a file nor to a folder on the way.
+  return isBelow(root, file) && (await realPath(file)) === file ? file : null;
+}
+
+/** @param {string} file */
+function realPath(file) {
+  return fs.realpath(file).catch(() => null);
+}
+
+/**
+ * The text of the first capsule that is sound.
+ *
+ * @param {(string | null)[]} files
+ * @param {string | undefined} expectedTether
  * @returns {Promise<string>}
  */
-async function soundText(vault, capsules, isWanted) {
+async function textOfSound(files, expectedTether) {
   let refusal = missing();
-  const root = await fs.realpath(vault.root);
-  for (const { path: file } of capsules) {
-    // What was a file of the vault when it was found may have become a link.
-    const real = await fs.realpath(file).catch(() => null);
-    if (real === null || !isBelow(root, real)) continue;
-    const loaded = await native.loadCapsule(real);
-    const text = loaded.text();
+  for (const file of files) {
+    const loaded = file === null ? null : await native.loadCapsule(file, expectedTether);
+    const text = loaded?.text() ?? null;
     if (text === null) continue;
-    if (loaded.errorMessage || !isObjectText(text)) refusal = unsound();
-    else if (isWanted(text)) return text;
+    if (!loaded?.errorMessage && isObjectText(text)) return text;
+    refusal = unsound();
   }
   throw refusal;
 }
@@ -270,6 +284,7 @@ function received(req, largest, tooLarge) {
     let chunks = [];
     let length = 0;
     const settle = (/** @type {() => void} */ how) => {
+      clearTimeout(timer);
       req.off('data', take).off('end', finish).off('error', vanish).off('close', vanish);
       chunks = [];
       how();
@@ -285,9 +300,11 @@ function received(req, largest, tooLarge) {
       settle(() => resolve(body));
     };
     const vanish = () => settle(() => reject(new Vanished()));
+    const late = () => new Refusal(408, 'The body has not come in time');
+    const timer = setTimeout(() => settle(() => reject(late())), LONGEST_RECEIVING).unref();
     // A body that breaks off after this is told of as an error, which nobody else awaits.
     req.on('error', () => {});
-    if (req.destroyed) reject(new Vanished());
+    if (req.destroyed) vanish();
     else req.on('data', take).on('end', finish).on('error', vanish).on('close', vanish);
   });
 }

@@ -23,14 +23,37 @@ const SLICE = 4;
 /** Only `Vault.open` makes vaults. */
 const OPENING = Symbol('opening');
 
+/**
+ * What other parts of this package know of a vault, and nobody else.
+ *
+ * @typedef {object} Inside
+ * @property {typeof DIRECTORIES} directories
+ * @property {string | undefined} expectedTether
+ */
+
+/** @type {(vault: import('../index').Vault) => Inside} */
+let insideOf;
+
+/** From which file each state was restored. @type {WeakMap<object, string>} */
+const sources = new WeakMap();
+
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
+  static {
+    insideOf = (/** @type {any} */ vault) => {
+      if (!(vault instanceof Vault)) throw refused('this is no open vault: await Vault.open(root)');
+      return { directories: vault.#directories, expectedTether: vault.#expectedTether };
+    };
+  }
+
   /** @type {import('../binding').NativeVault | null} */
   #engine;
   /** @type {string} */
   #root;
   /** @type {typeof DIRECTORIES} */
   #directories;
+  /** @type {string | undefined} */
+  #expectedTether;
   /**
    * What keeps the process alive while the vault is watched: the watch itself does not.
    *
@@ -46,12 +69,14 @@ class Vault extends EventEmitter {
    * @param {symbol} opening
    * @param {string} root
    * @param {typeof DIRECTORIES} directories
+   * @param {string | undefined} expectedTether
    */
-  constructor(opening, root, directories) {
+  constructor(opening, root, directories, expectedTether) {
     if (opening !== OPENING) throw refused('a vault is opened by `await Vault.open(root)`');
     super();
     this.#root = root;
     this.#directories = directories;
+    this.#expectedTether = expectedTether;
     this.#engine = null;
   }
 
@@ -80,7 +105,7 @@ class Vault extends EventEmitter {
     const directories = { ...DIRECTORIES, ...options.directories };
     for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
     const resolved = path.resolve(root);
-    const vault = new Vault(OPENING, resolved, directories);
+    const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
     // Weak, so that a vault that was forgotten can be collected with its watch.
     const reference = new WeakRef(vault);
     const wake = () => {
@@ -362,7 +387,9 @@ class Vault extends EventEmitter {
     const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
-    return JSON.parse(restored.state);
+    const state = JSON.parse(restored.state);
+    sources.set(state, restored.path);
+    return state;
   }
 
   /**
@@ -559,4 +586,13 @@ async function abortable(promise, signal) {
   }
 }
 
-module.exports = { Vault };
+/**
+ * The file that a state was restored from, by `Vault.restoreConstruct`.
+ *
+ * @param {object} state
+ */
+function sourceOf(state) {
+  return sources.get(state);
+}
+
+module.exports = { Vault, insideOf, sourceOf };
