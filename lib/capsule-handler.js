@@ -266,7 +266,10 @@ async function capsuleIn(req, largest) {
     return typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   }
   // Some parsers leave an empty object where they have not parsed.
-  if (typeof body === 'object' && body !== null && (req.readableEnded || Object.keys(body).length > 0)) return body;
+  if (typeof body === 'object' && body !== null && (req.readableEnded || Object.keys(body).length > 0)) {
+    if (Buffer.byteLength(JSON.stringify(body)) > largest) throw tooLarge();
+    return body;
+  }
   if (req.readableEnded) throw new Refusal(400, 'There is no body, or others have read it');
   if (Number(req.headers['content-length']) > largest) throw tooLarge();
   return received(req, largest, tooLarge);
