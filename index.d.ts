@@ -546,6 +546,9 @@ export class Vault extends EventEmitter<VaultEvents> {
   /** Every construct's capsule file under the vault, with what its header tells. */
   discoverCapsules(): Promise<DiscoveredCapsule[]>;
 
+  /** The ids of all users, sorted: the folders in `users` and in its `shard_NNNN`, but for hidden ones and links. */
+  listUsers(): Promise<string[]>;
+
   /** The verdict on every capsule and memory file under the vault, or on the versions of some instances. */
   verifyCapsules(options?: { instances?: string[] }): Promise<VerifiedCapsule[]>;
 

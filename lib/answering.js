@@ -3,6 +3,7 @@
 // Answers over HTTP: what `createCapsuleHandler` and `serveVault` share.
 
 const crypto = require('node:crypto');
+const fs = require('node:fs/promises');
 const path = require('node:path');
 
 /**
@@ -16,6 +17,8 @@ const path = require('node:path');
 const LINGER = 1000;
 /** Whoever takes nothing of an answer for so long is let go: the answer would be kept for as long as the connection is. */
 const STALLED = 60_000;
+
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** What proxies add, who may be sent by anybody. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
@@ -62,16 +65,43 @@ async function admit(req, authorize) {
   if (!isLoopbackAddress(remoteAddress) || FORWARDED.some((name) => req.headers[name] !== undefined)) {
     throw new Refusal(403, 'Only callers on this machine are served');
   }
-  // A web page can have its own name lead to this machine, and then read what is served under that name.
-  const host = req.headers.host ?? /** @type {string | undefined} */ (req.headers[':authority']);
-  const authority = host === undefined ? undefined : authorityOf(`http://${host}`);
-  if (host !== undefined && !isLoopbackName(authority?.hostname)) {
+  demandLoopbackName(req);
+  demandSameOrigin(req);
+}
+
+/**
+ * A web page can have its own name lead to this machine, and then read what is served under that name.
+ *
+ * @param {Request} req
+ */
+function demandLoopbackName(req) {
+  const host = hostOf(req);
+  if (host !== undefined && !isLoopbackName(authorityOf(`http://${host}`)?.hostname)) {
     throw new Refusal(403, 'Only requests to this machine by its loopback names are served');
   }
+}
+
+/**
+ * Any web page can have a browser send something, though not read the answer.
+ *
+ * @param {Request} req
+ */
+function demandSameOrigin(req) {
   const { origin } = req.headers;
-  if (req.method === 'POST' && origin !== undefined && authorityOf(origin)?.host !== (authority?.host ?? '')) {
+  if (origin === undefined || req.method === 'GET' || req.method === 'HEAD') return;
+  const host = hostOf(req);
+  const own = host === undefined ? undefined : authorityOf(`http://${host}`);
+  if (authorityOf(origin)?.host !== (own?.host ?? '')) {
     throw new Refusal(403, 'Requests from other origins are not served');
   }
+}
+
+/**
+ * @param {Request} req
+ * @returns {string | undefined}
+ */
+function hostOf(req) {
+  return req.headers.host ?? /** @type {string | undefined} */ (req.headers[':authority']);
 }
 
 /** @param {string} url */
@@ -112,6 +142,27 @@ function demandMethod(req, methods) {
 function relative(root, file) {
   if (!isBelow(root, file)) return path.basename(file);
   return path.relative(root, file).split(path.sep).join('/');
+}
+
+/**
+ * Where a file that the list may have really lies; `null` if there is none.
+ *
+ * @param {string} vault Its folder.
+ * @param {string} place From the vault's folder. It may be anything that somebody asks for.
+ */
+async function listedFile(vault, place) {
+  const steps = place.split('/');
+  if (steps.some((step) => step === '' || step === '.' || step === '..')) return null;
+  const root = await realPath(vault);
+  if (root === null) return null;
+  const file = path.join(root, ...steps);
+  // As in the list, no link counts, neither to a file nor to a folder on the way.
+  return isBelow(root, file) && (await realPath(file)) === file ? file : null;
+}
+
+/** @param {string} file */
+function realPath(file) {
+  return fs.realpath(file).catch(() => null);
 }
 
 /**
@@ -156,8 +207,8 @@ function fail(req, res, error) {
  * @param {string} text
  */
 function oneLine(text) {
-  const escape = (/** @type {string} */ sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`;
-  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escape);
+  const escaped = (/** @type {string} */ sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`;
+  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
 }
 
 /**
@@ -189,11 +240,12 @@ function shared(work) {
  *
  * @param {Request} req
  * @param {Response} res
- * @param {Buffer} body JSON.
+ * @param {Buffer} body
+ * @param {string} [type]
  */
-function respondTagged(req, res, body) {
+function respondTagged(req, res, body, type = JSON_TYPE) {
   const tag = crypto.createHash('sha256').update(body).digest('base64url');
-  const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache' };
+  const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache', 'Content-Type': type };
   const asked = req.headers['if-none-match'] ?? '';
   const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);
   if (has) respond(req, res, 304, null, headers);
@@ -208,20 +260,24 @@ function respondTagged(req, res, body) {
  * @param {Record<string, string>} [headers]
  */
 function respondJson(req, res, status, answer, headers = {}) {
-  respond(req, res, status, Buffer.from(JSON.stringify(answer)), { 'Cache-Control': 'no-store', ...headers });
+  respond(req, res, status, Buffer.from(JSON.stringify(answer)), {
+    'Cache-Control': 'no-store',
+    'Content-Type': JSON_TYPE,
+    ...headers,
+  });
 }
 
 /**
  * @param {Request} req
  * @param {Response} res
  * @param {number} status
- * @param {Buffer | null} body JSON.
+ * @param {Buffer | null} body
  * @param {Record<string, string | number>} headers
  */
 function respond(req, res, status, body, headers) {
   if (res.destroyed || res.headersSent) return;
   const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
-  if (body) Object.assign(all, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length });
+  if (body) Object.assign(all, { 'Content-Length': body.length });
   res.setTimeout(STALLED, () => res.destroy());
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
   const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
@@ -246,12 +302,14 @@ module.exports = {
   Refusal,
   Vanished,
   admit,
-  authorityOf,
+  demandLoopbackName,
   demandMethod,
+  demandSameOrigin,
   fail,
   isBelow,
   isLoopbackAddress,
-  isLoopbackName,
+  listedFile,
+  realPath,
   relative,
   respond,
   respondJson,

@@ -1,10 +1,9 @@
 'use strict';
 
-const fs = require('node:fs/promises');
 const path = require('node:path');
 const native = require('./native');
-const { Refusal, Vanished, admit, demandMethod, fail, isBelow, relative } = require('./answering');
-const { respondJson, respondTagged, shared } = require('./answering');
+const { Refusal, Vanished, admit, demandMethod, fail, isBelow, listedFile, realPath } = require('./answering');
+const { relative, respondJson, respondTagged, shared } = require('./answering');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
 const { insideOf, sourceOf } = require('./vault');
@@ -149,7 +148,7 @@ function decoded(segment) {
  */
 async function filesOf(vault, name, discovered) {
   if (name.endsWith('.capsule')) {
-    if (name.includes('/')) return [await listedFile(vault, name)];
+    if (name.includes('/')) return [await listedFile(vault.root, name)];
     const named = newestFirst(await discovered()).filter((capsule) => capsule.name === name);
     const places = named.map((capsule) => relative(vault.root, capsule.path));
     const owners = new Set(places.map(ownerOf));
@@ -157,7 +156,7 @@ async function filesOf(vault, name, discovered) {
     if (owners.size > 1) {
       throw new Refusal(409, 'Several have a capsule of this name: ask for it by its path, as the list has it');
     }
-    if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault, place)));
+    if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault.root, place)));
   }
   const state = await vault.restoreConstruct(name).catch((error) => {
     // The vault's own messages tell where it is.
@@ -166,27 +165,6 @@ async function filesOf(vault, name, discovered) {
   });
   const [root, file] = await Promise.all([vault.root, /** @type {string} */ (sourceOf(state))].map(realPath));
   return [root !== null && file !== null && isBelow(root, file) ? file : null];
-}
-
-/**
- * Where a file that the list may have really lies; `null` if there is none.
- *
- * @param {Vault} vault
- * @param {string} place From the vault's folder. It may be anything that somebody asks for.
- */
-async function listedFile(vault, place) {
-  const steps = place.split('/');
-  if (steps.some((step) => step === '' || step === '.' || step === '..')) return null;
-  const root = await realPath(vault.root);
-  if (root === null) return null;
-  const file = path.join(root, ...steps);
-  // As in the list, no link counts, neither to a file nor to a folder on the way.
-  return isBelow(root, file) && (await realPath(file)) === file ? file : null;
-}
-
-/** @param {string} file */
-function realPath(file) {
-  return fs.realpath(file).catch(() => null);
 }
 
 /**

@@ -1,6 +1,7 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const fs = require('node:fs/promises');
 const os = require('node:os');
 const path = require('node:path');
 const native = require('./native');
@@ -16,6 +17,9 @@ const { createRuntimeConfig } = require('./runtime-config');
 /** @typedef {import('../index').Memory} Memory */
 
 const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+
+/** A folder among the users that is one of users, as Chatty shards them. */
+const SHARD = /^shard_[0-9]+$/;
 
 /** Listeners have the JavaScript thread for so many milliseconds, then it is others' turn. */
 const SLICE = 4;
@@ -363,6 +367,16 @@ class Vault extends EventEmitter {
     }));
   }
 
+  /** @returns {Promise<string[]>} */
+  async listUsers() {
+    this.#open();
+    const users = path.resolve(this.#root, this.#directories.users);
+    const folders = await foldersIn(users);
+    const shards = folders.filter((name) => SHARD.test(name));
+    const sharded = await Promise.all(shards.map((name) => foldersIn(path.join(users, name))));
+    return [...new Set([...folders.filter((name) => !SHARD.test(name)), ...sharded.flat()])].sort();
+  }
+
   /**
    * @param {{ instances?: string[] }} [options]
    * @returns {Promise<import('../index').VerifiedCapsule[]>}
@@ -537,6 +551,24 @@ function text(value, name) {
  */
 function optionalText(value, name) {
   if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${name} must be a string`);
+}
+
+/**
+ * The names of the folders in a folder, but for hidden ones and links; none if it is not there.
+ *
+ * @param {string} folder
+ * @returns {Promise<string[]>}
+ */
+async function foldersIn(folder) {
+  try {
+    const found = await fs.readdir(folder, { withFileTypes: true });
+    return found.filter((item) => item.isDirectory() && !item.name.startsWith('.')).map(({ name }) => name);
+  } catch (thrown) {
+    const { code, message } = /** @type {NodeJS.ErrnoException} */ (thrown);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    const known = code === 'EACCES' || code === 'EPERM' ? 'VVAULT_PERMISSION' : 'VVAULT_SYSTEM';
+    throw withCode(new Error(message, { cause: thrown }), known, folder);
+  }
 }
 
 /** The system's folder for what can be made again, the part of this package. */

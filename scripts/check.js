@@ -42,6 +42,10 @@ runSteps([
     run: () => succeeds('npx', '--no-install', 'biome', 'ci', '--error-on-warnings', ...colours, '.'),
   },
   { name: 'JavaScript: types', run: () => succeeds('npx', '--no-install', 'tsc', '--project', '.') },
+  {
+    name: 'JavaScript: types, of the page',
+    run: () => succeeds('npx', '--no-install', 'tsc', '--project', 'tsconfig.page.json'),
+  },
   isInstalled('actionlint', '-version')
     ? { name: 'Workflows', run: () => succeeds('actionlint') }
     : { name: 'Workflows', leftOut: 'actionlint is not installed' },
