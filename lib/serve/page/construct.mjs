@@ -32,12 +32,15 @@ const [FEWEST_CORNERS, MOST_CORNERS] = [3, 12];
  */
 export function construct(page, query, left) {
   const [name, owner, wanted] = [query.get('name') ?? '', query.get('owner'), query.get('version')];
-  const found = page.overview.constructs.find(
-    (each) =>
-      each.owner === owner &&
-      (sameName(each.name) === sameName(name) || each.versions.some(({ path }) => path === wanted)),
-  );
+  const find = () =>
+    page.overview.constructs.find(
+      (each) =>
+        each.owner === owner &&
+        (sameName(each.name) === sameName(name) || each.versions.some(({ path }) => path === wanted)),
+    );
+  const found = find();
   if (!found) {
+    page.onUpdate(left, () => find() && page.render());
     return element(
       'div',
       {},
@@ -50,7 +53,19 @@ export function construct(page, query, left) {
   }
   const shown = found.versions.find(({ path }) => path === wanted) ?? found.versions[0];
   const contents = element('div', { 'aria-busy': 'true' }, element('p', { class: 'loading' }, 'Reading the capsule…'));
-  const versions = element('div', {}, table(page, found, shown.path, new Map()));
+  /** @type {Map<string, string[]>} */
+  const tags = new Map();
+  const [verdict, versions] = [element('span'), element('div')];
+  const tell = () => {
+    verdict.replaceChildren(badge(page.verdictOn(shown.path)));
+    versions.replaceChildren(table(page, found, shown.path, tags));
+  };
+  tell();
+  page.onUpdate(left, () => {
+    const isSame = JSON.stringify(find()?.versions) === JSON.stringify(found.versions);
+    if (isSame) tell();
+    else page.render();
+  });
   const load = async () => {
     try {
       contents.replaceChildren(...content(await ask('/api/capsule', { path: shown.path }, left)));
@@ -61,15 +76,13 @@ export function construct(page, query, left) {
     contents.removeAttribute('aria-busy');
   };
   const loadTags = async () => {
-    /** @type {Map<string, string[]>} */
-    const tags = new Map();
     for (const instance of found.instances) {
       const told = await ask('/api/versions', { instance }, left).catch(
         (error) => !left.aborted && page.isRefused(error) && null,
       );
       for (const { filename, tags: own } of told?.versions ?? []) tags.set(`capsules/${instance}/${filename}`, own);
     }
-    if (!left.aborted) versions.replaceChildren(table(page, found, shown.path, tags));
+    if (!left.aborted) tell();
   };
   load();
   loadTags();
@@ -87,7 +100,7 @@ export function construct(page, query, left) {
     element(
       'p',
       {},
-      badge(page.verdictOn(shown.path)),
+      verdict,
       ' ',
       element('span', { class: 'quiet' }, shown === found.versions[0] ? 'newest version, ' : 'older version, '),
       moment(shown.time, shown.timestamp),
@@ -247,14 +260,16 @@ function table(page, { name, owner, versions, count: many }, shown, tags) {
         'td',
         { 'data-label': 'Integrity' },
         badge(verdict),
-        verdict?.reason ? element('div', { class: 'reason' }, element('bdi', {}, plain(verdict.reason))) : null,
+        verdict?.reason && version.path !== shown
+          ? element('div', { class: 'reason' }, element('bdi', {}, plain(verdict.reason)))
+          : null,
       ),
       element(
         'td',
         { 'data-label': 'Tags' },
         own.length > 0 ? element('ul', { class: 'tags' }, ...own.map((tag) => element('li', {}, named(tag)))) : '–',
       ),
-      element('td', { 'data-label': 'Size' }, size(version.size)),
+      element('td', { 'data-label': 'Size', class: 'size' }, size(version.size)),
       element('td', { 'data-label': 'File', class: 'path' }, named(version.path)),
     );
   });

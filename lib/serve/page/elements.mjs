@@ -70,11 +70,13 @@ export function address(view, query = {}) {
   return `#/${view}${text === '' ? '' : `?${text}`}`;
 }
 
-const DAY = new Intl.DateTimeFormat('en', { dateStyle: 'full' });
-const MOMENT = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
-const CLOCK = new Intl.DateTimeFormat('en', { timeStyle: 'short' });
-const COUNT = new Intl.NumberFormat('en');
-const BYTES = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+/** The page is in English; how dates look is the reader's own, if that is English too. */
+const LANGUAGE = navigator.languages.find((language) => language.startsWith('en')) ?? 'en-GB';
+const DAY = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: 'full' });
+const MOMENT = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: 'medium', timeStyle: 'short' });
+const CLOCK = new Intl.DateTimeFormat(LANGUAGE, { timeStyle: 'short' });
+const COUNT = new Intl.NumberFormat(LANGUAGE);
+const BYTES = new Intl.NumberFormat(LANGUAGE, { maximumSignificantDigits: 3 });
 
 /** Dates beyond what can be told are told as they are. @param {Intl.DateTimeFormat} format @param {number} time */
 const formatted = (format, time) => (Math.abs(time) < 8.64e15 ? format.format(time) : String(time));
@@ -156,6 +158,21 @@ function told(verdict) {
   return ['good', '✓', `sound, ${recipe}`, `The stated hash is right, by recipe ${recipe}${tether}`];
 }
 
+/**
+ * Makes parts of the document anew; a link in them that has the focus has it afterwards.
+ *
+ * @param {HTMLElement} within
+ * @param {() => void} change
+ */
+export function keepingFocus(within, change) {
+  const { activeElement: active } = document;
+  const link = active !== null && within.contains(active) ? active.getAttribute('href') : null;
+  change();
+  if (link === null || within.contains(active)) return;
+  const same = [...within.querySelectorAll('a')].find((each) => each.getAttribute('href') === link);
+  same?.focus({ preventScroll: true });
+}
+
 /** @param {...Child} children */
 export function empty(...children) {
   return element('div', { class: 'empty' }, ...children);
@@ -224,7 +241,7 @@ export function bars(bars) {
  */
 export function radar(bars) {
   const scale = scaleOf(bars);
-  const [width, height, radius] = [420, 330, 105];
+  const [width, height, radius] = [420, 290, 112];
   const at = (/** @type {number} */ place, /** @type {number} */ part) => {
     const angle = (place / bars.length) * 2 * Math.PI - Math.PI / 2;
     return [width / 2 + Math.cos(angle) * radius * part, height / 2 + Math.sin(angle) * radius * part];

@@ -4,19 +4,24 @@ import { count, counted, element, empty, moment, named, plain } from './elements
 
 /** @typedef {import('./main.mjs').Page} Page */
 
+/**
+ * @param {Page} page
+ * @param {URLSearchParams} _query
+ * @param {AbortSignal} left
+ */
+export function integrity(page, _query, left) {
+  const found = element('div', {}, shown(page));
+  page.onUpdate(left, () => found.replaceChildren(shown(page)));
+  return element('div', {}, element('h1', {}, 'Integrity'), found);
+}
+
 /** @param {Page} page */
-export function integrity(page) {
+function shown(page) {
   const { verdicts } = page;
   const again = element('button', { type: 'button', click: () => page.check(true) }, 'Check again');
   if (verdicts === null) {
     const waiting = page.isChecking ? 'Checking every file…' : 'The files have not been checked.';
-    return element(
-      'div',
-      {},
-      element('h1', {}, 'Integrity'),
-      element('p', { class: 'loading' }, waiting),
-      !page.isChecking && again,
-    );
+    return element('div', {}, element('p', { class: 'loading' }, waiting), !page.isChecking && again);
   }
   const { count: many, unsound, unstated, problems } = verdicts;
   again.disabled = page.isChecking;
@@ -25,7 +30,6 @@ export function integrity(page) {
   return element(
     'div',
     {},
-    element('h1', {}, 'Integrity'),
     element(
       'dl',
       { class: 'tiles' },
@@ -36,7 +40,7 @@ export function integrity(page) {
     ),
     element(
       'p',
-      { class: 'quiet' },
+      { class: 'checked quiet' },
       page.isChecking ? 'Checking again… ' : 'Checked ',
       moment(Date.parse(verdicts.checked)),
       ' ',

@@ -1,7 +1,7 @@
 // The page: what is known of the vault, which view is shown, and what happens meanwhile.
 
 import { construct } from './construct.mjs';
-import { counted, element, failed, plain } from './elements.mjs';
+import { counted, element, failed, keepingFocus, plain } from './elements.mjs';
 import { integrity } from './integrity.mjs';
 import { overview } from './overview.mjs';
 import { ask, follow, forgetToken, keepToken, Unauthorized } from './source.mjs';
@@ -27,8 +27,8 @@ import { timeline } from './timeline.mjs';
 const MOST_EVENTS = 100;
 /** A storm of events is dealt with so many milliseconds after its first. */
 const GATHER = 300;
-/** The whole is asked for again at most so often. */
-const RELOAD = 2000;
+/** The whole is asked for again so many milliseconds after something has happened, and not again before it has come. */
+const RELOAD = 700;
 
 const main = /** @type {HTMLElement} */ (document.getElementById('main'));
 const live = /** @type {HTMLElement} */ (document.getElementById('live'));
@@ -58,13 +58,15 @@ export class Page {
   #byPath = new Map();
   /** @type {Set<(events: VaultEvent[]) => void>} */
   #listeners = new Set();
+  /** @type {Set<() => void>} */
+  #updaters = new Set();
   /** @type {VaultEvent[]} */
   #gathered = [];
   #keys = 0;
   #isFollowing = false;
   #shown = new AbortController();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #reloading;
+  /** @type {'no' | 'yes' | 'and again'} */
+  #isReloading = 'no';
 
   async open() {
     main.setAttribute('aria-busy', 'true');
@@ -117,7 +119,7 @@ export class Page {
    */
   async check(isAgain) {
     this.isChecking = true;
-    if (isAgain) this.#renderAgain();
+    this.#update();
     try {
       this.verdicts = /** @type {Verdicts} */ (await ask('/api/verdicts', isAgain ? { again: 'yes' } : {}));
       this.#byPath = new Map(this.verdicts.constructs.map((checked) => [checked.path, checked]));
@@ -127,7 +129,7 @@ export class Page {
     } finally {
       this.isChecking = false;
     }
-    this.#renderAgain();
+    this.#update();
   }
 
   /** @param {string} path */
@@ -144,6 +146,17 @@ export class Page {
   onEvents(left, listener) {
     this.#listeners.add(listener);
     left.addEventListener('abort', () => this.#listeners.delete(listener));
+  }
+
+  /**
+   * Tells a view that the overview or the verdicts are others, for as long as it is shown.
+   *
+   * @param {AbortSignal} left
+   * @param {() => void} updater
+   */
+  onUpdate(left, updater) {
+    this.#updaters.add(updater);
+    left.addEventListener('abort', () => this.#updaters.delete(updater));
   }
 
   /** @param {string} text */
@@ -166,10 +179,8 @@ export class Page {
     return true;
   }
 
-  /** A view that does not change what a person is doing in it is made again. */
-  #renderAgain() {
-    const isPassive = !/^#\/timeline/.test(location.hash) && !isTyping();
-    if (isPassive) this.render();
+  #update() {
+    for (const updater of this.#updaters) keepingFocus(main, updater);
   }
 
   #follow() {
@@ -203,34 +214,32 @@ export class Page {
     this.#gathered = [];
     const imported = events.filter(({ kind }) => kind === 'imported').length;
     if (imported > 0) this.announce(`${counted(imported, 'capsule')} imported`);
-    for (const listener of this.#listeners) listener(events);
-    this.#renderAgain();
+    for (const listener of this.#listeners) keepingFocus(main, () => listener(events));
     const isNewUser = events.some(({ userId }) => userId && !this.overview.users.includes(userId));
     if (isNewUser || events.some(({ format, kind }) => format === 'construct' || kind === 'rejected'))
       this.#reload(false);
   }
 
   /** @param {boolean} isMissed Also what the view shows may have changed. */
-  #reload(isMissed) {
+  async #reload(isMissed) {
     if (isMissed) this.render();
-    this.#reloading ??= setTimeout(async () => {
-      this.#reloading = undefined;
+    if (this.#isReloading !== 'no') {
+      this.#isReloading = 'and again';
+      return;
+    }
+    do {
+      this.#isReloading = 'yes';
+      await new Promise((resolve) => setTimeout(resolve, RELOAD));
       try {
         this.overview = await ask('/api/overview');
+        this.#update();
+        await this.check(false);
       } catch (error) {
         this.isRefused(error);
-        return;
       }
-      this.#renderAgain();
-      await this.check(false);
-    }, RELOAD / 4);
+    } while (/** @type {string} */ (this.#isReloading) === 'and again');
+    this.#isReloading = 'no';
   }
-}
-
-/** Whether somebody is in the middle of typing, which must not be disturbed. */
-function isTyping() {
-  const { activeElement: active } = document;
-  return active instanceof HTMLInputElement && main.contains(active);
 }
 
 /** Where the token is asked for. */

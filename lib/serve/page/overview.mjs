@@ -9,80 +9,93 @@ const SHOWN = 60;
 
 /**
  * @param {Page} page
- * @returns {HTMLElement}
+ * @param {URLSearchParams} _query
+ * @param {AbortSignal} left
  */
-export function overview(page) {
-  const { overview: vault } = page;
-  const isEmpty = vault.userCount === 0 && vault.constructCount === 0;
+export function overview(page, _query, left) {
   const search = element('input', {
     type: 'search',
     placeholder: 'Find a construct or a user',
     'aria-label': 'Find a construct or a user',
   });
-  const constructs = element('div');
-  const users = element('div');
+  const [numbers, kept, happened] = [element('div'), element('div'), element('div')];
   const fill = () => {
-    const wanted = search.value.trim().toLowerCase();
-    const isWanted = (/** @type {string} */ text) => text.toLowerCase().includes(wanted);
-    constructs.replaceChildren(
-      listOfConstructs(
-        page,
-        vault.constructs.filter(({ name, owner }) => isWanted(`${name} ${owner ?? ''}`)),
-      ),
-    );
-    users.replaceChildren(listOfUsers(vault.users.filter((user) => isWanted(`${user} ${userName(user)}`))));
+    const { overview: vault } = page;
+    numbers.replaceChildren(tiles(page));
+    const isEmpty = vault.userCount === 0 && vault.constructCount === 0;
+    search.hidden = isEmpty;
+    kept.replaceChildren(...(isEmpty ? [nothing()] : lists(page, search.value.trim().toLowerCase())));
   };
+  const tell = () => happened.replaceChildren(activity(page));
   search.addEventListener('input', fill);
+  page.onUpdate(left, fill);
+  page.onEvents(left, tell);
   fill();
+  tell();
   return element(
     'div',
     {},
     element('h1', {}, 'Overview'),
-    tiles(page),
-    isEmpty
-      ? empty(
-          element('h2', {}, 'This vault is empty'),
-          element('p', {}, 'Capsules appear here as soon as they are stored in it, by whatever program.'),
-        )
-      : element('div', { class: 'search' }, search),
+    numbers,
+    element('div', { class: 'search' }, search),
     element(
       'div',
       { class: 'columns' },
-      !isEmpty &&
-        element(
-          'div',
-          {},
-          element(
-            'section',
-            { 'aria-labelledby': 'constructs' },
-            element('h2', { id: 'constructs' }, 'Constructs'),
-            constructs,
-          ),
-          element('section', { 'aria-labelledby': 'users' }, element('h2', { id: 'users' }, 'Users'), users),
-        ),
+      kept,
       element(
         'section',
         { 'aria-labelledby': 'activity' },
         element('h2', { id: 'activity' }, 'As it happens'),
-        activity(page),
+        happened,
       ),
     ),
   );
 }
 
+function nothing() {
+  return empty(
+    element('h2', {}, 'This vault is empty'),
+    element('p', {}, 'Capsules appear here as soon as they are stored in it, by whatever program.'),
+  );
+}
+
+/**
+ * @param {Page} page
+ * @param {string} wanted
+ */
+function lists(page, wanted) {
+  const isWanted = (/** @type {string} */ text) => text.toLowerCase().includes(wanted);
+  const constructs = page.overview.constructs.filter(({ name, owner }) =>
+    isWanted(`${name} ${owner === null ? '' : `${owner} ${userName(owner)}`}`),
+  );
+  const users = page.overview.users.filter((user) => isWanted(`${user} ${userName(user)}`));
+  return [
+    element(
+      'section',
+      { 'aria-labelledby': 'constructs' },
+      element('h2', { id: 'constructs' }, 'Constructs'),
+      listOfConstructs(page, constructs),
+    ),
+    element('section', { 'aria-labelledby': 'users' }, element('h2', { id: 'users' }, 'Users'), listOfUsers(users)),
+  ];
+}
+
 /** @param {Page} page */
 function tiles({ overview: vault, verdicts }) {
-  const tile = (/** @type {string} */ name, /** @type {string} */ value, kind = '') =>
+  const tile = (/** @type {string} */ name, /** @type {Node | string} */ value, kind = '') =>
     element('div', { class: `tile ${kind}` }, element('dt', {}, name), element('dd', {}, value));
-  const { unsound } = verdicts ?? {};
+  const unsound = verdicts?.unsound;
   return element(
     'dl',
     { class: 'tiles' },
     tile('Users', count(vault.userCount)),
     tile('Constructs', count(vault.constructCount)),
     tile('Capsules', count(vault.capsuleCount)),
-    tile('Files checked', verdicts ? count(verdicts.count) : '…'),
-    tile('Unsound', unsound === undefined ? '…' : count(unsound), unsound ? 'bad' : ''),
+    tile(
+      'Unsound files',
+      unsound === undefined ? '…' : element('a', { href: address('integrity') }, count(unsound)),
+      unsound ? 'bad' : '',
+    ),
   );
 }
 

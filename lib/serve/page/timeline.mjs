@@ -212,6 +212,7 @@ export function timeline(page, query, left) {
   });
 
   if (filter.user === '' && filter.construct === '') {
+    page.onUpdate(left, () => page.overview.users.length > 0 && page.render());
     list.append(
       empty(
         element('h2', {}, 'No user yet'),
