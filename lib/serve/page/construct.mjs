@@ -13,6 +13,7 @@ import {
   named,
   plain,
   radar,
+  readable,
   size,
   userName,
 } from './elements.mjs';
@@ -199,7 +200,7 @@ function groups({ entries, isMore }) {
   const parts = names.map((name) => {
     const own = entries.filter(({ group }) => group === name);
     const numbers = numbersOf(own);
-    const title = name !== '' && element('h3', {}, named(name.replaceAll('_', ' ')));
+    const title = name !== '' && element('h3', {}, element('bdi', {}, readable(name)));
     return element('div', {}, title, numbers.length > 0 && bars(numbers), texts(own));
   });
   return element(
@@ -216,7 +217,7 @@ function texts(entries) {
   const own = entries.filter((entry) => typeof entry.value === 'string' && entry.value !== '');
   if (own.length === 0) return false;
   const rows = own.flatMap(({ name, value }) => [
-    element('dt', {}, named(name.replaceAll('_', ' '))),
+    element('dt', {}, element('bdi', {}, readable(name))),
     element('dd', {}, named(String(value))),
   ]);
   return element('dl', { class: 'facts' }, ...rows);

@@ -202,7 +202,7 @@ function scaleOf(bars) {
 }
 
 /** @param {string} name */
-const readable = (name) => plain(name).replaceAll('_', ' ');
+export const readable = (name) => plain(name).replaceAll(/(?<=[\p{L}\p{N}])_(?=[\p{L}\p{N}])/gu, ' ');
 
 /**
  * Values as bars, each with its name and its number as text.

@@ -43,15 +43,9 @@ export function timeline(page, query, left) {
     until: query.get('until') ?? '',
     tags: query.get('tags') ?? '',
   };
-  /** What the server is asked for: a day that is given as the end counts to its end, in the reader's own time. */
-  const question = {
-    user: filter.user,
-    construct: filter.construct,
-    role: filter.role,
-    since: boundary(filter.since, '00:00:00.000'),
-    until: boundary(filter.until, '23:59:59.999'),
-    tag: filter.tags.split(',').map((tag) => tag.trim()),
-  };
+  let question = questionOf(filter);
+  /** Ends what is under way for other filters. */
+  let asking = new AbortController();
 
   const list = element('div', { class: 'memories' });
   const status = element('p', { class: 'status quiet', role: 'status' });
@@ -94,12 +88,13 @@ export function timeline(page, query, left) {
 
   const load = async () => {
     if (isLoading || next === null) return;
+    const { signal } = asking;
     isLoading = true;
     more.disabled = true;
     list.setAttribute('aria-busy', 'true');
     if (shown.length === 0) status.textContent = 'Loading memories…';
     try {
-      const found = await ask('/api/memories', { ...question, offset: next, limit: PAGE }, left);
+      const found = await ask('/api/memories', { ...question, offset: next, limit: PAGE }, signal);
       const entries = found.memories.map(entry);
       for (const each of entries) {
         keys.add(each.key);
@@ -112,7 +107,7 @@ export function timeline(page, query, left) {
       }
       tell();
     } catch (error) {
-      if (left.aborted || page.isRefused(error)) return;
+      if (signal.aborted || page.isRefused(error)) return;
       status.textContent = '';
       const notice = failed(error, () => {
         notice.remove();
@@ -122,9 +117,11 @@ export function timeline(page, query, left) {
       more.hidden = true;
       return;
     } finally {
-      isLoading = false;
-      more.disabled = false;
-      list.removeAttribute('aria-busy');
+      if (!signal.aborted) {
+        isLoading = false;
+        more.disabled = false;
+        list.removeAttribute('aria-busy');
+      }
     }
     // What follows is fetched when its place is seen.
     seen.unobserve(more);
@@ -134,7 +131,29 @@ export function timeline(page, query, left) {
   const seen = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && load(), {
     rootMargin: '600px',
   });
-  left.addEventListener('abort', () => seen.disconnect());
+  left.addEventListener('abort', () => {
+    asking.abort();
+    seen.disconnect();
+  });
+
+  /** Begins anew, with what the filters are now. What a person is doing in them goes on. */
+  const begin = () => {
+    asking.abort();
+    asking = new AbortController();
+    question = questionOf(filter);
+    shown.length = 0;
+    [next, isLoading] = [0, false];
+    keys.clear();
+    more.hidden = true;
+    changed.hidden = true;
+    if (filter.user === '' && filter.construct === '') {
+      status.textContent = '';
+      list.replaceChildren(nobody());
+      return;
+    }
+    list.replaceChildren();
+    load();
+  };
 
   /** Shows what has the text, and says how much there is. */
   const tell = () => {
@@ -172,8 +191,9 @@ export function timeline(page, query, left) {
 
   /** What has arrived comes above what is there. */
   const refresh = async () => {
+    const { signal } = asking;
     try {
-      const { memories } = await ask('/api/memories', { ...question, limit: PAGE }, left);
+      const { memories } = await ask('/api/memories', { ...question, limit: PAGE }, signal);
       const arrived = memories.map(entry).filter((/** @type {any} */ { key }) => !keys.has(key));
       if (arrived.length === 0) return;
       // So many at once that there may be others below.
@@ -211,28 +231,42 @@ export function timeline(page, query, left) {
     passive: true,
   });
 
-  if (filter.user === '' && filter.construct === '') {
-    page.onUpdate(left, () => page.overview.users.length > 0 && page.render());
-    list.append(
-      empty(
-        element('h2', {}, 'No user yet'),
-        element('p', {}, 'A user’s memories appear here once the vault has one.'),
-      ),
-    );
-  } else {
-    load();
-  }
+  page.onUpdate(left, () => {
+    if (filter.user === '' && filter.construct === '' && page.overview.users.length > 0) page.render();
+  });
+  begin();
   return element(
     'div',
     {},
     element('h1', {}, 'Timeline'),
-    form(page, filter, text),
+    form(page, filter, text, begin),
     changed,
     status,
     fresh,
     list,
     more,
   );
+}
+
+function nobody() {
+  const said = 'A user’s memories appear here once the vault has one.';
+  return empty(element('h2', {}, 'No user chosen'), element('p', {}, said));
+}
+
+/**
+ * What the server is asked for: a day that is given as the end counts to its end, in the reader's own time.
+ *
+ * @param {Record<string, string>} filter
+ */
+function questionOf({ user, construct, role, since, until, tags }) {
+  return {
+    user,
+    construct,
+    role,
+    since: boundary(since, '00:00:00.000'),
+    until: boundary(until, '23:59:59.999'),
+    tag: tags.split(',').map((tag) => tag.trim()),
+  };
 }
 
 /** @param {string} date @param {string} clock */
@@ -245,15 +279,22 @@ function boundary(date, clock) {
  * @param {Page} page
  * @param {Record<string, string>} filter
  * @param {HTMLInputElement} text
+ * @param {() => void} begin What is done when the filters are others.
  */
-function form({ overview: vault }, filter, text) {
+function form({ overview: vault }, filter, text, begin) {
   const field = (/** @type {string} */ label, /** @type {HTMLElement} */ input) =>
     element('label', {}, element('span', {}, label), input);
   const users = [...new Set([...(filter.user === '' ? [] : [filter.user]), ...vault.users])];
-  const own = vault.constructs.filter(({ owner }) => owner === null || owner === filter.user || filter.user === '');
-  const names = [...new Set([...(filter.construct === '' ? [] : [filter.construct]), ...own.map(({ name }) => name)])];
   const chosen = (/** @type {string} */ value, /** @type {string} */ label, /** @type {string} */ now) =>
     element('option', { value, selected: value === now }, label);
+  const constructs = element('select', { name: 'construct' });
+  const fill = () => {
+    const own = vault.constructs.filter(({ owner }) => owner === null || owner === filter.user || filter.user === '');
+    const names = new Set([filter.construct, ...own.map(({ name }) => name)].filter((name) => name !== ''));
+    const options = Array.from(names, (name) => chosen(name, plain(name), filter.construct));
+    constructs.replaceChildren(chosen('', 'none', filter.construct), ...options);
+  };
+  fill();
   const input = (/** @type {string} */ name, /** @type {string} */ type, rest = {}) => {
     const made = element('input', { type, name, ...rest });
     made.value = filter[name];
@@ -271,15 +312,7 @@ function form({ overview: vault }, filter, text) {
         ...users.map((user) => chosen(user, userName(user), filter.user)),
       ),
     ),
-    field(
-      'With the construct',
-      element(
-        'select',
-        { name: 'construct' },
-        chosen('', 'none', filter.construct),
-        ...names.map((name) => chosen(name, plain(name), filter.construct)),
-      ),
-    ),
+    field('With the construct', constructs),
     field('Role', input('role', 'text', { list: 'roles', placeholder: 'any', autocomplete: 'off' })),
     element(
       'datalist',
@@ -292,11 +325,19 @@ function form({ overview: vault }, filter, text) {
     field('Text', text),
   );
   const go = () => {
-    const values = Object.fromEntries(
-      Object.keys(filter).map((name) => [name, /** @type {any} */ (made.elements.namedItem(name)).value.trim()]),
-    );
-    const next = address('timeline', values);
-    if (location.hash !== next) location.hash = next;
+    const before = { ...filter };
+    for (const name of Object.keys(filter)) {
+      const { value } = /** @type {HTMLInputElement | HTMLSelectElement} */ (made.elements.namedItem(name));
+      filter[name] = name === 'role' || name === 'tags' ? value.trim() : value;
+    }
+    if (Object.keys(filter).every((name) => filter[name] === before[name])) return;
+    if (filter.user !== before.user) {
+      // Another's construct may have the same name, but nobody has asked for it.
+      filter.construct = '';
+      fill();
+    }
+    history.pushState(null, '', address('timeline', filter));
+    begin();
   };
   made.addEventListener('change', (event) => event.target !== text && go());
   made.addEventListener('submit', (event) => {
