@@ -670,13 +670,14 @@ export interface CapsuleHandler {
  * - `GET {basePath}` → `{ success, capsules, count }`: what `discoverCapsules` tells, with paths from the vault's folder.
  * - `GET {basePath}/:name` → `{ success, capsule }`: the capsule's own text, so that its hash holds. The name is a file's, a
  *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound,
- *   409 if several users have a file of this name.
+ *   409 if several users have a file of this name. A construct or a path costs its own file, a file's name a look at all.
  * - `POST {basePath}`, as `application/json` → 201 `{ success, capsule }` with the name of the file: stored byte for byte; what
- *   Express has parsed already only if its hash still holds. 400, 409 (locked: try again), 413, 415 or 422 otherwise.
+ *   Express has parsed already only if its hash still holds. 400, 408 (not whole within two minutes), 409 (locked: try again),
+ *   413, 415 or 422 otherwise.
  * - `GET {basePath}/events` → server-sent events `imported`, their data a {@link CapsuleEvent} with a path from the vault's
  *   folder, and with `memoryCount` in place of `memories`; of a watched vault, also imports by others. A client that comes back
  *   (`Last-Event-ID`) gets what it missed of the last 1,000 (or 256 Ki characters), or an event `reset` if that is not known
- *   any more. One that takes up too little is let go.
+ *   any more. One that takes up too little is let go. 128 listen at once; more get 503.
  *
  * `GET` has `HEAD`, and an `ETag` where it is not a stream. Errors are `{ success: false, error }`. Paths of others go to `next`,
  * or get 404. The handler listens to the vault until its `close()`.

@@ -122,10 +122,13 @@ class EventStream {
   /** @param {CapsuleEvent} event */
   #tell(event) {
     this.#count += 1;
-    const { memories, path: file, cursor, ...rest } = event;
+    const { memories, path: file, cursor, reason, ...rest } = event;
     const id = typeof cursor === 'string' && /^[\x20-\x7e]+$/.test(cursor) ? cursor : this.#localId();
-    const place = { path: relative(this.#vault.root, file), cursor };
-    let data = JSON.stringify({ ...rest, ...place, memoryCount: memories?.length ?? 0 });
+    const { root } = this.#vault;
+    const place = { path: relative(root, file), cursor };
+    // Where the vault is, is nobody's business.
+    const why = reason?.replaceAll(root, '') ?? null;
+    let data = JSON.stringify({ ...rest, reason: why, ...place, memoryCount: memories?.length ?? 0 });
     // The capsule's own members can have any size.
     if (data.length > LONGEST_EVENT) data = JSON.stringify({ kind: event.kind, format: event.format, ...place });
     const told = { id, text: `event: ${event.kind}\nid: ${id}\ndata: ${data}\n\n` };

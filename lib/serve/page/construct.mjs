@@ -182,7 +182,7 @@ function content(capsule) {
 function traits({ entries, isMore }) {
   const numbers = numbersOf(entries, ({ group, name }) => (group === '' ? name : `${group} · ${name}`));
   const isRound =
-    numbers.length >= FEWEST_CORNERS && numbers.length <= MOST_CORNERS && numbers.some(({ value }) => value > 0);
+    numbers.length >= FEWEST_CORNERS && numbers.length <= MOST_CORNERS && numbers.every(({ value }) => value >= 0);
   return element(
     'div',
     {},

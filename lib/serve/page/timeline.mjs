@@ -4,7 +4,7 @@ import { address, count, counted, day, element, empty, failed, moment, named, pl
 import { ask } from './source.mjs';
 
 const PAGE = 100;
-/** A text of more signs is folded. */
+/** A text of more characters is folded. */
 const LONG = 900;
 const SETTLE = 250;
 /** Whoever has scrolled further does not see what appears above. */
@@ -452,7 +452,7 @@ function memory(row) {
     content === '' ? element('p', { class: 'quiet' }, 'Without text') : body,
     isFolded && fold,
     length > content.length &&
-      element('p', { class: 'quiet' }, `The first ${count(content.length)} of ${count(length)} signs`),
+      element('p', { class: 'quiet' }, `The first ${count(content.length)} of ${count(length)} characters`),
     tags.length > 0 &&
       element('ul', { class: 'tags', 'aria-label': 'Tags' }, ...tags.map((tag) => element('li', {}, named(tag)))),
   );
