@@ -690,7 +690,7 @@ test('imports appear as they happen, also those during a broken connection', { s
   await page.locator('.memory.new', { hasText: 'meanwhile' }).waitFor();
   assert.match(sent(), /\r\nlast-event-id: /i);
   fs.rmSync(path.join(root, `users/${MIRA}/capsules/missed.json`));
-  await page.getByText('have changed or are gone').waitFor();
+  await page.getByText('Memories have come, changed or gone').waitFor();
   await page.getByRole('button', { name: 'Show as they are now' }).click();
   await untilIn(page, "document.querySelector('.memory') && !document.body.textContent.includes('meanwhile')");
 });

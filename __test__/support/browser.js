@@ -40,8 +40,9 @@ after(async () => (await launched)?.close());
  * @returns {Promise<{ page: BrowserPage, troubles: string[] }>}
  */
 async function openPage(test, url, options = {}) {
-  // Where everything is root's, as in a container, Chromium has no sandbox to offer.
-  launched ??= chromium.launch({ executablePath: executablePath ?? 'chromium', args: ['--no-sandbox'] });
+  // Chromium has no sandbox for root, as which tests run in containers.
+  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+  launched ??= chromium.launch({ executablePath: executablePath ?? 'chromium', args });
   const context = await (await launched).newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
   test.after(() => context.close());
   const page = await context.newPage();

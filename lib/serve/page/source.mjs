@@ -53,7 +53,8 @@ export async function ask(path, query = {}, signal) {
     for (const each of [value].flat())
       if (each !== null && each !== undefined && each !== '') search.append(name, `${each}`);
   }
-  const response = await fetch(`${path}?${search}`, { headers: authorization(), signal });
+  // Below the page's own address, wherever a proxy has put it.
+  const response = await fetch(`.${path}?${search}`, { headers: authorization(), signal });
   if (response.status === 401) throw new Unauthorized();
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
@@ -79,7 +80,7 @@ export async function follow({ onEvent, onReset, onState, onUnauthorized }) {
     try {
       // Not an EventSource, which can't send the token.
       const headers = { ...authorization(), ...(last === undefined ? {} : { 'Last-Event-ID': last }) };
-      const response = await fetch('/api/events', { headers, signal: unseen.signal, cache: 'no-store' });
+      const response = await fetch('./api/events', { headers, signal: unseen.signal, cache: 'no-store' });
       if (response.status === 401) {
         onUnauthorized();
         return;

@@ -69,8 +69,8 @@ export function timeline(page, query, left) {
   const changed = element(
     'p',
     { class: 'notice', hidden: true },
-    'Some of these memories have changed or are gone. ',
-    element('button', { type: 'button', click: () => page.render() }, 'Show as they are now'),
+    'Memories have come, changed or gone. ',
+    element('button', { type: 'button', click: () => begin() }, 'Show as they are now'),
   );
 
   /** @type {{ row: Row, key: string, item: HTMLElement, lower: string }[]} */
@@ -152,6 +152,7 @@ export function timeline(page, query, left) {
       return;
     }
     list.replaceChildren();
+    scrollTo(0, 0);
     load();
   };
 
@@ -196,9 +197,10 @@ export function timeline(page, query, left) {
       const { memories } = await ask('/api/memories', { ...question, limit: PAGE }, signal);
       const arrived = memories.map(entry).filter((/** @type {any} */ { key }) => !keys.has(key));
       if (arrived.length === 0) return;
-      // So many at once that there may be others below.
+      // So many at once that there may be others below. Whoever reads further down is not torn away.
       if (arrived.length === memories.length && shown.length > 0) {
-        page.render();
+        if (scrollY > SCROLLED) changed.hidden = false;
+        else begin();
         return;
       }
       if (shown.length === 0) list.replaceChildren();
