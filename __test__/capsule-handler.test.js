@@ -692,6 +692,28 @@ test('whatever is given as the last event is compared, and nothing else', async 
   }
 });
 
+test('a client that takes an answer too slowly is let go', async (t) => {
+  const { port, write } = await serveVault(t);
+  write('instances/nova-001/nova-001.capsule', capsuleOf('Nova', 1, ['x'.repeat(30_000_000)]));
+  const real = globalThis.setTimeout;
+  t.mock.method(globalThis, 'setTimeout', (/** @type {() => void} */ then, /** @type {number} */ after) =>
+    real(then, after === 120_000 ? 500 : after),
+  );
+  const slow = net.connect(port, '127.0.0.1');
+  slow.on('error', () => {});
+  slow.write('GET /api/capsules/nova-001 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(slow, 'readable');
+  const sip = setInterval(() => slow.read(100), 10);
+  await delay(1500);
+  clearInterval(sip);
+  let taken = 0;
+  slow.on('data', (piece) => {
+    taken += piece.length;
+  });
+  await once(slow, 'close');
+  assert.ok(taken < 25_000_000, `${taken} bytes`);
+});
+
 test('wrong arguments are refused', async (t) => {
   const { vault } = await serveVault(t);
   const any = /** @type {any} */ (createCapsuleHandler);

@@ -17,6 +17,8 @@ const path = require('node:path');
 const LINGER = 1000;
 /** Whoever takes nothing of an answer for so long is let go: the answer would be kept for as long as the connection is. */
 const STALLED = 60_000;
+/** Nor may it take longer in all, however steadily little of it is taken. */
+const LONGEST_SENDING = 120_000;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -279,6 +281,8 @@ function respond(req, res, status, body, headers) {
   const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
   if (body) Object.assign(all, { 'Content-Length': body.length });
   res.setTimeout(STALLED, () => res.destroy());
+  const sending = setTimeout(() => res.destroy(), LONGEST_SENDING).unref();
+  res.once('close', () => clearTimeout(sending));
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
   const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
   if (isBodyPending && body !== null && req.method !== 'HEAD') {
@@ -311,7 +315,6 @@ module.exports = {
   listedFile,
   realPath,
   relative,
-  respond,
   respondJson,
   respondTagged,
   shared,
