@@ -740,8 +740,14 @@ test('an empty vault, a server that is gone, and a vault that fills', { skip }, 
   await page.getByRole('link', { name: 'Integrity' }).click();
   await page.getByText('Nothing to check').waitFor();
   await page.getByRole('link', { name: 'Timeline' }).click();
-  put(`users/${MIRA}/capsules/new.json`, memoryOf('the first'));
+  // One without a time has that of each question, and is the same memory all the same.
+  put(`users/${MIRA}/capsules/new.json`, memoryOf('the first', { created_ts: undefined }));
   await page.locator('.memory', { hasText: 'the first' }).waitFor();
+  for (const [place, raw] of ['the second', 'the third'].entries()) {
+    put(`users/${MIRA}/capsules/newer${place}.json`, memoryOf(raw));
+    await page.locator('.memory', { hasText: raw }).waitFor();
+  }
+  assert.equal(await page.locator('.memory').count(), 3);
   await close();
   await page.locator('.live.away').waitFor();
   await page.getByLabel('Role').fill('user');

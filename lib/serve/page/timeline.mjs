@@ -82,7 +82,9 @@ export function timeline(page, query, left) {
 
   /** @param {Row} row */
   const entry = (row) => {
-    const key = JSON.stringify([row.type, row.id, row.timestamp, row.length, row.content.slice(0, 80)]);
+    // A memory capsule is its file; where it states no time, it has another at each question.
+    const rest = row.type === 'capsule' ? [] : [row.timestamp, row.length, row.content.slice(0, 80)];
+    const key = JSON.stringify([row.type, row.id, ...rest]);
     return { row, key, item: memory(row), lower: row.content.toLowerCase() };
   };
 
