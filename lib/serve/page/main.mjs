@@ -52,7 +52,7 @@ export class Page {
   /** @type {Verdicts | null} */
   verdicts = null;
   isChecking = false;
-  /** @type {{ event: VaultEvent, time: number, key: number }[]} */
+  /** @type {{ event: VaultEvent, time: number }[]} */
   events = [];
   /** @type {Map<string, Verdict>} */
   #byPath = new Map();
@@ -62,7 +62,6 @@ export class Page {
   #updaters = new Set();
   /** @type {VaultEvent[]} */
   #gathered = [];
-  #keys = 0;
   #isFollowing = false;
   #shown = new AbortController();
   /** @type {'no' | 'yes' | 'and again'} */
@@ -180,13 +179,14 @@ export class Page {
   }
 
   #update() {
-    for (const updater of this.#updaters) keepingFocus(main, updater);
+    // A copy: one may show another view, which adds its own.
+    for (const updater of [...this.#updaters]) keepingFocus(main, updater);
   }
 
   #follow() {
-    if (this.#isFollowing || !this.overview.isWatched) return;
+    live.hidden = !this.overview.isWatched;
+    if (this.#isFollowing || live.hidden) return;
     this.#isFollowing = true;
-    live.hidden = false;
     follow({
       onEvent: (event) => this.#take(event),
       onReset: () => this.#reload(true),
@@ -203,8 +203,7 @@ export class Page {
 
   /** @param {VaultEvent} event */
   #take(event) {
-    this.#keys += 1;
-    this.events.unshift({ event, time: Date.now(), key: this.#keys });
+    this.events.unshift({ event, time: Date.now() });
     this.events.length = Math.min(this.events.length, MOST_EVENTS);
     if (this.#gathered.push(event) === 1) setTimeout(() => this.#deal(), GATHER);
   }
@@ -214,7 +213,7 @@ export class Page {
     this.#gathered = [];
     const imported = events.filter(({ kind }) => kind === 'imported').length;
     if (imported > 0) this.announce(`${counted(imported, 'capsule')} imported`);
-    for (const listener of this.#listeners) keepingFocus(main, () => listener(events));
+    for (const listener of [...this.#listeners]) keepingFocus(main, () => listener(events));
     const isNewUser = events.some(({ userId }) => userId && !this.overview.users.includes(userId));
     if (isNewUser || events.some(({ format, kind }) => format === 'construct' || kind === 'rejected'))
       this.#reload(false);

@@ -165,7 +165,7 @@ export function activity({ events, overview: vault }) {
     const text = vault.isWatched ? 'What is imported from now on appears here at once.' : 'This vault is not watched.';
     return empty(element('p', {}, text));
   }
-  const rows = events.map(({ event, time, key }) => {
+  const rows = events.map(({ event, time }) => {
     const { kind, format, path, userId, reason, memoryCount } = event;
     const name = event.constructId ?? (typeof event.instanceName === 'string' ? event.instanceName : null);
     const what = name ?? path.split('/').pop() ?? path;
@@ -177,7 +177,7 @@ export function activity({ events, overview: vault }) {
           : null;
     return element(
       'li',
-      { class: `event ${kind}`, 'data-key': String(key) },
+      { class: `event ${kind}` },
       element('span', { class: 'sign', 'aria-hidden': 'true' }, SIGNS[kind]),
       element(
         'div',
