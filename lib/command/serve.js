@@ -1,15 +1,9 @@
 'use strict';
 
-const path = require('node:path');
 const { InvalidArgumentError } = require('commander');
 const { examples } = require('./arguments');
 const { interrupted } = require('./interrupted');
 const { bold } = require('./output');
-
-/**
- * @typedef {(vault: import('../../index').Vault, options: { host: string, port: number, token?: string }) =>
- *   Promise<{ url: string, close(): Promise<void> | void }>} ServeVault
- */
 
 /**
  * @param {import('commander').Command} program
@@ -31,7 +25,7 @@ function addServe(program, onVault) {
         async ({ vault, output, options }) => {
           vault.on('error', (error) => output.note`vvault: ${error.message}`);
           // Only now: no other command needs it.
-          const { serveVault } = /** @type {{ serveVault: ServeVault }} */ (require(path.join(__dirname, '../serve')));
+          const { serveVault } = require('../serve');
           const token = options.token ?? (process.env.VVAULT_TOKEN || undefined);
           const server = await serveVault(vault, { host: options.host, port: options.port, token });
           try {
