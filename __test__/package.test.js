@@ -61,7 +61,7 @@ test('nothing is in it but what is meant', () => {
   const meant = [
     /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/,
     /^index\.(js|mjs|d\.ts|d\.mts)$/,
-    /^(lib|bin)\/[\w-]+(\/[\w-]+)*\.(js|css|html)$/,
+    /^(lib|bin)\/[\w-]+(\/[\w-]+)*\.(js|mjs|css|html|svg)$/,
     /^docs\/[\w-]+\.md$/,
     /^binding\/index\.(js|d\.ts)$/,
   ];
