@@ -1,4 +1,4 @@
-//! One folder of memory files and the sweep that brings its index up to date.
+//! One folder of memory files, and how its index is brought up to date: by what the system tells, or by a sweep.
 //!
 //! A sweep looks at every file's state and reads those whose state is new. It is exact where two states can't have one
 //! signature. Within one tick of the file system's clock they can: so a file whose change lay less than some ticks back
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
+use super::lists::Lists;
 use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
 use crate::javascript::text;
@@ -177,6 +178,7 @@ impl Entry {
 pub(super) struct NewestFirst {
     pub(super) zone: Option<Arc<str>>,
     pub(super) order: Arc<[u32]>,
+    pub(super) lists: Lists,
 }
 
 /// A folder's files at one moment, in the order in which Chatty goes through them.

@@ -5,6 +5,7 @@
 mod cache;
 mod constructs;
 mod folder;
+mod lists;
 mod reader;
 mod vault;
 mod view;

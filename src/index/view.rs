@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::folder::{Content, DateAnswer, Entry, NewestFirst, Snapshot};
+use super::lists::{Lists, Passing};
 use crate::Error;
 use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
@@ -35,7 +36,7 @@ pub struct Query {
 }
 
 /// Which session is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SessionFilter {
     /// The one of this name.
     Named(Vec<u8>),
@@ -95,20 +96,20 @@ impl View {
 
     /// All dates are valid and their order is known: goes through them until the limit is reached. Of memories of one
     /// time, those of the first snapshot come first.
-    fn select_ordered(&self, orders: &[Arc<[u32]>], query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
+    fn select_ordered(&self, orders: &[Passing<'_>], query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
         let entry = |snapshot: usize, at: usize| -> Option<&Arc<Entry>> {
-            orders[snapshot].get(at).map(|place| &self.snapshots[snapshot].entries[*place as usize])
+            let place = orders[snapshot].get(at, |memory| is_named(memory, query))?;
+            Some(&self.snapshots[snapshot].entries[place])
         };
         let next = |snapshot: usize, at: usize| -> Result<Option<Next>, Error> {
-            let Some(Content::Memory(memory)) = entry(snapshot, at).map(|entry| &entry.content) else {
-                return Ok(None);
-            };
             let Some(entry) = entry(snapshot, at) else { return Ok(None) };
+            let Content::Memory(memory) = &entry.content else { return Ok(None) };
             Ok(Some(Next { time: time(entry, memory, query)?, snapshot: Reverse(snapshot), at }))
         };
         let mut heads = BinaryHeap::new();
-        for snapshot in 0..orders.len() {
-            heads.extend(next(snapshot, 0)?);
+        for (snapshot, order) in orders.iter().enumerate() {
+            let first = query.until.map_or(0, |until| order.newer(|entry| is_after(entry, until, query)));
+            heads.extend(next(snapshot, first)?);
         }
         let mut rows = Vec::new();
         while let Some(Next { time, snapshot, at }) = heads.pop() {
@@ -118,7 +119,7 @@ impl View {
             }
             if let Some(entry) = entry(snapshot.0, at)
                 && let Content::Memory(memory) = &entry.content
-                && passes(memory, query)
+                && is_admitted(memory, query)
                 && query.until.is_none_or(|until| time <= until)
             {
                 rows.push(entry.clone());
@@ -260,6 +261,11 @@ impl PartialEq for Next {
 impl Eq for Next {}
 
 fn passes(memory: &Memory, query: &Query) -> bool {
+    is_named(memory, query) && is_admitted(memory, query)
+}
+
+/// Whether it is of the session, the role and the tags that are asked for.
+fn is_named(memory: &Memory, query: &Query) -> bool {
     let session = match &query.session {
         None => true,
         // A memory that names no session passes.
@@ -269,7 +275,11 @@ fn passes(memory: &Memory, query: &Query) -> bool {
     session
         && query.role.as_ref().is_none_or(|role| memory.has_role(role))
         && (query.tags.is_empty() || memory.has_tags(&query.tags))
-        && (query.policy != Some(Policy::Enforce) || memory.is_sound() != Some(false))
+}
+
+/// Whether its hash may be as it is.
+fn is_admitted(memory: &Memory, query: &Query) -> bool {
+    query.policy != Some(Policy::Enforce) || memory.is_sound() != Some(false)
 }
 
 /// `new Date(memory.timestamp)`; NaN also for one that nobody has told yet.
@@ -285,13 +295,17 @@ fn time(entry: &Entry, memory: &Memory, query: &Query) -> Result<f64, Error> {
     }
 }
 
+fn is_after(entry: &Entry, until: f64, query: &Query) -> bool {
+    matches!(&entry.content, Content::Memory(memory) if time(entry, memory, query).is_ok_and(|time| time > until))
+}
+
 /// The order of a snapshot's memories by date, worked out once; `None` if its dates have no fixed order.
-fn newest_first(snapshot: &Snapshot, query: &Query) -> Option<Arc<[u32]>> {
+fn newest_first<'a>(snapshot: &'a Snapshot, query: &Query) -> Option<Passing<'a>> {
     let mut known = lock(&snapshot.newest_first);
-    if let Some(NewestFirst { zone, order }) = &*known
+    if let Some(NewestFirst { zone, order, lists }) = &*known
         && zone.as_ref().is_none_or(|zone| *zone == query.zone)
     {
-        return Some(order.clone());
+        return Some(Passing::new(snapshot, order.clone(), lists, query));
     }
     let mut times = Vec::with_capacity(snapshot.entries.len());
     let mut depends_on_zone = false;
@@ -309,6 +323,70 @@ fn newest_first(snapshot: &Snapshot, query: &Query) -> Option<Arc<[u32]>> {
     }
     times.sort_by(|left, right| right.0.total_cmp(&left.0));
     let order: Arc<[u32]> = times.into_iter().map(|(_, at)| at).collect();
-    *known = Some(NewestFirst { zone: depends_on_zone.then(|| query.zone.clone()), order: order.clone() });
-    Some(order)
+    let (zone, lists) = (depends_on_zone.then(|| query.zone.clone()), Lists::default());
+    let passing = Passing::new(snapshot, order.clone(), &lists, query);
+    *known = Some(NewestFirst { zone, order, lists });
+    Some(passing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::{Query, SessionFilter, View};
+    use crate::formats::integrity::Policy;
+    use crate::formats::memory_capsule;
+    use crate::index::Snapshot;
+
+    fn snapshot(memories: &[(u8, u8, u8, u8)]) -> Arc<Snapshot> {
+        let memory = |(time, role, session, tags): &(u8, u8, u8, u8)| {
+            let session = if *session == 0 { String::new() } else { format!(",\"session_id\":\"{session}\"") };
+            let tags: Vec<String> = (0..*tags).map(|tag| format!("\"{tag}\"")).collect();
+            let text = format!(
+                "{{\"raw\":\"x\",\"created_ts\":\"2026-01-01T00:00:{time:02}Z\",\"role\":\"{role}\",\"tags\":[{}]{session}}}",
+                tags.join(",")
+            );
+            memory_capsule::parse(text.as_bytes()).expect("a memory")
+        };
+        Arc::new(Snapshot::of_memories(memories.iter().map(memory).collect()))
+    }
+
+    fn query() -> impl Strategy<Value = Query> {
+        let few = || prop::option::of(0..3_u8);
+        let time = || prop::option::of(0..12_u32);
+        (prop::option::of(0..6_usize), few(), few(), 0..3_u8, time(), time()).prop_map(
+            |(limit, role, session, tags, since, until)| {
+                let moment = |second: u32| 1_767_225_600_000.0 + f64::from(second) * 1000.0;
+                Query {
+                    limit,
+                    role: role.map(|role| role.to_string().into_bytes()),
+                    session: session.map(|session| SessionFilter::Named(session.to_string().into_bytes())),
+                    tags: (0..tags).map(|tag| tag.to_string().into_bytes()).collect(),
+                    since: since.map(moment),
+                    until: until.map(moment),
+                    policy: Some(Policy::Enforce),
+                    ..Query::default()
+                }
+            },
+        )
+    }
+
+    proptest! {
+        /// Whatever was asked before, of the same lists.
+        #[test]
+        fn lists_give_what_going_through_all_gives(
+            snapshots in prop::collection::vec(prop::collection::vec((0..12_u8, 0..3_u8, 0..3_u8, 0..3_u8), 0..20), 1..3),
+            queries in prop::collection::vec(query(), 1..40),
+        ) {
+            let view = View::new(snapshots.iter().map(|memories| snapshot(memories)).collect());
+            for query in queries {
+                let rows = view.select(&query).expect("rows").rows;
+                let expected = view.select_unordered(&query).expect("rows");
+                prop_assert!(rows.len() == expected.len());
+                prop_assert!(rows.iter().zip(&expected).all(|(row, expected)| Arc::ptr_eq(row, expected)));
+            }
+        }
+    }
 }
