@@ -271,7 +271,7 @@ mod tests {
             fs::write(folder.path().join(number.to_string()), "").expect("written");
         }
         assert_eq!(watch.take(), Changes::Unknown);
-        fs::write(folder.path().join("a"), "").expect("written");
+        fs::write(folder.path().join("a"), "1").expect("written");
         assert_eq!(watch.take(), names([("a", Change::Written)]), "from there on it is known again");
     }
 }
