@@ -235,7 +235,8 @@ mod tests {
             assert_eq!(watch.take(), Changes::Unknown);
         }
         fs::write(path("b"), "3").expect("written");
-        fs::rename(path("b"), std::env::temp_dir().join("vvault-moved-away")).expect("renamed");
+        let other = tempfile::tempdir().expect("a folder");
+        fs::rename(path("b"), other.path().join("b")).expect("renamed");
         assert_eq!(watch.take(), names([("b", Change::Written)]));
     }
 
