@@ -372,7 +372,6 @@ impl Folder {
     fn sweep(state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
         // Before anything is looked at, so that no change comes in between.
         let own = sweep.directory.signature()?;
-        state.notified = None;
         let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, own));
         let Swept { snapshot, listed, broken } = sweep.run(state)?;
         state.snapshot = snapshot;
@@ -384,17 +383,15 @@ impl Folder {
 
     /// Reads what the system has told of; `None` if that does not tell everything.
     fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<BrokenFile>>> {
-        let Some((notifications, own)) = &state.notified else { return Ok(None) };
-        if !sweep.directory.signature()?.is_same_file(own) {
+        // Given back only when everything that it told has been applied: if that fails, nobody relies on it any more.
+        let Some((notifications, own)) = state.notified.take() else { return Ok(None) };
+        if !sweep.directory.signature()?.is_same_file(&own) {
             return Ok(None);
         }
         let Changes::Names(names) = notifications.take() else { return Ok(None) };
         // What could not be read is tried again; no notification tells that it would be successful.
         let unread = state.snapshot.unread().map(|entry| (entry.name.clone(), Change::Named));
         let names: HashMap<Box<str>, Change> = unread.chain(names).collect();
-        if names.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
         let (mut changes, mut broken) = (HashMap::new(), Vec::new());
         for (name, change) in names {
             let found = sweep.directory.own_signature(&name)?;
@@ -426,6 +423,7 @@ impl Folder {
             }
         }
         self.replace(state, changes);
+        state.notified = Some((notifications, own));
         Ok(Some(broken))
     }
 
