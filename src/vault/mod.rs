@@ -3,6 +3,8 @@
 mod boundary;
 mod construct;
 mod directory;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod notifications;
 mod problem;
 mod user;
@@ -10,6 +12,8 @@ mod user;
 pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, Likeness, all_users, candidates, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, with_buffer};
+#[cfg(target_os = "linux")]
+pub(crate) use inotify::Inotify;
 pub use notifications::{Change, Changes, Notifications};
 pub use problem::describe;
 pub use user::{UserFolder, UserPath, find_user, is_shard};

@@ -8,36 +8,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::inotify::ReadFlags;
 use rustix::io::Errno;
 
 use super::Urgency;
 use crate::lock::lock;
-
-/// What is asked for, of each folder.
-const EVENTS: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::MODIFY)
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR);
-
-/// Room for some hundreds of notifications.
-const BUFFER: usize = 16 << 10;
+use crate::vault::Inotify;
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    descriptor: OwnedFd,
+    inotify: Inotify,
     /// By watch descriptor: the folder, relative to the root, by all names that lead to it.
     folders: Mutex<HashMap<i32, Vec<PathBuf>>>,
     stop: OwnedFd,
@@ -54,7 +39,7 @@ pub(super) enum Hint<'a> {
 impl Queue {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            descriptor: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?,
+            inotify: Inotify::new()?,
             folders: Mutex::default(),
             stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         })
@@ -64,7 +49,7 @@ impl Queue {
     pub(super) fn add(&self, path: &Path, relative: &Path) -> io::Result<()> {
         // Held meanwhile: a notification of the new watch must find its folder.
         let mut folders = lock(&self.folders);
-        let descriptor = inotify::add_watch(&self.descriptor, path, EVENTS)?;
+        let descriptor = self.inotify.add(path)?;
         let names = folders.entry(descriptor).or_default();
         if !names.iter().any(|name| name == relative) {
             names.push(relative.to_owned());
@@ -75,33 +60,21 @@ impl Queue {
     /// Takes all notifications that there are, without waiting.
     pub(super) fn drain(&self, mut take: impl FnMut(Hint<'_>)) -> io::Result<()> {
         let mut folders = lock(&self.folders);
-        let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
-        let mut reader = Reader::new(&self.descriptor, &mut buffer);
-        loop {
-            let event = match reader.next() {
-                Ok(event) => event,
-                Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
+        self.inotify.drain(|event| {
             let what = event.events();
             if what.contains(ReadFlags::QUEUE_OVERFLOW) {
-                take(Hint::Everything);
-                continue;
+                return take(Hint::Everything);
             }
             if what.contains(ReadFlags::IGNORED) {
                 folders.remove(&event.wd());
-                continue;
+                return;
             }
-            let Some(names) = folders.get(&event.wd()) else { continue };
+            let Some(names) = folders.get(&event.wd()) else { return };
             let Some(name) = event.file_name() else {
-                for folder in names {
-                    take(Hint::Path(folder, Urgency::Now));
-                }
-                continue;
+                return names.iter().for_each(|folder| take(Hint::Path(folder, Urgency::Now)));
             };
             // A name that is not UTF-8 is no capsule's.
-            let Ok(name) = name.to_str() else { continue };
+            let Ok(name) = name.to_str() else { return };
             let is_folder = what.contains(ReadFlags::ISDIR);
             let is_done = what
                 .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
@@ -123,7 +96,7 @@ impl Queue {
             for path in moved_away {
                 self.forget_below(&mut folders, &path);
             }
-        }
+        })
     }
 
     /// A folder that has moved away is watched no longer, as nobody knows where it went.
@@ -132,8 +105,7 @@ impl Queue {
             names.retain(|name| !name.starts_with(path));
             let stays = !names.is_empty();
             if !stays {
-                // It fails if the folder has gone meanwhile, and its watch with it.
-                let _ = inotify::remove_watch(&self.descriptor, *descriptor);
+                self.inotify.remove(*descriptor);
             }
             stays
         });
@@ -143,7 +115,7 @@ impl Queue {
     pub(super) fn wait(&self) -> bool {
         loop {
             let mut both = [
-                PollFd::from_borrowed_fd(self.descriptor.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             ];
             match poll(&mut both, None) {

@@ -1,42 +1,26 @@
 //! One queue of notifications for all folders of the process: a user may have few of them (128 by default), and many watches.
 
 use std::collections::HashMap;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::sync::{LazyLock, Mutex};
 
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
+use rustix::fs::inotify::ReadFlags;
 
 use super::{Change, Changes};
 use crate::lock::lock;
 use crate::vault::Directory;
+use crate::vault::inotify::Inotify;
 
 /// At most so many folders are watched at once; the others are looked through.
 const MOST: usize = 1024;
 /// After so many names it is cheaper to look through the folder.
 const MOST_NAMES: usize = 4096;
-/// Room for some hundreds of notifications.
-const BUFFER: usize = 16 << 10;
-
-const EVENTS: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::MODIFY)
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::ATTRIB)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF)
-    .union(WatchFlags::ONLYDIR);
-
-static QUEUE: LazyLock<Option<Mutex<Queue>>> = LazyLock::new(|| {
-    let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
-    Some(Mutex::new(Queue { descriptor, watches: HashMap::new(), drawn: 0 }))
-});
+static QUEUE: LazyLock<Option<Mutex<Queue>>> =
+    LazyLock::new(|| Some(Mutex::new(Queue { inotify: Inotify::new().ok()?, watches: HashMap::new(), drawn: 0 })));
 
 struct Queue {
-    descriptor: OwnedFd,
+    inotify: Inotify,
     /// By watch descriptor: several readers may watch one folder.
     watches: HashMap<i32, HashMap<u64, Told>>,
     /// So many readers have begun.
@@ -71,7 +55,7 @@ impl Notifications {
         }
         // By the open folder, whatever its path leads to meanwhile.
         let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
-        let watch = inotify::add_watch(&queue.descriptor, path, EVENTS).ok()?;
+        let watch = queue.inotify.add(Path::new(&path)).ok()?;
         queue.drawn += 1;
         let reader = queue.drawn;
         queue
@@ -106,39 +90,31 @@ impl Drop for Notifications {
             && readers.is_empty()
         {
             queue.watches.remove(&self.watch);
-            // It fails if the folder has gone meanwhile, and its watch with it.
-            let _ = inotify::remove_watch(&queue.descriptor, self.watch);
+            queue.inotify.remove(self.watch);
         }
     }
 }
 
 impl Queue {
     fn drain(&mut self) {
-        let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
-        let mut reader = Reader::new(&self.descriptor, &mut buffer);
-        loop {
-            let event = match reader.next() {
-                Ok(event) => event,
-                Err(Errno::WOULDBLOCK) => return,
-                Err(Errno::INTR) => continue,
-                Err(_) => return self.watches.clear(),
-            };
+        let Self { inotify, watches, .. } = self;
+        let drained = inotify.drain(|event| {
             let what = event.events();
             if what.contains(ReadFlags::QUEUE_OVERFLOW) {
-                for told in self.watches.values_mut().flat_map(HashMap::values_mut) {
+                for told in watches.values_mut().flat_map(HashMap::values_mut) {
                     told.changes = Changes::Unknown;
                 }
-                continue;
+            } else if what.contains(ReadFlags::IGNORED) {
+                watches.remove(&event.wd());
+            } else if let Some(readers) = watches.get_mut(&event.wd()) {
+                let name = event.file_name().and_then(|name| name.to_str().ok());
+                for told in readers.values_mut() {
+                    told.note(name, what, event.cookie());
+                }
             }
-            if what.contains(ReadFlags::IGNORED) {
-                self.watches.remove(&event.wd());
-                continue;
-            }
-            let Some(readers) = self.watches.get_mut(&event.wd()) else { continue };
-            let name = event.file_name().and_then(|name| name.to_str().ok());
-            for told in readers.values_mut() {
-                told.note(name, what, event.cookie());
-            }
+        });
+        if drained.is_err() {
+            watches.clear();
         }
     }
 }
