@@ -5,6 +5,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
+const { escapeHarmful } = require('./harmless');
 
 /**
  * A request of Node.js, and what Express adds to it.
@@ -209,8 +210,7 @@ function fail(req, res, error) {
  * @param {string} text
  */
 function oneLine(text) {
-  const escaped = (/** @type {string} */ sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`;
-  return JSON.stringify(text).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);
+  return escapeHarmful(JSON.stringify(text));
 }
 
 /**

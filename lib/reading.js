@@ -4,6 +4,7 @@
 
 const path = require('node:path');
 const { toVaultError } = require('./errors');
+const { escapeHarmful } = require('./harmless');
 
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
 /** @typedef {import('../index').Memory} Memory */
@@ -131,19 +132,8 @@ function timeZone() {
  * @param {Outcome} outcome
  */
 function warn({ warnings }) {
-  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](harmless(name)), harmless(message));
-}
-
-/**
- * What comes from a file, as it may go to a terminal: characters that do something there, other than to begin a line, are
- * written as JSON has them.
- *
- * @param {string} text
- */
-function harmless(text) {
-  return text.replaceAll(/(?![\t\n\r\u200c\u200d])[\p{Cc}\p{Cf}]/gu, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
+  for (const { kind, name, message } of warnings)
+    console.warn(WARNINGS[kind](escapeHarmful(name)), escapeHarmful(message));
 }
 
 /** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */

@@ -1,7 +1,8 @@
 'use strict';
 
 const { createColors } = require('picocolors');
-const { GAP, cutTo, fitted, harmless, harmlessJson, widthOf } = require('./terminal');
+const { GAP, cutTo, fitted, harmless, widthOf } = require('./terminal');
+const { escapeHarmful } = require('../harmless');
 
 /** @typedef {'bold' | 'dim' | 'green' | 'red' | 'yellow'} Style */
 /** @typedef {{ text: string, style: Style }} Styled A text and how it is shown. */
@@ -87,7 +88,7 @@ class Output {
    * @param {unknown} value
    */
   json(value) {
-    this.raw(`${harmlessJson(JSON.stringify(value))}\n`);
+    this.raw(`${escapeHarmful(JSON.stringify(value))}\n`);
   }
 
   /**

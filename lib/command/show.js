@@ -4,7 +4,7 @@ const { CapsuleLoader } = require('../..');
 const { withCode } = require('../errors');
 const { examples } = require('./arguments');
 const { bold, cell, dim, green, red, time, yellow } = require('./output');
-const { harmlessJson } = require('./terminal');
+const { escapeHarmful } = require('../harmless');
 
 /** @typedef {import('../../index').Vault} Vault */
 /** @typedef {import('../../index').CapsuleMetadata} CapsuleMetadata */
@@ -57,7 +57,7 @@ function addShow(program, onVault) {
           if (!isStored) throw notStored(name);
           const found = await vault.retrieveCapsule(name, { version, uuid, tag });
           if (found.capsuleJson === null) output.problem`${cell(found.errorMessage)}`;
-          else output.raw(process.stdout.isTTY ? `${harmlessJson(found.capsuleJson)}\n` : found.capsuleJson);
+          else output.raw(process.stdout.isTTY ? `${escapeHarmful(found.capsuleJson)}\n` : found.capsuleJson);
           if (found.integrityValid === false) output.failed = true;
           return;
         }

@@ -4,11 +4,8 @@
 // colour what follows, set the clipboard, or show itself in another order than it stands in.
 
 const stringWidth = require('string-width');
+const { HARMFUL } = require('../harmless');
 
-/**
- * Control and format characters, and separators of lines. Two joiners stay: scripts and emoji are written with them.
- */
-const HARMFUL = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const SPACE = /^[\t\n\v\f\r\u0085\u2028\u2029]$/;
 
 const ELLIPSIS = '…';
@@ -32,20 +29,6 @@ function escaped(character) {
   const code = /** @type {number} */ (character.codePointAt(0));
   if (code > 0xffff) return `\\u{${code.toString(16)}}`;
   return code > 0xff ? `\\u${hexadecimal(code, 4)}` : `\\x${hexadecimal(code, 2)}`;
-}
-
-/**
- * JSON text that says the same, without characters that do something on a terminal. White space between values stays.
- *
- * @param {string} json
- */
-function harmlessJson(json) {
-  return json.replaceAll(HARMFUL, (character) => {
-    if (/^[\t\n\r]$/.test(character)) return character;
-    return Array.from({ length: character.length }, (_, place) => {
-      return `\\u${hexadecimal(character.charCodeAt(place), 4)}`;
-    }).join('');
-  });
 }
 
 /**
@@ -104,4 +87,4 @@ function fitted(columns, line) {
   return narrowed(widest);
 }
 
-module.exports = { GAP, cutTo, fitted, harmless, harmlessJson, widthOf };
+module.exports = { GAP, cutTo, fitted, harmless, widthOf };

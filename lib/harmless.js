@@ -1,0 +1,22 @@
+'use strict';
+
+/**
+ * Characters that do something where text is shown: control and format characters, and separators of lines. Two joiners
+ * are none of them: scripts and emoji are written with them.
+ */
+const HARMFUL = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/**
+ * A text, or JSON, that says the same; its harmful characters are written as JSON escapes them. Tabs and ends of lines stay.
+ *
+ * @param {string} text
+ */
+function escapeHarmful(text) {
+  return text.replaceAll(HARMFUL, (character) => {
+    if (/^[\t\n\r]$/.test(character)) return character;
+    const units = Array.from({ length: character.length }, (_, place) => character.charCodeAt(place));
+    return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+  });
+}
+
+module.exports = { HARMFUL, escapeHarmful };
