@@ -94,7 +94,8 @@ export type Memory = CapsuleMemory | TranscriptMemory | RestoredMemory;
  * from `{transcripts}`. A user who is not in `{users}` is looked for in `{users}/shard_*`. An unknown user has no
  * memories.
  *
- * The answer is never stale: it holds every write that ended before the call, by any process. Reading, parsing,
+ * The answer is never stale: it holds every write that ended before the call, by any process (README, "Limits", names what
+ * no system tells of). Reading, parsing,
  * filtering and sorting happen on other threads.
  *
  * A file that can't be read is left out and told by `console.warn`, once for each state of the file. A link that leads
