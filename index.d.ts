@@ -95,8 +95,7 @@ export type Memory = CapsuleMemory | TranscriptMemory | RestoredMemory;
  * memories.
  *
  * The answer is never stale: it holds every write that ended before the call, by any process (README, "Limits", names what
- * no system tells of). Reading, parsing,
- * filtering and sorting happen on other threads.
+ * no system tells of). Reading, parsing, filtering and sorting happen on other threads.
  *
  * A file that can't be read is left out and told by `console.warn`, once for each state of the file. A link that leads
  * out of the vault is not followed.
