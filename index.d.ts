@@ -275,11 +275,13 @@ export interface VaultOptions {
    */
   since?: string | Date | null;
   /**
-   * Where it is recorded, for its owner alone, what a watch has told. It is derived, and may be deleted. In the system's cache
-   * folder if it is not given; `null`: nowhere.
+   * Where is kept, for its owner alone, what need not be read again after a restart, and what a watch has told. It is derived,
+   * and may be deleted. In `VVAULT_CACHE_DIR` or the system's cache folder if it is not given; `null`: nowhere.
    */
   cacheDir?: string | null;
-  /** Ends the opening early. */
+  /** Is told how far an opening with `watch` has come, which reads the whole vault. */
+  onProgress?: (progress: ReadProgress) => void;
+  /** Ends the opening early. What has been read until then is kept, and not read again by the next opening. */
   signal?: AbortSignal;
 }
 
@@ -292,8 +294,27 @@ export interface VaultReadOptions extends ReadMemoriesOptions {
    * its names will do (`nova-001`, `gpt-nova-001`, `nova`).
    */
   constructId?: string | null;
-  /** Ends the call early. */
+  /**
+   * Only memories that come after this place, newest first: the `before` of an earlier page. It stays good while memories come
+   * and go, so that a long history can be walked page by page.
+   */
+  before?: string | null;
+  /** Ends the call early. What has been read of the vault until then is kept, and not read again by the next call. */
   signal?: AbortSignal;
+}
+
+/** Memories, newest first, and where they go on. */
+export interface MemoryPage extends Array<Memory> {
+  /** The cursor for the next page; `null` if this is the last. It is no enumerable property: the page compares as an array. */
+  readonly before: string | null;
+}
+
+/** How far a reading or an opening has come: it is told every tenth of a second. */
+export interface ReadProgress {
+  /** So many files have been looked at. */
+  done: number;
+  /** Of so many that are known of so far. */
+  total: number;
 }
 
 /** One version in an instance's index: the fields, names and values of Python's `VVAULTCore`. */
@@ -447,6 +468,8 @@ export interface VaultEvents {
   'capsule:updated': [event: CapsuleEvent];
   'capsule:removed': [event: CapsuleEvent];
   'capsule:rejected': [event: CapsuleEvent];
+  /** A reading takes longer than a tenth of a second, as the first of many memories does. */
+  progress: [progress: ReadProgress & { userId: string }];
   error: [error: Error];
 }
 
@@ -490,8 +513,10 @@ export class Vault extends EventEmitter<VaultEvents> {
   /**
    * Reads a user's memories as {@link readMemories} does, with the memories of a construct if `constructId` is given. Unsound
    * ones are left out, or marked with `metadata.integrity` if the vault was opened with `integrity: 'report'`.
+   *
+   * @throws `VVAULT_INVALID_CURSOR` for a `before` that is none.
    */
-  readMemories(userId: string, options?: VaultReadOptions): Promise<Memory[]>;
+  readMemories(userId: string, options?: VaultReadOptions): Promise<MemoryPage>;
 
   /** How the next reading of this user's memories will know that they are as they are on disk; `null` for no such user. */
   freshness(userId: string): Promise<Freshness | null>;

@@ -43,11 +43,15 @@ export declare class LoadedCapsule {
 export declare class MemoryReading {
   /** The question is asked now: what was written before is in its answer. */
   constructor(request: ReadingRequest)
+  /** So many files have been looked at, of so many that are known of. */
+  progress(): [number, number]
+  /** Ends the reading as soon as can be. What has been read is kept, and not read again by the next. */
+  abort(): void
   /**
    * Finds the memories and, if no date is undecided, selects.
    *
    * # Errors
-   * [`Error::OutsideVault`], [`Error::Timestamp`]
+   * [`Error::OutsideVault`], [`Error::Timestamp`], [`Error::InvalidCursor`], [`Error::Aborted`]
    */
   run(): Promise<ReadingOutcome>
   /** The timestamps of the next undecided dates, as a JSON array; `null` when there are no more. */
@@ -55,10 +59,10 @@ export declare class MemoryReading {
   /** Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place. */
   decide(times: Float64Array, thrown: Array<ThrownDate>): void
   /**
-   * Selects, after the undecided dates were told.
+   * Selects, after the undecided dates were told. If the memories had to be read again, dates may be undecided again.
    *
    * # Errors
-   * [`Error::Timestamp`]
+   * As `run`.
    */
   select(): Promise<ReadingOutcome>
   /**
@@ -82,12 +86,12 @@ export declare class NativeVault {
   /** The cursor behind everything that the watch has told; `null` without one. */
   cursor(): string | null
   /**
-   * Ends the watch.
+   * Ends the watch, and keeps what was read for who opens the vault next.
    *
    * # Errors
    * Only for a defect of the engine.
    */
-  stopWatching(): Promise<void>
+  close(): Promise<void>
   /** A question to this vault: see `MemoryReading`. */
   reading(request: ReadingRequest): MemoryReading
   /**
@@ -176,6 +180,16 @@ export declare class NativeVault {
   verify(instances?: Array<string> | undefined | null): Promise<JsonTexts>
 }
 
+/** How far an opening has come. */
+export declare class OpeningProgress {
+  /** Of an opening that is to begin. */
+  constructor()
+  /** So many files have been looked at, of so many that are known of. */
+  progress(): [number, number]
+  /** Ends the opening as soon as can be. What has been read is kept, and not read again by the next. */
+  abort(): void
+}
+
 /** A capsule that was found, or why not. */
 export declare class RetrievedCapsule {
   /** Its entry in the index, as JSON. */
@@ -212,9 +226,9 @@ export declare function loadCapsule(path: string, expectedTether?: string | unde
  * Opens a vault. With `wake` it is watched: `wake` is called, without arguments, when `take` has something.
  *
  * # Errors
- * [`Error::NoVault`], [`Error::System`]
+ * [`Error::NoVault`], [`Error::System`], [`Error::Aborted`]
  */
-export declare function openVault(root: string, options: VaultOptions, wake?: (() => void) | undefined | null): Promise<NativeVault>
+export declare function openVault(root: string, options: VaultOptions, wake: (() => void) | undefined | null, progress: OpeningProgress): Promise<NativeVault>
 
 /** How far a reading has come. */
 export interface ReadingOutcome {
@@ -226,6 +240,8 @@ export interface ReadingOutcome {
   undecided: boolean
   /** How many memories there are: `next` hands them out. */
   count: number
+  /** The cursor behind the last of them; absent if no more follow. */
+  next?: string
   /** What was left out as unsound and was not told of before: events, as JSON. */
   rejected: Array<string>
   /** How it is known that the memories are as they are on disk. */
@@ -258,6 +274,10 @@ export interface ReadingRequest {
   now: number
   /** The same as an ISO date. */
   nowText: string
+  /** Only memories behind this cursor. */
+  before?: string
+  /** Where indexes are kept beyond the process; of a vault, what it was opened with counts. */
+  cache?: string
   /** Only memories that have all of these tags; of a vault. */
   tags?: Array<string>
   /** Also the memories of this construct; of a vault. */
@@ -330,7 +350,7 @@ export interface VaultOptions {
   pollMilliseconds?: number
   /** Tell also what happened since: a cursor, or milliseconds since 1970. */
   since?: string | number
-  /** Where the watch records what it told. */
+  /** Where the watch records what it told, and indexes are kept. */
   cache?: string
 }
 

@@ -839,6 +839,7 @@ module.exports.JsonTexts = nativeBinding.JsonTexts
 module.exports.LoadedCapsule = nativeBinding.LoadedCapsule
 module.exports.MemoryReading = nativeBinding.MemoryReading
 module.exports.NativeVault = nativeBinding.NativeVault
+module.exports.OpeningProgress = nativeBinding.OpeningProgress
 module.exports.RetrievedCapsule = nativeBinding.RetrievedCapsule
 module.exports.isSameConstruct = nativeBinding.isSameConstruct
 module.exports.loadCapsule = nativeBinding.loadCapsule

@@ -3,6 +3,7 @@
 // One question to the engine: what `readMemories` and `Vault.readMemories` share.
 
 const path = require('node:path');
+const { cacheFolder } = require('./cache-folder');
 const { toVaultError } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 
@@ -40,6 +41,7 @@ function requestOf(vaultPath, directories, userId, options) {
     now: now.getTime(),
     nowText: now.toISOString(),
     zone: timeZone(),
+    cache: cacheFolder() ?? undefined,
   };
 }
 
@@ -48,11 +50,19 @@ function requestOf(vaultPath, directories, userId, options) {
  *
  * @param {import('../binding').MemoryReading} reading
  * @param {Outcome} found
- * @returns {Promise<Memory[]>}
+ * @returns {Promise<import('../index').MemoryPage>}
  */
 async function memoriesOf(reading, found) {
-  if (found.undecided) await decideDates(reading);
-  return rows(reading);
+  let outcome = found;
+  while (outcome.undecided) {
+    outcome = await decideDates(reading);
+    warn(outcome);
+  }
+  /** @type {Memory[]} */
+  const memories = await rows(reading);
+  // Not to be seen by who compares, copies or prints the memories.
+  Object.defineProperty(memories, 'before', { value: outcome.next ?? null });
+  return /** @type {import('../index').MemoryPage} */ (memories);
 }
 
 /**
@@ -80,6 +90,7 @@ function sessionText(sessionId) {
  * Some timestamps only JavaScript's own `Date` can tell; each is told once and kept.
  *
  * @param {import('../binding').MemoryReading} reading
+ * @returns {Promise<Outcome>}
  */
 async function decideDates(reading) {
   for (let text = reading.undecided(); text !== null; text = reading.undecided()) {
@@ -96,7 +107,7 @@ async function decideDates(reading) {
     reading.decide(Float64Array.from(times), thrown);
     await turn();
   }
-  await reading.select();
+  return reading.select();
 }
 
 /**

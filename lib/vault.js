@@ -2,10 +2,10 @@
 
 const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
-const os = require('node:os');
 const path = require('node:path');
 const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
+const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
 const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
@@ -91,7 +91,7 @@ class Vault extends EventEmitter {
    */
   static async open(root, options = {}) {
     const { create = false, integrity = 'enforce', expectedTetherSignature, maxCapsuleBytes, signal } = options;
-    const { watch = false, pollInterval = 1000, since, cacheDir = cacheFolder() } = options;
+    const { watch = false, pollInterval = 1000, since, cacheDir = cacheFolder(), onProgress } = options;
     text(root, 'root');
     if (integrity !== 'enforce' && integrity !== 'report') throw refused("integrity must be 'enforce' or 'report'");
     if (maxCapsuleBytes !== undefined && !(Number.isSafeInteger(maxCapsuleBytes) && maxCapsuleBytes > 0)) {
@@ -105,6 +105,7 @@ class Vault extends EventEmitter {
     else if (Number.isNaN(since.getTime())) throw refused('since must be a valid date, or a cursor');
     if (since && !watch) throw refused('since is for a vault that is watched: add watch: true');
     optionalText(cacheDir, 'cacheDir');
+    if (onProgress !== undefined && typeof onProgress !== 'function') throw refused('onProgress must be a function');
     optionalText(expectedTetherSignature, 'expectedTetherSignature');
     const directories = { ...DIRECTORIES, ...options.directories };
     for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
@@ -129,12 +130,13 @@ class Vault extends EventEmitter {
       cache: cacheDir === null ? undefined : path.resolve(cacheDir),
     };
     signal?.throwIfAborted();
-    const opening = native.openVault(resolved, request, watch ? wake : undefined);
+    const progress = new native.OpeningProgress();
+    const opening = native.openVault(resolved, request, watch ? wake : undefined, progress);
     try {
-      vault.#engine = await abortable(opening, signal);
+      vault.#engine = await followed(opening, progress, signal, onProgress);
     } catch (error) {
       // Aborted: what is opened all the same is closed again.
-      opening.then((engine) => engine.stopWatching()).catch(() => {});
+      opening.then((engine) => engine.close()).catch(() => {});
       throw error;
     }
     if (watch) {
@@ -160,7 +162,7 @@ class Vault extends EventEmitter {
     const engine = this.#engine;
     this.#engine = null;
     clearInterval(this.#alive);
-    this.#closed ??= engine === null ? Promise.resolve() : settled(engine.stopWatching());
+    this.#closed ??= engine === null ? Promise.resolve() : settled(engine.close());
     return this.#closed;
   }
 
@@ -196,18 +198,26 @@ class Vault extends EventEmitter {
   async readMemories(userId, options = {}) {
     const engine = this.#open();
     const problems = invalid(userId, options);
-    const { tags, constructId, signal } = options;
+    const { tags, constructId, before, signal } = options;
     if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
       problems.push('tags must be an array of strings');
     }
     if (constructId !== undefined && constructId !== null && typeof constructId !== 'string') {
       problems.push('constructId must be a string');
     }
+    if (before !== undefined && before !== null && typeof before !== 'string') {
+      problems.push('before must be the cursor that a page of memories carried');
+    }
     if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
     signal?.throwIfAborted();
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
-    const reading = engine.reading({ ...request, tags: tags ?? undefined, construct: constructId || undefined });
-    const found = await abortable(reading.run(), signal);
+    const more = { tags: tags ?? undefined, construct: constructId || undefined, before: before ?? undefined };
+    const reading = engine.reading({ ...request, ...more });
+    const isFollowed = this.listenerCount('progress') > 0;
+    const tell = isFollowed
+      ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
+      : undefined;
+    const found = await followed(reading.run(), reading, signal, tell);
     warn(found);
     this.#tellOf(found.rejected);
     return abortable(memoriesOf(reading, found), signal);
@@ -571,17 +581,6 @@ async function foldersIn(folder) {
   }
 }
 
-/** The system's folder for what can be made again, the part of this package. */
-function cacheFolder() {
-  const home = os.homedir();
-  const folders = {
-    darwin: path.join(home, 'Library', 'Caches'),
-    win32: process.env.LOCALAPPDATA || path.join(home, 'AppData', 'Local'),
-  };
-  const others = process.env.XDG_CACHE_HOME || path.join(home, '.cache');
-  return path.join(folders[/** @type {keyof typeof folders} */ (process.platform)] ?? others, 'vvault-native');
-}
-
 /**
  * @template T
  * @param {Promise<T>} promise
@@ -591,6 +590,44 @@ function settled(promise) {
   return promise.catch((thrown) => {
     throw toVaultError(thrown);
   });
+}
+
+/** How often it is told how far a long work has come, in milliseconds. */
+const PROGRESS_INTERVAL = 100;
+
+/**
+ * The promise, or the signal's reason as soon as it is aborted: then the work behind it is ended too.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {{ abort(): void, progress(): [number, number] }} work
+ * @param {AbortSignal} [signal]
+ * @param {(progress: { done: number, total: number }) => void} [tell]
+ * @returns {Promise<T>}
+ */
+async function followed(promise, work, signal, tell) {
+  const abort = () => work.abort();
+  signal?.addEventListener('abort', abort, { once: true });
+  let told = -1;
+  const tellNews = () => {
+    const [done, total] = work.progress();
+    if (done === told) return;
+    told = done;
+    try {
+      tell?.({ done, total });
+    } catch (error) {
+      console.error('❌ A listener to progress failed:', error);
+    }
+  };
+  const timer = tell && setInterval(tellNews, PROGRESS_INTERVAL);
+  try {
+    const result = await abortable(promise, signal);
+    if (told !== -1) tellNews();
+    return result;
+  } finally {
+    clearInterval(timer);
+    signal?.removeEventListener('abort', abort);
+  }
 }
 
 /**

@@ -72,7 +72,7 @@ pub enum Error {
         seconds: u64,
     },
     /// What was given as a cursor is none.
-    #[error("{cursor:?} is no cursor: give one that an event carried")]
+    #[error("{cursor:?} is no cursor: give one that an event or a page of memories carried")]
     InvalidCursor {
         /// What was given.
         cursor: String,
@@ -83,6 +83,12 @@ pub enum Error {
         /// Where was looked, and what was found instead.
         message: String,
     },
+    /// What was kept of a folder is not what was written: it is to be read again.
+    #[error("the kept index is damaged")]
+    Damaged,
+    /// Who asked did not want the answer any more.
+    #[error("aborted")]
+    Aborted,
     /// The system refused.
     #[error("{message}")]
     System {
@@ -117,8 +123,9 @@ impl Error {
             Self::Busy { .. } => "VVAULT_BUSY",
             Self::InvalidCursor { .. } => "VVAULT_INVALID_CURSOR",
             Self::NoConstruct { .. } => "VVAULT_NO_CONSTRUCT",
+            Self::Aborted => "VVAULT_ABORTED",
             Self::System { code, .. } => code,
-            Self::Internal { .. } => "VVAULT_INTERNAL",
+            Self::Damaged | Self::Internal { .. } => "VVAULT_INTERNAL",
         }
     }
 

@@ -36,7 +36,7 @@ const REPOSITORY = path.join(__dirname, '../..');
  */
 function temporaryVault(test) {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'vvault-test-'));
-  test.after(() => fs.rmSync(root, { recursive: true, force: true }));
+  test.after(() => fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
   return vaultAt(root);
 }
 

@@ -1,11 +1,16 @@
 //! One memory, from whatever file it came, as `readMemories` answers with it.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use crate::formats::fingerprint::sha256;
 use crate::formats::json::{self, Kind, Value};
 use crate::javascript::date;
 
 /// When a memory was made, as `new Date(memory.timestamp)` has it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Moment {
     /// Milliseconds since 1970; NaN if the timestamp is no date.
     At(f64),
@@ -56,7 +61,7 @@ pub(super) enum Member {
 const MEMBERS: usize = 13;
 
 /// From what kind of file a memory comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A memory capsule.
     Capsule,
@@ -67,7 +72,7 @@ pub enum Origin {
 }
 
 /// What a memory capsule says of its own integrity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Claim {
     /// Nothing.
     None,
@@ -80,7 +85,7 @@ pub(super) enum Claim {
 }
 
 /// A parsed memory.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     origin: Origin,
     claim: Claim,
@@ -90,10 +95,12 @@ pub struct Memory {
     moment: Moment,
     /// How the session that the file names stands in it.
     session: SessionName,
+    /// Where the file's embedding begins, and its length; in bytes.
+    embedding: Option<(u32, u32)>,
 }
 
 /// How a file names its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum SessionName {
     /// Not at all.
     None,
@@ -121,11 +128,63 @@ impl Memory {
             texts.push_str(text);
             ends[*member as usize..].fill(u32::try_from(texts.len()).ok()?);
         }
-        Some(Self { origin, claim: Claim::None, texts: texts.into(), ends, moment, session })
+        Some(Self { origin, claim: Claim::None, texts: texts.into(), ends, moment, session, embedding: None })
     }
 
     pub(super) fn with_claim(self, claim: Claim) -> Self {
         Self { claim, ..self }
+    }
+
+    pub(super) fn with_embedding(self, embedding: Option<(u32, u32)>) -> Self {
+        Self { embedding, ..self }
+    }
+
+    /// Appends the memory in the form that [`from_record`](Self::from_record) reads.
+    pub fn write_record(&self, out: &mut Vec<u8>) {
+        // Into memory nothing can fail.
+        if let Ok(record) = postcard::to_allocvec(self) {
+            out.extend_from_slice(&record);
+        }
+    }
+
+    /// A memory from the form that it was kept in; `None` if the bytes are no such thing.
+    #[must_use]
+    pub fn from_record(record: &[u8]) -> Option<Self> {
+        let memory: Self = postcard::from_bytes(record).ok()?;
+        let is_place = |end: &u32| memory.texts.is_char_boundary(*end as usize);
+        (memory.ends.is_sorted() && memory.ends.iter().all(is_place)).then_some(memory)
+    }
+
+    /// Where in its file the embedding stands, as JSON text: bytes. It is not kept in memory.
+    #[must_use]
+    pub fn embedding(&self) -> Option<Range<u64>> {
+        let (start, length) = self.embedding?;
+        Some(start.into()..u64::from(start) + u64::from(length))
+    }
+
+    /// Its role (WTF-8), if that is a string.
+    #[must_use]
+    pub fn role(&self) -> Option<Cow<'_, [u8]>> {
+        json::string(self.member(Member::Role))
+    }
+
+    /// The session that the file itself names (WTF-8); `None` if it names none.
+    #[must_use]
+    pub fn session(&self) -> Option<Cow<'_, [u8]>> {
+        if self.session == SessionName::None {
+            return None;
+        }
+        let own = json::string(self.member(Member::Session))?;
+        if self.session == SessionName::Plain {
+            return Some(own);
+        }
+        Some(own.strip_prefix(SOURCE_PREFIX)?.to_vec().into())
+    }
+
+    /// Those of its tags that are strings (WTF-8).
+    #[must_use]
+    pub fn tags(&self) -> Vec<Cow<'_, [u8]>> {
+        json::items(self.member(Member::Tags)).iter().filter_map(Value::string).collect()
     }
 
     /// From what kind of file it comes.

@@ -34,6 +34,7 @@ struct Members<'a> {
     session_snake_case: Option<Value<'a>>,
     session_camel_case: Option<Value<'a>>,
     source: Option<Value<'a>>,
+    embedding: Option<Value<'a>>,
 }
 
 /// Reads one memory capsule.
@@ -57,6 +58,7 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
             b"session_id" => &mut members.session_snake_case,
             b"sessionId" => &mut members.session_camel_case,
             b"source_id" => &mut members.source,
+            b"embedding" => &mut members.embedding,
             _ => return,
         };
         *place = Some(value);
@@ -68,6 +70,7 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
     let (session, session_name) = session(&members);
     let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
     let claim = claim(&members);
+    let embedding = members.embedding.filter(|value| value.kind() == Kind::Array).and_then(|value| place(text, value));
     Memory::new(
         Origin::Capsule,
         &[
@@ -83,8 +86,14 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
         timestamp.map_or(Moment::Now, |timestamp| Moment::of(&timestamp)),
         session_name,
     )
-    .map(|memory| memory.with_claim(claim))
+    .map(|memory| memory.with_claim(claim).with_embedding(embedding))
     .ok_or(Refusal::TooLarge)
+}
+
+/// Where a value stands in the text that it was found in, and its length.
+fn place(text: &[u8], value: Value<'_>) -> Option<(u32, u32)> {
+    let start = value.text().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    Some((u32::try_from(start).ok()?, u32::try_from(value.text().len()).ok()?))
 }
 
 /// `raw_sha256` is the hash of `raw`. Usually both are what the memory keeps, and are compared when somebody asks.
@@ -130,7 +139,7 @@ fn text_or<'a>(value: Option<Value<'a>>, default: &'a str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::{Refusal, parse};
-    use crate::formats::memory::Moment;
+    use crate::formats::memory::{Memory, Moment};
 
     fn json(text: &str) -> serde_json::Value {
         let mut out = String::new();
@@ -182,6 +191,40 @@ mod tests {
         assert_eq!(of(r#"{"source_id":"chatty_c"}"#, "chatty_c"), Some(false));
         assert_eq!(of(r#"{"source_id":"chatty_"}"#, ""), None);
         assert_eq!(of(r#"{"source_id":"other_c","session_id":5}"#, "c"), None);
+    }
+
+    #[test]
+    fn knows_where_the_embedding_stands() {
+        let text = r#"{"raw":"\u00e9é","embedding":[0.5, -1e-05],"tags":[]}"#;
+        let memory = parse(text.as_bytes()).expect("a memory");
+        let place = memory.embedding().expect("an embedding");
+        let (start, end) = (usize::try_from(place.start).expect("small"), usize::try_from(place.end).expect("small"));
+        assert_eq!(&text[start..end], "[0.5, -1e-05]");
+        for without in [r#"{"embedding":null}"#, r#"{"embedding":"x"}"#, "{}"] {
+            assert_eq!(parse(without.as_bytes()).expect("a memory").embedding(), None, "{without}");
+        }
+    }
+
+    #[test]
+    fn comes_back_from_its_record() {
+        let memory =
+            parse(br#"{"raw":"a\ud800","role":"user","tags":["x",1],"source_id":"chatty_s"}"#).expect("a memory");
+        let mut record = Vec::new();
+        memory.write_record(&mut record);
+        assert_eq!(Memory::from_record(&record).as_ref(), Some(&memory));
+        assert_eq!((memory.role().as_deref(), memory.session().as_deref()), (Some(&b"user"[..]), Some(&b"s"[..])));
+        assert_eq!(memory.tags().len(), 1);
+        for at in 0..record.len() {
+            // Whatever a damaged record gives, using it is no panic.
+            let mut damaged = record.clone();
+            damaged[at] ^= 0x55;
+            for record in [&damaged[..], &record[..at]] {
+                if let Some(memory) = Memory::from_record(record) {
+                    memory.write_json("a.json", "NOW", true, &mut String::new());
+                    let _ = (memory.is_sound(), memory.role(), memory.session(), memory.tags());
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::folder::Snapshot;
+use super::snapshot::Snapshot;
 use crate::Error;
 use crate::formats::construct;
 use crate::formats::integrity::{Policy, Verdict};

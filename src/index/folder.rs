@@ -5,21 +5,21 @@
 //! when it was read is *unsettled*, and is read again by the next sweep, until it has been read at a time when any later
 //! change would have shown.
 
-use std::borrow::Cow;
 use std::cell::Cell;
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{self, AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use super::lists::Lists;
-use crate::formats::memory::{Memory, Moment};
-use crate::formats::{memory_capsule, transcript};
-use crate::javascript::text;
+use super::entry::{BrokenFile, Content, Entry, FolderKind};
+use super::segment::{TextReader, Writing};
+use super::snapshot::{RowRef, Snapshot};
+use super::storage::Storage;
+use crate::formats::fingerprint::digest;
 use crate::lock::lock;
 use crate::vault::{
     Boundary, Change, Changes, Directory, FileProblem, LARGEST_FILE, Notifications, Signature, with_buffer,
@@ -29,6 +29,10 @@ use crate::vault::{
 const LARGE: u64 = 8 << 20;
 /// Below so many files a second thread costs more than it brings.
 const SPLIT: usize = 64;
+/// Fewer files than these are quickly read: no segment is made for them.
+const FEW: usize = if cfg!(test) { 2 } else { 256 };
+/// A segment is made anew when one in so many of its files is not as it says.
+const SHARE: usize = 32;
 
 /// When a question was asked, as a place in the order of all questions and sweeps of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,263 +47,39 @@ impl Ticket {
     }
 }
 
-/// What the files in a folder are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum FolderKind {
-    /// Memory capsules, `*.json`.
-    Capsules,
-    /// The transcripts of the session that the folder is named for, `*.txt`.
-    Transcripts {
-        /// The folder's name.
-        session: Box<str>,
-    },
-}
-
-impl FolderKind {
-    #[allow(clippy::case_sensitive_file_extension_comparisons, reason = "Chatty's own comparison is")]
-    fn takes(&self, name: &str) -> bool {
-        match self {
-            Self::Capsules => name.ends_with(".json"),
-            Self::Transcripts { .. } => name.ends_with(".txt"),
-        }
-    }
-
-    /// The order in which Chatty goes through the files: as listed, by bytes; transcripts it sorts once more, as
-    /// JavaScript sorts strings.
-    fn order(&self, left: &str, right: &str) -> Ordering {
-        match self {
-            Self::Capsules => left.cmp(right),
-            Self::Transcripts { .. } => text::compare(left, right),
-        }
-    }
-
-    fn parse(&self, name: &str, bytes: &[u8]) -> Content {
-        let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
-        // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
-        match self {
-            Self::Capsules => match memory_capsule::parse(bytes) {
-                Ok(memory) => Content::Memory(memory),
-                Err(memory_capsule::Refusal::Syntax(error)) => match String::from_utf8_lossy(bytes) {
-                    Cow::Borrowed(text) => Content::unreadable(error.describe(text)),
-                    Cow::Owned(decoded) => self.parse(name, decoded.as_bytes()),
-                },
-                Err(memory_capsule::Refusal::Null) => {
-                    Content::Broken { message: "the capsule is null".into(), empty: true }
-                }
-                Err(memory_capsule::Refusal::TooLarge) => too_large(),
-            },
-            Self::Transcripts { session } => transcript::parse(&String::from_utf8_lossy(bytes), name, session)
-                .map_or_else(too_large, Content::Memory),
-        }
-    }
-}
-
-/// What a file holds.
-#[derive(Debug, PartialEq)]
-pub(super) enum Content {
-    Memory(Memory),
-    Broken {
-        message: Box<str>,
-        /// It could be read, but holds nothing (JSON's `null`).
-        empty: bool,
-    },
-}
-
-impl Content {
-    fn unreadable(message: String) -> Self {
-        Self::Broken { message: message.into(), empty: false }
-    }
-}
-
-/// What JavaScript's `Date` made of a timestamp, in which time zone.
-#[derive(Debug, Clone)]
-pub(super) struct DateAnswer {
-    pub(super) zone: Arc<str>,
-    /// Milliseconds since 1970 or NaN; or the message of what it threw.
-    pub(super) time: Result<f64, Arc<str>>,
-}
-
-/// One file as it was read.
-#[derive(Debug)]
-pub struct Entry {
-    pub(super) name: Box<str>,
-    pub(super) content: Content,
-    /// Only where the moment is undecided.
-    pub(super) answer: Option<Box<Mutex<Option<DateAnswer>>>>,
-    /// `None` for a file that could not be read: it is tried again by every sweep.
-    signature: Option<Signature>,
-    settled: bool,
-}
-
-impl Entry {
-    fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
-        let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
-        Self { name, content, answer: undecided.then(Box::default), signature, settled }
-    }
-
-    /// The file's name, as JavaScript sees it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The memory that the file holds, or what is wrong with it.
-    ///
-    /// # Errors
-    /// In words, if it holds none.
-    pub fn memory(&self) -> Result<&Memory, &str> {
-        match &self.content {
-            Content::Memory(memory) => Ok(memory),
-            Content::Broken { message, .. } => Err(message),
-        }
-    }
-
-    /// Whether it can be changed by way of another folder.
-    fn is_aliased(&self) -> bool {
-        self.signature.is_some_and(|signature| signature.is_aliased())
-    }
-
-    fn broken(&self) -> Option<BrokenFile> {
-        let Content::Broken { message, empty } = &self.content else { return None };
-        Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
-    }
-
-    fn heap_size(&self) -> usize {
-        let content = match &self.content {
-            Content::Memory(memory) => memory.heap_size(),
-            Content::Broken { message, .. } => message.len(),
-        };
-        size_of::<Self>() + self.name.len() + content
-    }
-}
-
-/// An order that has been worked out, and the time zone it holds in (none if it depends on none).
-#[derive(Debug, Clone)]
-pub(super) struct NewestFirst {
-    pub(super) zone: Option<Arc<str>>,
-    pub(super) order: Arc<[u32]>,
-    pub(super) lists: Lists,
-}
-
-/// A folder's files at one moment, in the order in which Chatty goes through them.
+/// How far a reading has come, and whether it is still wanted.
 #[derive(Debug, Default)]
-pub struct Snapshot {
-    pub(super) entries: Vec<Arc<Entry>>,
-    pub(super) newest_first: Mutex<Option<NewestFirst>>,
-    unsound: OnceLock<Box<[Box<str>]>>,
-    heap_size: usize,
-    /// The places of what needs a look at every question.
-    odd: Odd,
+pub struct Progress {
+    /// So many files have been looked at.
+    pub done: AtomicU64,
+    /// Of so many that are known of.
+    pub total: AtomicU64,
+    /// What has been read is kept, and nothing more is.
+    pub aborted: AtomicBool,
 }
 
-/// Places of entries in a snapshot.
-#[derive(Debug, Default)]
-struct Odd {
-    /// Whose dates only JavaScript can tell.
-    undecided: Vec<u32>,
-    /// That could not be read.
-    unread: Vec<u32>,
-    /// Whether notifications of the folder don't tell everything: of a file with a name elsewhere, or one that is not UTF-8.
-    escapes: bool,
-}
-
-impl Snapshot {
-    fn new(entries: Vec<Arc<Entry>>) -> Self {
-        let sizes = entries.par_iter().with_min_len(SPLIT).map(|entry| entry.heap_size());
-        let heap_size = sizes.sum::<usize>() + entries.len() * (size_of::<Arc<Entry>>() + size_of::<u32>());
-        let mut odd = Odd::default();
-        for (place, entry) in (0..).zip(&entries) {
-            if entry.answer.is_some() {
-                odd.undecided.push(place);
-            }
-            if entry.signature.is_none() {
-                odd.unread.push(place);
-            }
-            odd.escapes |= entry.is_aliased() || !entry.name.is_ascii() && entry.name.contains('\u{fffd}');
-        }
-        Self { entries, newest_first: Mutex::default(), unsound: OnceLock::new(), heap_size, odd }
+impl Progress {
+    fn is_aborted(&self) -> bool {
+        self.aborted.load(atomic::Ordering::Relaxed)
     }
-
-    fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = &'a Arc<Entry>> {
-        places.iter().map(|place| &self.entries[*place as usize])
-    }
-
-    /// Those whose dates only JavaScript can tell.
-    pub(super) fn undecided(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.at(&self.odd.undecided)
-    }
-
-    fn unread(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.at(&self.odd.unread)
-    }
-
-    /// The entry of this name.
-    fn find(&self, kind: &FolderKind, name: &str) -> Option<&Arc<Entry>> {
-        self.entries.binary_search_by(|entry| kind.order(&entry.name, name)).ok().map(|at| &self.entries[at])
-    }
-
-    /// Of memories that do not come from a folder.
-    #[must_use]
-    pub fn of_memories(memories: Vec<Memory>) -> Self {
-        let entry = |memory| Arc::new(Entry::new(Box::default(), Content::Memory(memory), None, true));
-        Self::new(memories.into_iter().map(entry).collect())
-    }
-
-    /// The memories as a JSON array.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut json = String::from("[");
-        for entry in &self.entries {
-            if let Content::Memory(memory) = &entry.content {
-                if json.len() > 1 {
-                    json.push(',');
-                }
-                memory.write_json(&entry.name, "", false, &mut json);
-            }
-        }
-        json.push(']');
-        json
-    }
-
-    /// The names of the files whose stated hash is wrong.
-    #[must_use]
-    pub fn unsound(&self) -> &[Box<str>] {
-        self.unsound.get_or_init(|| {
-            let is_unsound = |entry: &&Arc<Entry>| {
-                matches!(&entry.content, Content::Memory(memory) if memory.is_sound() == Some(false))
-            };
-            self.entries.par_iter().with_min_len(SPLIT).filter(is_unsound).map(|entry| entry.name.clone()).collect()
-        })
-    }
-
-    /// Bytes that it holds, about.
-    #[must_use]
-    pub fn heap_size(&self) -> usize {
-        self.heap_size
-    }
-}
-
-/// A file that gave no memory, found by the sweep that told it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokenFile {
-    /// Its name.
-    pub name: Box<str>,
-    /// What is wrong.
-    pub message: Box<str>,
-    /// It could be read, but holds nothing (JSON's `null`).
-    pub empty: bool,
 }
 
 /// The index of one folder.
 #[derive(Debug)]
 pub struct Folder {
     kind: FolderKind,
+    path: PathBuf,
+    storage: Option<Arc<Storage>>,
     state: Mutex<State>,
+    /// One at a time.
+    compacting: Mutex<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     snapshot: Arc<Snapshot>,
+    /// Whether it was looked for a segment that was kept.
+    loaded: bool,
     /// When the sweep that made it began.
     swept: Option<Ticket>,
     /// The folder's own state when its names were listed, if it was settled then.
@@ -314,6 +94,34 @@ struct State {
     escaped: bool,
     /// When somebody asked last.
     used: Option<Instant>,
+    /// What the files were read within.
+    boundary: Option<Boundary>,
+    /// So many files could not go into the segment.
+    left: usize,
+}
+
+impl State {
+    fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: Arc::new(snapshot),
+            loaded: false,
+            swept: None,
+            listed: None,
+            watched: false,
+            pending: HashMap::new(),
+            notified: None,
+            escaped: false,
+            used: None,
+            boundary: None,
+            left: 0,
+        }
+    }
+
+    /// Whether so much has changed that a new segment pays.
+    fn is_behind(&self) -> bool {
+        let behind = self.snapshot.behind() + self.pending.len();
+        behind.saturating_sub(self.left) > FEW.max(self.snapshot.len() / SHARE)
+    }
 }
 
 /// A folder's files as they are.
@@ -325,6 +133,8 @@ pub struct Refreshed {
     pub broken: Vec<BrokenFile>,
     /// How it is known that they are still so.
     pub freshness: Freshness,
+    /// Whether it is time for [`compact`](Folder::compact).
+    pub behind: bool,
 }
 
 /// How it is known that what was read once is still so.
@@ -339,34 +149,132 @@ pub enum Freshness {
 }
 
 impl Folder {
-    /// An index that knows nothing yet.
+    /// An index of the folder at this real path, that knows nothing yet, or what was kept of it.
     #[must_use]
-    pub fn new(kind: FolderKind) -> Self {
-        Self { kind, state: Mutex::default() }
+    pub fn new(kind: FolderKind, path: PathBuf, storage: Option<Arc<Storage>>) -> Self {
+        let state = Mutex::new(State::new(Snapshot::empty(kind.clone())));
+        Self { kind, path, storage, state, compacting: Mutex::default() }
     }
 
     /// The folder's files as they are now, at least as late as `asked`. Callers that asked before a refreshing began share
     /// its result; what turned out broken is told to the first of them.
     ///
     /// # Errors
-    /// If the folder can't be listed.
-    pub fn refresh(&self, directory: &Directory, boundary: &Boundary, asked: Ticket) -> io::Result<Refreshed> {
+    /// If the folder can't be listed; of the kind `Interrupted` if it was aborted, and what was read is kept.
+    pub fn refresh(
+        &self,
+        directory: &Directory,
+        boundary: &Boundary,
+        asked: Ticket,
+        progress: &Progress,
+    ) -> io::Result<Refreshed> {
         let mut state = lock(&self.state);
         state.used = Some(Instant::now());
+        if state.snapshot.is_damaged() {
+            *state = State { loaded: true, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
+        }
         let mut broken = Vec::new();
         if state.swept.is_none_or(|swept| swept <= asked) {
-            self.apply_pending(&mut state);
+            let is_loaded = self.load(&mut state);
+            if state.boundary.as_ref() != Some(boundary) {
+                state.boundary = Some(boundary.clone());
+            }
+            Self::apply_pending(&mut state);
             let swept = Ticket::draw();
             let (local, began) = (directory.is_local(), SystemTime::now());
-            let sweep = Sweep { kind: &self.kind, directory, boundary, local, began };
+            let sweep = Sweep { kind: &self.kind, directory, boundary, local, began, progress };
             broken = match self.apply_notified(&mut state, &sweep)? {
                 Some(broken) => broken,
                 None => Self::sweep(&mut state, &sweep)?,
             };
+            if is_loaded {
+                // Of those that this process has not told of.
+                let mut texts = TextReader::default();
+                broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
+            }
             state.swept = Some(swept);
         }
         let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
-        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness })
+        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind: state.is_behind() })
+    }
+
+    /// Takes what was kept of the folder, if that has not been looked for. Each file in it is still to be compared.
+    fn load(&self, state: &mut State) -> bool {
+        if std::mem::replace(&mut state.loaded, true) {
+            return false;
+        }
+        let Some(segment) = self.storage.as_ref().and_then(|storage| storage.load(&self.path, &self.kind)) else {
+            return false;
+        };
+        state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
+        true
+    }
+
+    /// The files that were kept of the folder, or are known already: each is still to be compared.
+    #[must_use]
+    pub fn kept(&self) -> Arc<Snapshot> {
+        let mut state = lock(&self.state);
+        self.load(&mut state);
+        Self::apply_pending(&mut state);
+        state.snapshot.clone()
+    }
+
+    /// Makes a segment of all that has been read, and keeps it where segments are kept.
+    pub fn compact(&self) {
+        let _alone = lock(&self.compacting);
+        let (snapshot, boundary) = {
+            let mut state = lock(&self.state);
+            Self::apply_pending(&mut state);
+            if !state.is_behind() || state.snapshot.is_damaged() {
+                return;
+            }
+            let Some(boundary) = state.boundary.clone() else { return };
+            (state.snapshot.clone(), boundary)
+        };
+        let snapshot = self.settle(snapshot, &boundary);
+        let can_go_in = |row: &RowRef<'_>| match row {
+            RowRef::Fresh(entry) => entry.settled && entry.signature.is_some() && !entry.is_ambiguous(),
+            RowRef::Stored(..) => true,
+        };
+        let rows: Vec<RowRef<'_>> = snapshot.rows().filter(can_go_in).collect();
+        let identity = Storage::identity(&self.path, &self.kind);
+        let kept = self.storage.as_ref().and_then(|storage| {
+            let file = storage.create(&self.path, &self.kind).ok()?;
+            Writing::write(file, &rows, &identity).ok()
+        });
+        let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &identity).ok()) else { return };
+        let mut state = lock(&self.state);
+        if state.snapshot.is_damaged() {
+            return;
+        }
+        let moved = state.snapshot.moved_to(segment, &snapshot);
+        state.left = moved.behind();
+        state.snapshot = Arc::new(moved);
+    }
+
+    /// Reads files again that were too young to rely on their times when they were read: now any later change would show.
+    fn settle(&self, snapshot: Arc<Snapshot>, boundary: &Boundary) -> Arc<Snapshot> {
+        let is_young = |entry: &&Arc<Entry>| !entry.settled && entry.signature.is_some();
+        let young: Vec<&Arc<Entry>> = snapshot.fresh().iter().filter(is_young).collect();
+        let Ok(directory) = Directory::open(&self.path) else { return snapshot };
+        if young.is_empty() {
+            return snapshot;
+        }
+        let (local, began, progress) = (directory.is_local(), SystemTime::now(), &Progress::default());
+        let sweep = Sweep { kind: &self.kind, directory: &directory, boundary, local, began, progress };
+        let settled = young.into_iter().filter_map(|entry| {
+            let again = sweep.read(entry.name.clone(), Some(RowRef::Fresh(entry)), LARGE).ok()?;
+            // What is otherwise by now is for a reader to find.
+            let is_same = again.signature == entry.signature && again.content == entry.content;
+            (is_same && again.digest == entry.digest).then(|| (entry.name.clone(), Some(again)))
+        });
+        let settled = Arc::new(snapshot.with(settled.collect()));
+        let mut state = lock(&self.state);
+        if !Arc::ptr_eq(&state.snapshot, &snapshot) {
+            return snapshot;
+        }
+        state.snapshot = settled.clone();
+        settled
     }
 
     fn sweep(state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
@@ -375,8 +283,12 @@ impl Folder {
         let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, own));
         let Swept { snapshot, listed, broken } = sweep.run(state)?;
         state.snapshot = snapshot;
+        if sweep.progress.is_aborted() {
+            state.listed = None;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         state.listed = listed;
-        state.escaped |= state.snapshot.odd.escapes;
+        state.escaped |= state.snapshot.escapes();
         state.notified = notified.filter(|_| !state.escaped);
         Ok(broken)
     }
@@ -395,9 +307,9 @@ impl Folder {
         let (mut changes, mut broken) = (HashMap::new(), Vec::new());
         for (name, change) in names {
             let found = sweep.directory.own_signature(&name)?;
-            let known = state.snapshot.find(&self.kind, &name);
+            let known = state.snapshot.find(&name);
             let is_lost =
-                change == Change::Written && (found.is_none() || known.is_some_and(|known| known.signature == found));
+                change == Change::Written && (found.is_none() || known.is_some_and(|known| known.signature() == found));
             state.escaped |= found.is_some_and(|found| found.is_aliased());
             if is_lost || state.escaped {
                 // The file that was changed may be among the known by another name.
@@ -415,14 +327,14 @@ impl Folder {
                 // A link that leads somewhere now.
                 return Ok(None);
             }
-            if known.is_none_or(|known| known.content != entry.content || known.signature != entry.signature) {
+            if is_news(known, &entry) {
                 broken.extend(entry.broken());
             }
-            if known.is_none_or(|known| !Arc::ptr_eq(known, &entry)) {
+            if !is_same(known, &entry) {
                 changes.insert(name, Some(entry));
             }
         }
-        self.replace(state, changes);
+        Self::replace(state, changes);
         state.notified = Some((notifications, own));
         Ok(Some(broken))
     }
@@ -439,49 +351,46 @@ impl Folder {
 }
 
 impl Folder {
-    /// A file of this folder, whose text has this signature.
+    /// A file of this folder, whose text has this signature and digest.
     #[must_use]
-    pub fn parse(&self, name: &str, text: &[u8], signature: Signature, settled: bool) -> Arc<Entry> {
-        Arc::new(Entry::new(name.into(), self.kind.parse(name, text), Some(signature), settled))
+    pub fn parse(&self, name: &str, text: &[u8], read: (Signature, bool, [u8; 16])) -> Arc<Entry> {
+        let (signature, settled, digest) = read;
+        let entry = Entry::new(name.into(), self.kind.parse(name, text), Some(signature), settled);
+        Arc::new(Entry { digest: Some(digest), ..entry })
     }
 
-    /// Takes over files as a watch has read them; `None` for one that is gone.
-    pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>) {
-        lock(&self.state).pending.extend(changes);
+    /// Takes over files as a watch has read them; `None` for one that is gone. Gives whether it is time for
+    /// [`compact`](Self::compact).
+    pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>, boundary: &Boundary) -> bool {
+        let mut state = lock(&self.state);
+        // A segment that was kept and is not known yet would have to be compared.
+        state.loaded = true;
+        state.pending.extend(changes);
+        state.boundary.get_or_insert_with(|| boundary.clone());
+        state.is_behind()
     }
 
     /// The files as the watch has them; `None` if nobody watches.
     #[must_use]
     pub fn watched(&self) -> Option<Arc<Snapshot>> {
         let mut state = lock(&self.state);
-        self.apply_pending(&mut state);
-        state.watched.then(|| state.snapshot.clone())
+        Self::apply_pending(&mut state);
+        (state.watched && !state.snapshot.is_damaged()).then(|| state.snapshot.clone())
     }
 
-    fn apply_pending(&self, state: &mut State) {
-        let pending = std::mem::take(&mut state.pending);
-        self.replace(state, pending);
+    fn apply_pending(state: &mut State) {
+        if !state.pending.is_empty() {
+            let pending = std::mem::take(&mut state.pending);
+            Self::replace(state, pending);
+        }
     }
 
     /// Puts files in the place of those of their names, or takes them out.
-    fn replace(&self, state: &mut State, mut changes: HashMap<Box<str>, Option<Arc<Entry>>>) {
-        if changes.is_empty() {
-            return;
+    fn replace(state: &mut State, changes: HashMap<Box<str>, Option<Arc<Entry>>>) {
+        if !changes.is_empty() {
+            state.snapshot = Arc::new(state.snapshot.with(changes));
+            state.listed = None;
         }
-        let mut entries = Vec::with_capacity(state.snapshot.entries.len() + changes.len());
-        for entry in &state.snapshot.entries {
-            match changes.remove(&entry.name) {
-                None => entries.push(entry.clone()),
-                Some(news) => entries.extend(news),
-            }
-        }
-        let known = entries.len();
-        entries.extend(changes.into_values().flatten());
-        if entries.len() > known {
-            entries.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
-        }
-        state.snapshot = Arc::new(Snapshot::new(entries));
-        state.listed = None;
     }
 
     /// Says whether somebody watches, and has applied everything.
@@ -505,12 +414,25 @@ fn give_way() {
     DONE.set(done % FILES);
 }
 
+/// Whether what a file holds may be another thing than what was known of it.
+fn is_news(known: Option<RowRef<'_>>, entry: &Entry) -> bool {
+    match known {
+        Some(RowRef::Fresh(known)) => known.content != entry.content || known.signature != entry.signature,
+        _ => true,
+    }
+}
+
+fn is_same(known: Option<RowRef<'_>>, entry: &Arc<Entry>) -> bool {
+    matches!(known, Some(RowRef::Fresh(known)) if Arc::ptr_eq(known, entry))
+}
+
 struct Sweep<'a> {
     kind: &'a FolderKind,
     directory: &'a Directory,
     boundary: &'a Boundary,
     local: bool,
     began: SystemTime,
+    progress: &'a Progress,
 }
 
 struct Swept {
@@ -522,67 +444,85 @@ struct Swept {
 /// A name in the folder and what is known of it.
 struct Slot<'a> {
     name: &'a str,
-    known: Option<&'a Arc<Entry>>,
+    known: Option<RowRef<'a>>,
 }
 
 impl Sweep<'_> {
+    /// If it is aborted, what it gives holds what was read until then, and may hold what is gone.
     fn run(&self, state: &State) -> io::Result<Swept> {
         let own = self.directory.signature()?;
         let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
-        let known = &state.snapshot.entries;
-        if known.is_empty()
+        if state.snapshot.is_empty()
             && let Some(entries) = self.first()?
         {
             let broken = entries.iter().filter_map(|entry| entry.broken()).collect();
-            return Ok(Swept { snapshot: Arc::new(Snapshot::new(entries)), listed, broken });
+            let snapshot = Arc::new(Snapshot::of_entries(self.kind.clone(), entries));
+            return Ok(Swept { snapshot, listed, broken });
         }
+        let known: Vec<RowRef<'_>> = state.snapshot.rows().collect();
         // A folder that has not changed since it was listed still holds the names that it held then.
         let names = if state.listed == Some(own) { None } else { Some(self.names()?) };
         let same_names = names.as_ref().is_none_or(|names| {
-            names.len() == known.len() && names.iter().zip(known).all(|(name, entry)| *name == entry.name)
+            names.len() == known.len() && names.iter().zip(&known).all(|(name, row)| **name == *row.name())
         });
+        let mut gone: HashSet<&str> = HashSet::new();
         let slots: Vec<Slot<'_>> = match &names {
             Some(names) if !same_names => {
-                let by_name: HashMap<&str, &Arc<Entry>> = known.iter().map(|entry| (&*entry.name, entry)).collect();
-                names.iter().map(|name| Slot { name, known: by_name.get(&**name).copied() }).collect()
+                let mut by_name: HashMap<&str, RowRef<'_>> = known.iter().map(|row| (row.name(), *row)).collect();
+                let slots = names.iter().map(|name| Slot { name, known: by_name.remove(&**name) }).collect();
+                gone.extend(by_name.into_keys());
+                slots
             }
-            _ => known.iter().map(|entry| Slot { name: &entry.name, known: Some(entry) }).collect(),
+            _ => known.iter().map(|row| Slot { name: row.name(), known: Some(*row) }).collect(),
         };
+        self.progress.total.fetch_add(slots.len() as u64, atomic::Ordering::Relaxed);
         let indexed = slots.par_iter().with_min_len(SPLIT).enumerate();
         let to_read: Vec<usize> = indexed.filter(|(_, slot)| !self.is_current(slot)).map(|(at, _)| at).collect();
         if to_read.is_empty() && same_names {
             return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken: Vec::new() });
         }
 
-        let read = |at: &usize, limit| self.read(slots[*at].name.into(), slots[*at].known, limit).ok();
+        let read = |at: usize, limit| {
+            let wanted = || !self.progress.is_aborted();
+            wanted().then(|| self.read(slots[at].name.into(), slots[at].known, limit).ok()).flatten()
+        };
         let mut entries_read: Vec<Option<Arc<Entry>>> =
-            to_read.par_iter().with_min_len(SPLIT / 8).map(|at| read(at, LARGE)).collect();
+            to_read.par_iter().with_min_len(SPLIT / 8).map(|at| read(*at, LARGE)).collect();
         for (at, entry) in to_read.iter().zip(&mut entries_read) {
             if entry.is_none() {
-                *entry = read(at, LARGEST_FILE);
+                *entry = read(*at, LARGEST_FILE);
             }
         }
-        let mut read = to_read.into_iter().zip(entries_read).peekable();
-        let mut changed = !same_names;
         let mut broken = Vec::new();
-        let mut entries = Vec::with_capacity(slots.len());
-        for (at, slot) in slots.iter().enumerate() {
-            let entry = if read.peek().is_some_and(|(place, _)| *place == at) {
-                read.next().and_then(|(_, entry)| entry)
-            } else {
-                slot.known.cloned()
-            };
-            let Some(entry) = entry else { continue };
-            changed |= slot.known.is_none_or(|known| !Arc::ptr_eq(known, &entry));
-            let news =
-                slot.known.is_none_or(|known| known.content != entry.content || known.signature != entry.signature);
-            if news {
+        let mut changes: HashMap<Box<str>, Option<Arc<Entry>>> =
+            gone.into_iter().map(|name| (name.into(), None)).collect();
+        // One name may stand for several files, as JavaScript sees it: these are put anew together.
+        let is_ambiguous = slots.windows(2).any(|pair| pair[0].name == pair[1].name);
+        let mut several = Vec::new();
+        let visited = if is_ambiguous { (0..slots.len()).collect() } else { to_read.clone() };
+        let mut read = to_read.into_iter().zip(entries_read).peekable();
+        for at in visited {
+            let entry = read.next_if(|(place, _)| *place == at).and_then(|(_, entry)| entry);
+            let known = slots[at].known;
+            if let Some(entry) = &entry
+                && is_news(known, entry)
+            {
                 broken.extend(entry.broken());
             }
-            entries.push(entry);
+            let entry =
+                entry.or_else(|| if let Some(RowRef::Fresh(known)) = known { Some(known.clone()) } else { None });
+            let Some(entry) = entry else { continue };
+            if is_ambiguous && entry.is_ambiguous() {
+                changes.insert(entry.name.clone(), None);
+                several.push(entry);
+            } else if !is_same(known, &entry) {
+                changes.insert(entry.name.clone(), Some(entry));
+            }
         }
-        let snapshot = if changed { Arc::new(Snapshot::new(entries)) } else { state.snapshot.clone() };
-        Ok(Swept { snapshot, listed, broken })
+        if changes.is_empty() && several.is_empty() {
+            return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken });
+        }
+        Ok(Swept { snapshot: Arc::new(state.snapshot.with_several(changes, several)), listed, broken })
     }
 
     /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
@@ -592,10 +532,14 @@ impl Sweep<'_> {
         let all_named = rayon::in_place_scope(|scope| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|name| self.kind.takes(name));
+                self.progress.total.fetch_add(batch.len() as u64, atomic::Ordering::Relaxed);
                 let (entries, large) = (&entries, &large);
                 scope.spawn(move |_| {
                     let mut read = Vec::with_capacity(batch.len());
                     for name in batch {
+                        if self.progress.is_aborted() {
+                            break;
+                        }
                         match self.read(name, None, LARGE) {
                             Ok(entry) => read.push(entry),
                             Err(name) => lock(large).push(name),
@@ -610,7 +554,9 @@ impl Sweep<'_> {
         }
         let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
         for name in large.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            entries.extend(self.read(name, None, LARGEST_FILE));
+            if !self.progress.is_aborted() {
+                entries.extend(self.read(name, None, LARGEST_FILE));
+            }
         }
         entries.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
         Ok(Some(entries))
@@ -627,20 +573,26 @@ impl Sweep<'_> {
 
     fn is_current(&self, slot: &Slot<'_>) -> bool {
         give_way();
-        slot.known.is_some_and(|entry| {
-            entry.settled && self.directory.file_signature(slot.name, self.boundary).ok() == entry.signature
-        })
+        let is_current = slot.known.is_some_and(|known| {
+            known.is_settled() && self.directory.file_signature(slot.name, self.boundary).ok() == known.signature()
+        });
+        self.progress.done.fetch_add(u64::from(is_current), atomic::Ordering::Relaxed);
+        is_current
     }
 
     /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit`
     /// where a larger limit is to be tried.
-    fn read(&self, name: Box<str>, known: Option<&Arc<Entry>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
+    fn read(&self, name: Box<str>, known: Option<RowRef<'_>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
         give_way();
-        with_buffer(|buffer| {
-            let (content, signature) = match self.directory.read(&name, self.boundary, limit, buffer) {
-                Ok((signature, length)) => (self.kind.parse(&name, &buffer[..length]), Some(signature)),
+        let known = if let Some(RowRef::Fresh(known)) = known { Some(known) } else { None };
+        let entry = with_buffer(|buffer| {
+            let (content, signature, text) = match self.directory.read(&name, self.boundary, limit, buffer) {
+                Ok((signature, length)) => {
+                    let text = &buffer[..length];
+                    (self.kind.parse(&name, text), Some(signature), text)
+                }
                 Err(FileProblem::TooLarge { .. }) if limit < LARGEST_FILE => return Err(name),
-                Err(problem) => (Content::unreadable(problem.to_string()), None),
+                Err(problem) => (Content::unreadable(problem.to_string()), None, &[][..]),
             };
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
             let mut entry = Entry::new(name, content, signature, settled);
@@ -651,10 +603,13 @@ impl Sweep<'_> {
                 if known.settled == settled {
                     return Ok(known.clone());
                 }
+                entry.digest = known.digest.map(|_| digest(text));
                 entry.answer = known.answer.as_ref().map(|answer| Box::new(Mutex::new(lock(answer).clone())));
             }
             Ok(Arc::new(entry))
-        })
+        })?;
+        self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
+        Ok(entry)
     }
 }
 

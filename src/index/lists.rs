@@ -1,15 +1,13 @@
-//! Which memories of a snapshot pass a filter, remembered: the next question with the same filter begins where the last one
-//! has ended.
+//! An order of memories, and which of them pass a filter, remembered: the next question with the same filter begins where
+//! the last one has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::folder::{Content, Entry, Snapshot};
 use super::view::{Query, SessionFilter};
-use crate::formats::memory::Memory;
 use crate::lock::lock;
 
-/// So many filters are remembered for a snapshot.
+/// So many filters are remembered for an order.
 const MOST: usize = 16;
 
 /// What does not depend on time, of a question.
@@ -30,9 +28,37 @@ impl Filter {
     }
 }
 
-/// The lists of one snapshot in one order.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Lists(Arc<Mutex<HashMap<Filter, Arc<Mutex<List>>>>>);
+/// An order that has been worked out: places of memories, newest first.
+#[derive(Debug, Clone)]
+pub(super) struct NewestFirst {
+    /// The time zone that it holds in; none if it depends on none.
+    zone: Option<Arc<str>>,
+    order: Arc<[u32]>,
+    lists: Arc<Mutex<HashMap<Filter, Arc<Mutex<List>>>>>,
+}
+
+impl NewestFirst {
+    pub(super) fn new(zone: Option<Arc<str>>, order: Arc<[u32]>) -> Self {
+        Self { zone, order, lists: Arc::default() }
+    }
+
+    pub(super) fn holds_in(&self, zone: &Arc<str>) -> bool {
+        self.zone.as_ref().is_none_or(|own| own == zone)
+    }
+
+    /// Those that pass a question's filter.
+    pub(super) fn passing(&self, query: &Query) -> Passing {
+        let filter = Filter::of(query);
+        if filter.is_empty() {
+            return Passing { order: self.order.clone(), list: None };
+        }
+        let mut lists = lock(&self.lists);
+        if lists.len() >= MOST && !lists.contains_key(&filter) {
+            lists.clear();
+        }
+        Passing { order: self.order.clone(), list: Some(lists.entry(filter).or_default().clone()) }
+    }
+}
 
 /// The places of the memories that pass, as far as the order was gone through.
 #[derive(Debug, Default)]
@@ -41,31 +67,18 @@ struct List {
     seen: usize,
 }
 
-/// The memories of a snapshot that pass a question's filter, newest first.
+/// The memories that pass a question's filter, newest first.
 #[derive(Debug)]
-pub(super) struct Passing<'a> {
-    snapshot: &'a Snapshot,
+pub(super) struct Passing {
     order: Arc<[u32]>,
     /// `None` if all pass.
     list: Option<Arc<Mutex<List>>>,
 }
 
-impl<'a> Passing<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, order: Arc<[u32]>, lists: &Lists, query: &Query) -> Self {
-        let filter = Filter::of(query);
-        if filter.is_empty() {
-            return Self { snapshot, order, list: None };
-        }
-        let mut lists = lock(&lists.0);
-        if lists.len() >= MOST && !lists.contains_key(&filter) {
-            lists.clear();
-        }
-        Self { snapshot, order, list: Some(lists.entry(filter).or_default().clone()) }
-    }
-
+impl Passing {
     /// How many of those that are known come before the others: they are newer than what is asked for.
-    pub(super) fn newer(&self, is_newer: impl Fn(&Entry) -> bool) -> usize {
-        let is_newer = |place: &u32| is_newer(&self.snapshot.entries[*place as usize]);
+    pub(super) fn newer(&self, is_newer: impl Fn(u32) -> bool) -> usize {
+        let is_newer = |place: &u32| is_newer(*place);
         match &self.list {
             None => self.order.partition_point(is_newer),
             Some(list) => lock(list).places.partition_point(is_newer),
@@ -73,18 +86,16 @@ impl<'a> Passing<'a> {
     }
 
     /// The place of the memory that is the `at`th of them.
-    pub(super) fn get(&self, at: usize, passes: impl Fn(&Memory) -> bool) -> Option<usize> {
-        let Some(list) = &self.list else { return self.order.get(at).map(|place| *place as usize) };
+    pub(super) fn get(&self, at: usize, passes: impl Fn(u32) -> bool) -> Option<u32> {
+        let Some(list) = &self.list else { return self.order.get(at).copied() };
         let List { places, seen } = &mut *lock(list);
         while places.len() <= at {
             let place = *self.order.get(*seen)?;
             *seen += 1;
-            if let Content::Memory(memory) = &self.snapshot.entries[place as usize].content
-                && passes(memory)
-            {
+            if passes(place) {
                 places.push(place);
             }
         }
-        Some(places[at] as usize)
+        Some(places[at])
     }
 }

@@ -3,15 +3,25 @@
 //! It is derived from the files and checked against them at every reading: an answer never rests on it alone.
 
 mod cache;
+mod compaction;
 mod constructs;
+mod entry;
 mod folder;
 mod lists;
 mod reader;
+mod segment;
+mod snapshot;
+mod storage;
 mod vault;
 mod view;
 
+pub use cache::compact_below;
 pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
-pub use folder::{BrokenFile, Entry, Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
+pub use entry::{BrokenFile, Entry, FolderKind};
+pub use folder::{Folder, Freshness, Progress, Refreshed, Ticket};
 pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
+pub use segment::Damaged;
+pub use snapshot::{Row, RowRef, Snapshot};
+pub use storage::Storage;
 pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
-pub use view::{Query, Selection, SessionFilter, UndecidedDate, View};
+pub use view::{PageCursor, Query, Selection, SessionFilter, UndecidedDate, View};

@@ -5,8 +5,12 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::cache;
-use super::folder::{Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
+use super::cache::{self, Key};
+use super::compaction;
+use super::entry::{Entry, FolderKind};
+use super::folder::{Folder, Freshness, Progress, Ticket};
+use super::snapshot::Snapshot;
+use super::storage::Storage;
 use super::view::View;
 use crate::Error;
 use crate::lock::lock;
@@ -31,19 +35,45 @@ pub struct Request {
     pub asked: Ticket,
     /// Folders that are watched: they answer as the watch has them, without a look at the disk.
     pub watched: Option<Arc<WatchedFolders>>,
+    /// Where indexes are kept beyond the process; `None` for nowhere.
+    pub storage: Option<Arc<Storage>>,
+    /// How far the reading has come.
+    pub progress: Arc<Progress>,
 }
 
 /// The folders of memory capsules that somebody watches, by real path.
 #[derive(Debug, Default)]
 pub struct WatchedFolders {
     folders: Mutex<HashMap<PathBuf, Arc<Folder>>>,
+    storage: Option<Arc<Storage>>,
 }
 
 impl WatchedFolders {
+    /// None, whose indexes are kept there.
+    #[must_use]
+    pub fn new(storage: Option<Arc<Storage>>) -> Self {
+        Self { folders: Mutex::default(), storage }
+    }
+
     /// The folder at a real path, from now on among them.
     pub fn folder(&self, real: &Path) -> Arc<Folder> {
-        let mut folders = lock(&self.folders);
-        folders.entry(real.to_owned()).or_insert_with(|| Arc::new(Folder::new(FolderKind::Capsules))).clone()
+        let new = || Arc::new(Folder::new(FolderKind::Capsules, real.to_owned(), self.storage.clone()));
+        lock(&self.folders).entry(real.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// Takes over files of one of them as they were read; `None` for one that is gone.
+    pub fn apply(folder: &Arc<Folder>, changes: Vec<(Box<str>, Option<Arc<Entry>>)>, boundary: &Boundary) {
+        if folder.apply(changes, boundary) {
+            compaction::schedule(folder);
+        }
+    }
+
+    /// Makes segments of what was read, without waiting for a better time.
+    pub fn compact(&self) {
+        let folders: Vec<Arc<Folder>> = lock(&self.folders).values().cloned().collect();
+        for folder in folders {
+            folder.compact();
+        }
     }
 
     fn snapshot(&self, real: &Path) -> Option<Arc<Snapshot>> {
@@ -122,14 +152,14 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         UserFolder::Missing => return Ok(nothing(Source::NoUser, Vec::new())),
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
-    let (asked, watched) = (request.asked, request.watched.clone());
-    let mut reading = Reading { boundary, asked, watched, warnings: Vec::new(), freshness: Freshness::Watched };
+    let mut reading =
+        Reading { boundary, request, warnings: Vec::new(), freshness: Freshness::Watched, aborted: false };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
         match reading.boundary.resolve(&path) {
             Ok(Some(real)) => {
                 let view = reading.capsules(&path, &real);
-                return Ok(reading.found(Source::Capsules, Some(path), view));
+                return reading.found(Source::Capsules, Some(path), view);
             }
             Ok(None) => reading.warnings.push(outside(&path)),
             Err(_) => {}
@@ -139,7 +169,7 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         Some(transcripts) => reading.transcripts(&join(&user, transcripts), request.session.as_ref()),
         None => View::default(),
     };
-    Ok(reading.found(Source::Transcripts, None, view))
+    reading.found(Source::Transcripts, None, view)
 }
 
 fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
@@ -168,21 +198,24 @@ fn join(folder: &Path, below: &Path) -> PathBuf {
     joined
 }
 
-struct Reading {
+struct Reading<'a> {
     boundary: Boundary,
-    asked: Ticket,
-    watched: Option<Arc<WatchedFolders>>,
+    request: &'a Request,
     warnings: Vec<Warning>,
     freshness: Freshness,
+    aborted: bool,
 }
 
-impl Reading {
-    fn found(self, source: Source, folder: Option<PathBuf>, view: View) -> Found {
-        Found { source, folder, view, warnings: self.warnings, freshness: self.freshness }
+impl Reading<'_> {
+    fn found(self, source: Source, folder: Option<PathBuf>, view: View) -> Result<Found, Error> {
+        if self.aborted {
+            return Err(Error::Aborted);
+        }
+        Ok(Found { source, folder, view, warnings: self.warnings, freshness: self.freshness })
     }
 
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
-        if let Some(snapshot) = self.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
+        if let Some(snapshot) = self.request.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
             return View::new(vec![snapshot]);
         }
         let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));
@@ -240,20 +273,27 @@ impl Reading {
     }
 
     fn folder(&mut self, directory: &Directory, kind: FolderKind) -> io::Result<Arc<Snapshot>> {
-        let (file, path) = (file_warning(&kind), directory.path());
-        let folder = cache::folder(path, kind.clone());
-        let Refreshed { snapshot, broken, freshness } = folder.refresh(directory, &self.boundary, self.asked)?;
-        self.freshness = self.freshness.max(freshness);
-        if freshness == Freshness::Notified {
+        let file = file_warning(&kind);
+        let Request { asked, storage, progress, .. } = self.request;
+        let key = Key { path: directory.path().to_owned(), kind, storage: storage.clone() };
+        let folder = cache::folder(&key);
+        let refreshed = folder.refresh(directory, &self.boundary, *asked, progress);
+        if refreshed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            self.aborted = true;
+            compaction::schedule(&folder);
+        }
+        let refreshed = refreshed?;
+        self.freshness = self.freshness.max(refreshed.freshness);
+        if refreshed.freshness == Freshness::Notified {
             cache::give_back_watches();
         }
-        cache::note_size(path, kind, snapshot.heap_size());
-        self.warnings.extend(broken.into_iter().map(|broken| Warning {
+        cache::note(&key, &refreshed);
+        self.warnings.extend(refreshed.broken.into_iter().map(|broken| Warning {
             kind: if broken.empty { WarningKind::EmptyCapsule } else { file },
             name: broken.name.into(),
             message: broken.message.into(),
         }));
-        Ok(snapshot)
+        Ok(refreshed.snapshot)
     }
 
     fn warn(&mut self, kind: WarningKind, path: &Path, message: String) {

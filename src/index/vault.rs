@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
+use super::cache::compact_below;
 use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 use super::reader::{Found, Request, Source, WatchedFolders, read};
+use super::storage::Storage;
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, Kind};
@@ -36,6 +38,7 @@ pub struct Vault {
     directories: Directories,
     constructs: Constructs,
     watched: Arc<WatchedFolders>,
+    storage: Option<Arc<Storage>>,
     /// Unsound files that were told of.
     told: Mutex<HashSet<PathBuf>>,
 }
@@ -87,10 +90,25 @@ pub struct Verified {
 }
 
 impl Vault {
-    /// Of an open store.
+    /// Of an open store; indexes of its memories are kept in `storage`.
     #[must_use]
-    pub fn new(store: Store, directories: Directories) -> Self {
-        Self { store, directories, constructs: Constructs::default(), watched: Arc::default(), told: Mutex::default() }
+    pub fn new(store: Store, directories: Directories, storage: Option<Arc<Storage>>) -> Self {
+        let watched = Arc::new(WatchedFolders::new(storage.clone()));
+        Self { store, directories, constructs: Constructs::default(), watched, storage, told: Mutex::default() }
+    }
+
+    /// Where its indexes are kept beyond the process.
+    #[must_use]
+    pub fn storage(&self) -> Option<&Arc<Storage>> {
+        self.storage.as_ref()
+    }
+
+    /// Keeps what has been read, so that who opens the vault next need not read it again.
+    pub fn keep_indexes(&self) {
+        self.watched.compact();
+        if let (Some(storage), Ok(root)) = (&self.storage, self.store.root().canonicalize()) {
+            compact_below(&root, storage);
+        }
     }
 
     /// Its store.

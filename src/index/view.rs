@@ -1,11 +1,15 @@
 //! What one question sees: the snapshots it is put to, its filters, its order.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::folder::{Content, DateAnswer, Entry, NewestFirst, Snapshot};
-use super::lists::{Lists, Passing};
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Content, DateAnswer, FolderKind};
+use super::lists::{NewestFirst, Passing};
+use super::segment::{Damaged, Segment, TextReader};
+use super::snapshot::{Row, RowRef, Snapshot};
 use crate::Error;
 use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
@@ -25,6 +29,8 @@ pub struct Query {
     pub since: Option<f64>,
     /// Only memories of this time or earlier.
     pub until: Option<f64>,
+    /// Only memories that come after this place in the order of all.
+    pub before: Option<PageCursor>,
     /// Only memories that have all of these tags.
     pub tags: Vec<Vec<u8>>,
     /// What is done with memories whose stated hash is wrong; `None` if nobody judges.
@@ -42,6 +48,34 @@ pub enum SessionFilter {
     Named(Vec<u8>),
     /// One that no session can equal: what was asked for is not a string.
     Nameless,
+}
+
+/// The place of a memory among all, newest first. It holds its place also when the memory is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PageCursor {
+    /// Milliseconds since 1970; `None` if the memory's date is invalid.
+    time: Option<f64>,
+    /// The session whose transcripts it was among; empty for capsules.
+    session: String,
+    name: String,
+    /// Among those of one name: memories that come from no folder have none.
+    place: u32,
+}
+
+impl PageCursor {
+    /// A cursor from its text.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`]
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(|_| Error::InvalidCursor { cursor: text.to_owned() })
+    }
+}
+
+impl std::fmt::Display for PageCursor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&serde_json::to_string(self).map_err(|_| std::fmt::Error)?)
+    }
 }
 
 /// The memories of some snapshots, in the order in which Chatty would have read them.
@@ -67,18 +101,34 @@ impl View {
         self.snapshots.iter().flat_map(|snapshot| snapshot.unsound()).map(|name| &**name)
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.snapshots.iter().flat_map(|snapshot| &snapshot.entries)
+    /// After a reading that met damage: from the second on everything that was kept on disk is to be read again. At the
+    /// first it may only have been overwritten, as somebody deleted it.
+    pub fn distrust_after(&self, tries: usize) {
+        if tries > 1 {
+            for snapshot in &self.snapshots {
+                snapshot.segment().damage();
+            }
+        }
     }
 
     /// The memories whose dates only JavaScript can tell and has not told for this time zone.
-    #[must_use]
-    pub fn undecided(&self, zone: &str) -> Vec<UndecidedDate> {
-        let unanswered = |entry: &&Arc<Entry>| {
-            entry.answer.as_ref().is_some_and(|answer| lock(answer).as_ref().is_none_or(|told| *told.zone != *zone))
-        };
-        let undecided = self.snapshots.iter().flat_map(|snapshot| snapshot.undecided());
-        undecided.filter(unanswered).map(|entry| UndecidedDate { entry: entry.clone() }).collect()
+    ///
+    /// # Errors
+    /// If what was kept on disk is damaged: to be read again.
+    pub fn undecided(&self, zone: &str) -> Result<Vec<UndecidedDate>, Damaged> {
+        let mut texts = TextReader::default();
+        let mut undecided = Vec::new();
+        for row in self.snapshots.iter().flat_map(|snapshot| snapshot.undecided()) {
+            if row.answer().is_some_and(|told| *told.zone == *zone) {
+                continue;
+            }
+            let timestamp = match row {
+                RowRef::Fresh(entry) => entry.memory().ok().map(|memory| memory.timestamp().into()),
+                RowRef::Stored(segment, at) => texts.memory(segment, at)?.map(|memory| memory.timestamp().into()),
+            };
+            undecided.extend(timestamp.map(|timestamp| UndecidedDate { row: row.to_row(), timestamp }));
+        }
+        Ok(undecided)
     }
 
     /// Filters, sorts newest first, and cuts.
@@ -86,72 +136,117 @@ impl View {
     /// # Errors
     /// [`Error::Timestamp`] if JavaScript threw on a date that the question has to look at.
     pub fn select(&self, query: &Query) -> Result<Selection, Error> {
-        let orders = self.snapshots.iter().map(|snapshot| newest_first(snapshot, query)).collect::<Option<Vec<_>>>();
-        let rows = match orders {
-            Some(orders) => self.select_ordered(&orders, query)?,
+        let parts: Option<Vec<Part<'_>>> =
+            self.snapshots.iter().enumerate().flat_map(|(at, snapshot)| Part::both(at, snapshot, query)).collect();
+        let mut rows = match parts {
+            Some(parts) => self.select_ordered(&parts, query)?,
             None => self.select_unordered(query)?,
         };
-        Ok(Selection { rows, marks: query.policy == Some(Policy::Report) })
+        // One more was looked for, to know whether there is one.
+        let is_more = query.limit.is_some_and(|limit| rows.len() > limit);
+        rows.truncate(query.limit.unwrap_or(usize::MAX));
+        let next = rows.last().filter(|_| is_more).map(|(snapshot, row)| self.cursor(*snapshot, *row, query));
+        let rows = rows.into_iter().map(|(_, row)| row.to_row()).collect();
+        Ok(Selection { rows, next, marks: query.policy == Some(Policy::Report) })
+    }
+
+    fn cursor(&self, snapshot: usize, row: RowRef<'_>, query: &Query) -> PageCursor {
+        let time = time(row, query).ok().filter(|time| !time.is_nan());
+        let place = self.snapshots[snapshot].place_among_nameless(row);
+        PageCursor { time, session: self.session(snapshot).to_owned(), name: row.name().to_owned(), place }
+    }
+
+    fn session(&self, snapshot: usize) -> &str {
+        match self.snapshots[snapshot].kind() {
+            FolderKind::Capsules => "",
+            FolderKind::Transcripts { session } => session,
+        }
+    }
+
+    /// Whether a memory of this time comes before a place in the order of all, or has that place.
+    fn is_before(&self, (snapshot, row): (usize, RowRef<'_>), time: f64, cursor: &PageCursor) -> bool {
+        let Some(own) = cursor.time else { return true };
+        // Of one time: in the order of the snapshots, and of the files in them.
+        time > own
+            || time >= own && {
+                let of_session = (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session);
+                // A construct's memories stand behind capsules, and have no file's name.
+                let of_session = if cursor.name.is_empty() { of_session.last() } else { of_session.min() };
+                let order = self.snapshots[snapshot].kind().order(row.name(), &cursor.name);
+                let place = || self.snapshots[snapshot].place_among_nameless(row).cmp(&cursor.place);
+                of_session.is_none_or(|of_session| snapshot.cmp(&of_session).then(order).then_with(place).is_le())
+            }
     }
 
     /// All dates are valid and their order is known: goes through them until the limit is reached. Of memories of one
-    /// time, those of the first snapshot come first.
-    fn select_ordered(&self, orders: &[Passing<'_>], query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
-        let entry = |snapshot: usize, at: usize| -> Option<&Arc<Entry>> {
-            let place = orders[snapshot].get(at, |memory| is_named(memory, query))?;
-            Some(&self.snapshots[snapshot].entries[place])
-        };
-        let next = |snapshot: usize, at: usize| -> Result<Option<Next>, Error> {
-            let Some(entry) = entry(snapshot, at) else { return Ok(None) };
-            let Content::Memory(memory) = &entry.content else { return Ok(None) };
-            Ok(Some(Next { time: time(entry, memory, query)?, snapshot: Reverse(snapshot), at }))
+    /// time, those of the first snapshot come first, and of those the file that comes first.
+    fn select_ordered<'a>(&self, parts: &[Part<'a>], query: &Query) -> Result<Vec<(usize, RowRef<'a>)>, Error> {
+        let next = |part: usize, at: usize| -> Result<Option<Next<'a>>, Error> {
+            let Some(row) = parts[part].get(at, query) else { return Ok(None) };
+            Ok(Some(Next {
+                time: time(row, query)?,
+                snapshot: parts[part].at,
+                kind: parts[part].kind(),
+                row,
+                part,
+                at,
+            }))
         };
         let mut heads = BinaryHeap::new();
-        for (snapshot, order) in orders.iter().enumerate() {
-            let first = query.until.map_or(0, |until| order.newer(|entry| is_after(entry, until, query)));
-            heads.extend(next(snapshot, first)?);
+        for (at, part) in parts.iter().enumerate() {
+            let is_newer = |row: RowRef<'_>| {
+                let is_after = |time| {
+                    query.until.is_some_and(|until| time > until)
+                        || query.before.as_ref().is_some_and(|cursor| self.is_before((part.at, row), time, cursor))
+                };
+                time(row, query).is_ok_and(is_after)
+            };
+            let is_bounded = query.until.is_some() || query.before.is_some();
+            let first = if is_bounded { part.passing.newer(|place| is_newer(part.row(place))) } else { 0 };
+            heads.extend(next(at, first)?);
         }
         let mut rows = Vec::new();
-        while let Some(Next { time, snapshot, at }) = heads.pop() {
+        while let Some(Next { time, snapshot, row, part, at, .. }) = heads.pop() {
             // Everything further down is older still.
-            if query.limit == Some(rows.len()) || query.since.is_some_and(|since| !since.le(&time)) {
+            let is_over = query.limit.is_some_and(|limit| rows.len() > limit);
+            if is_over || query.since.is_some_and(|since| !since.le(&time)) {
                 break;
             }
-            if let Some(entry) = entry(snapshot.0, at)
-                && let Content::Memory(memory) = &entry.content
-                && is_admitted(memory, query)
+            if !parts[part].is_gone(row)
+                && is_admitted(row, query)
                 && query.until.is_none_or(|until| time <= until)
+                && query.before.as_ref().is_none_or(|cursor| !self.is_before((snapshot, row), time, cursor))
             {
-                rows.push(entry.clone());
+                rows.push((snapshot, row));
             }
-            heads.extend(next(snapshot.0, at + 1)?);
+            heads.extend(next(part, at + 1)?);
         }
         Ok(rows)
     }
 
     /// Step by step what Chatty does, for dates that are invalid, missing, or in several folders.
-    fn select_unordered(&self, query: &Query) -> Result<Vec<Arc<Entry>>, Error> {
-        let mut rows: Vec<(&Arc<Entry>, &Memory)> = Vec::new();
-        for entry in self.entries() {
-            if let Content::Memory(memory) = &entry.content
-                && passes(memory, query)
-            {
-                rows.push((entry, memory));
-            }
+    fn select_unordered(&self, query: &Query) -> Result<Vec<(usize, RowRef<'_>)>, Error> {
+        let mut rows: Vec<(usize, RowRef<'_>)> = Vec::new();
+        for (at, snapshot) in self.snapshots.iter().enumerate() {
+            let filter = StoredFilter::new(snapshot.segment(), query);
+            let passes =
+                |row: &RowRef<'_>| row.is_memory() && is_named(*row, &filter, query) && is_admitted(*row, query);
+            rows.extend(snapshot.rows().filter(passes).map(|row| (at, row)));
         }
         for (bound, keeps) in [(query.since, f64::ge as fn(&f64, &f64) -> bool), (query.until, f64::le)] {
             let Some(bound) = bound else { continue };
             let mut kept = Vec::with_capacity(rows.len());
-            for (entry, memory) in rows {
-                if keeps(&time(entry, memory, query)?, &bound) {
-                    kept.push((entry, memory));
+            for row in rows {
+                if keeps(&time(row.1, query)?, &bound) {
+                    kept.push(row);
                 }
             }
             rows = kept;
         }
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        if rows.len() > 1 {
-            let times = rows.iter().map(|(entry, memory)| time(entry, memory, query)).collect::<Result<Vec<_>, _>>()?;
+        let mut times = Vec::new();
+        if rows.len() > 1 || query.before.is_some() {
+            times = rows.iter().map(|(_, row)| time(*row, query)).collect::<Result<Vec<_>, _>>()?;
             if times.iter().any(|time| time.is_nan()) {
                 array_sort::sort(&mut order, |left, right| {
                     let difference = times[right] - times[left];
@@ -161,31 +256,130 @@ impl View {
                 order.sort_by(|left, right| times[*right].total_cmp(&times[*left]));
             }
         }
-        order.truncate(query.limit.unwrap_or(usize::MAX));
-        Ok(order.into_iter().map(|at| rows[at].0.clone()).collect())
+        if let Some(cursor) = &query.before {
+            // Behind the memory itself, if it is still there: there may be no order by time.
+            let is_it = |at: &usize| {
+                let (snapshot, row) = rows[*at];
+                let place = || self.snapshots[snapshot].place_among_nameless(row);
+                row.name() == cursor.name && self.session(snapshot) == cursor.session && place() == cursor.place
+            };
+            match order.iter().position(is_it) {
+                Some(at) => drop(order.drain(..=at)),
+                None => order.retain(|at| times[*at].is_nan() || !self.is_before(rows[*at], times[*at], cursor)),
+            }
+        }
+        order.truncate(query.limit.map_or(usize::MAX, |limit| limit.saturating_add(1)));
+        Ok(order.into_iter().map(|at| rows[at]).collect())
+    }
+}
+
+/// The memories of a snapshot that are in its segment, or those that are fresh.
+struct Part<'a> {
+    /// The snapshot's place.
+    at: usize,
+    snapshot: &'a Arc<Snapshot>,
+    /// Of its segment.
+    stored: Option<StoredFilter>,
+    passing: Passing,
+}
+
+impl<'a> Part<'a> {
+    /// Both parts of a snapshot; `None` for one whose dates have no fixed order.
+    fn both(at: usize, snapshot: &'a Arc<Snapshot>, query: &Query) -> impl Iterator<Item = Option<Self>> {
+        let part = |stored, newest_first: Option<NewestFirst>| {
+            newest_first.map(|order| Self { at, snapshot, stored, passing: order.passing(query) })
+        };
+        let segment = snapshot.segment();
+        let of_segment = (segment.len() > 0)
+            .then(|| part(Some(StoredFilter::new(segment, query)), newest_first_of_segment(snapshot, query)));
+        let of_fresh = (!snapshot.fresh().is_empty()).then(|| part(None, newest_first_of_fresh(snapshot, query)));
+        of_segment.into_iter().chain(of_fresh)
+    }
+
+    fn kind(&self) -> &'a FolderKind {
+        self.snapshot.kind()
+    }
+
+    fn row(&self, place: u32) -> RowRef<'a> {
+        match self.stored {
+            Some(_) => RowRef::Stored(self.snapshot.segment(), place),
+            None => RowRef::Fresh(&self.snapshot.fresh()[place as usize]),
+        }
+    }
+
+    fn get(&self, at: usize, query: &Query) -> Option<RowRef<'a>> {
+        let passes = |place| match &self.stored {
+            Some(filter) => filter.passes(self.snapshot.segment(), place),
+            None => self.snapshot.fresh()[place as usize].memory().is_ok_and(|memory| is_memory_named(memory, query)),
+        };
+        self.passing.get(at, passes).map(|place| self.row(place))
+    }
+
+    fn is_gone(&self, row: RowRef<'_>) -> bool {
+        matches!(row, RowRef::Stored(_, at) if self.snapshot.is_gone(at))
+    }
+}
+
+/// A question's filter in the words of a segment.
+struct StoredFilter {
+    role: Option<u32>,
+    /// 0 for one that no session can equal.
+    session: Option<u32>,
+    tags: Vec<u32>,
+}
+
+impl StoredFilter {
+    /// What no row has.
+    const NONE: u32 = u32::MAX;
+
+    fn new(segment: &Segment, query: &Query) -> Self {
+        let label = |text: &Vec<u8>| segment.label(text).unwrap_or(Self::NONE);
+        Self {
+            role: query.role.as_ref().map(label),
+            session: query.session.as_ref().map(|session| match session {
+                SessionFilter::Named(session) => label(session),
+                SessionFilter::Nameless => 0,
+            }),
+            tags: query.tags.iter().map(label).collect(),
+        }
+    }
+
+    fn passes(&self, segment: &Segment, at: u32) -> bool {
+        let (role, session) = segment.labels(at);
+        self.role.is_none_or(|own| own == role)
+            // A memory that names no session passes.
+            && self.session.is_none_or(|own| session == 0 || session == own)
+            && (self.tags.is_empty() || {
+                let tags = segment.tags(at);
+                self.tags.iter().all(|tag| tags.contains(tag))
+            })
     }
 }
 
 /// A memory whose date JavaScript is asked for.
 #[derive(Debug)]
 pub struct UndecidedDate {
-    entry: Arc<Entry>,
+    row: Row,
+    timestamp: Box<str>,
 }
 
 impl UndecidedDate {
     /// The timestamp's JSON text.
     #[must_use]
     pub fn timestamp(&self) -> &str {
-        match &self.entry.content {
-            Content::Memory(memory) => memory.timestamp(),
-            Content::Broken { .. } => "null",
-        }
+        &self.timestamp
     }
 
     /// Takes the answer: `new Date(timestamp).getTime()`, or the message of what that threw.
     pub fn answer(&self, zone: Arc<str>, time: Result<f64, Arc<str>>) {
-        if let Some(answer) = &self.entry.answer {
-            *lock(answer) = Some(DateAnswer { zone, time });
+        let answer = DateAnswer { zone, time };
+        match &self.row {
+            Row::Fresh(entry) => {
+                if let Some(own) = &entry.answer {
+                    *lock(own) = Some(answer);
+                }
+            }
+            Row::Stored(segment, at) => segment.set_answer(*at, answer),
         }
     }
 }
@@ -193,7 +387,8 @@ impl UndecidedDate {
 /// The memories that answer a question, in order.
 #[derive(Debug)]
 pub struct Selection {
-    rows: Vec<Arc<Entry>>,
+    rows: Vec<Row>,
+    next: Option<PageCursor>,
     marks: bool,
 }
 
@@ -210,62 +405,90 @@ impl Selection {
         self.rows.is_empty()
     }
 
-    /// As JSON arrays of memories, each closed as soon as it has `size` bytes.
+    /// The cursor behind the last of them; `None` if no more follow.
     #[must_use]
-    pub fn to_json(&self, now: &str, size: usize) -> Vec<String> {
+    pub fn next(&self) -> Option<&PageCursor> {
+        self.next.as_ref()
+    }
+
+    /// As JSON arrays of memories, each closed as soon as it has `size` bytes.
+    ///
+    /// # Errors
+    /// If what was kept on disk is damaged: to be read again.
+    pub fn to_json(&self, now: &str, size: usize) -> Result<Vec<String>, Damaged> {
         let mut texts = Vec::new();
         let mut text = String::from("[");
-        for entry in &self.rows {
-            let Content::Memory(memory) = &entry.content else { continue };
+        let mut stored = TextReader::default();
+        for row in &self.rows {
             if text.len() >= size {
                 text.push(']');
                 texts.push(std::mem::replace(&mut text, String::from("[")));
             } else if text.len() > 1 {
                 text.push(',');
             }
-            let marked = self.marks && memory.is_sound() == Some(false);
-            memory.write_json(&entry.name, now, marked, &mut text);
+            let row = row.as_ref();
+            let marked = self.marks && row.sound() == Some(false);
+            match row {
+                RowRef::Fresh(entry) => {
+                    if let Content::Memory(memory) = &entry.content {
+                        memory.write_json(&entry.name, now, marked, &mut text);
+                    }
+                }
+                RowRef::Stored(segment, at) => {
+                    let memory = stored.memory(segment, at)?.ok_or(Damaged)?;
+                    memory.write_json(segment.name(at), now, marked, &mut text);
+                }
+            }
         }
         text.push(']');
         texts.push(text);
-        texts
+        Ok(texts)
     }
 }
 
-/// The newest memory of a snapshot that was not looked at yet.
-#[derive(Debug)]
-struct Next {
+/// The newest memory of a part that was not looked at yet.
+struct Next<'a> {
     time: f64,
-    snapshot: Reverse<usize>,
+    snapshot: usize,
+    kind: &'a FolderKind,
+    row: RowRef<'a>,
+    part: usize,
     at: usize,
 }
 
-impl Ord for Next {
+impl Ord for Next<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.time.total_cmp(&other.time).then_with(|| self.snapshot.cmp(&other.snapshot))
+        let by_snapshot = other.snapshot.cmp(&self.snapshot);
+        self.time
+            .total_cmp(&other.time)
+            .then(by_snapshot)
+            .then_with(|| self.kind.order(other.row.name(), self.row.name()))
     }
 }
 
-impl PartialOrd for Next {
+impl PartialOrd for Next<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Next {
+impl PartialEq for Next<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Next {}
-
-fn passes(memory: &Memory, query: &Query) -> bool {
-    is_named(memory, query) && is_admitted(memory, query)
-}
+impl Eq for Next<'_> {}
 
 /// Whether it is of the session, the role and the tags that are asked for.
-fn is_named(memory: &Memory, query: &Query) -> bool {
+fn is_named(row: RowRef<'_>, filter: &StoredFilter, query: &Query) -> bool {
+    match row {
+        RowRef::Fresh(entry) => entry.memory().is_ok_and(|memory| is_memory_named(memory, query)),
+        RowRef::Stored(segment, at) => filter.passes(segment, at),
+    }
+}
+
+fn is_memory_named(memory: &Memory, query: &Query) -> bool {
     let session = match &query.session {
         None => true,
         // A memory that names no session passes.
@@ -278,16 +501,16 @@ fn is_named(memory: &Memory, query: &Query) -> bool {
 }
 
 /// Whether its hash may be as it is.
-fn is_admitted(memory: &Memory, query: &Query) -> bool {
-    query.policy != Some(Policy::Enforce) || memory.is_sound() != Some(false)
+fn is_admitted(row: RowRef<'_>, query: &Query) -> bool {
+    query.policy != Some(Policy::Enforce) || row.sound() != Some(false)
 }
 
 /// `new Date(memory.timestamp)`; NaN also for one that nobody has told yet.
-fn time(entry: &Entry, memory: &Memory, query: &Query) -> Result<f64, Error> {
-    match memory.moment() {
+fn time(row: RowRef<'_>, query: &Query) -> Result<f64, Error> {
+    match row.moment() {
         Moment::At(time) => Ok(time),
         Moment::Now => Ok(query.now),
-        Moment::Undecided => match entry.answer.as_ref().and_then(|answer| lock(answer).clone()) {
+        Moment::Undecided => match row.answer() {
             Some(DateAnswer { time: Ok(time), .. }) => Ok(time),
             Some(DateAnswer { time: Err(message), .. }) => Err(Error::Timestamp { message: message.to_string() }),
             None => Ok(f64::NAN),
@@ -295,38 +518,45 @@ fn time(entry: &Entry, memory: &Memory, query: &Query) -> Result<f64, Error> {
     }
 }
 
-fn is_after(entry: &Entry, until: f64, query: &Query) -> bool {
-    matches!(&entry.content, Content::Memory(memory) if time(entry, memory, query).is_ok_and(|time| time > until))
+/// The order of the fresh memories of a snapshot by date, worked out once; `None` if their dates have no fixed order.
+fn newest_first_of_fresh(snapshot: &Snapshot, query: &Query) -> Option<NewestFirst> {
+    let mut known = lock(&snapshot.newest_first);
+    if let Some(known) = known.as_ref().filter(|known| known.holds_in(&query.zone)) {
+        return Some(known.clone());
+    }
+    let rows = (0..).zip(snapshot.fresh()).map(|(place, entry)| (place, RowRef::Fresh(entry)));
+    *known = Some(newest_first(rows, query)?);
+    known.clone()
 }
 
-/// The order of a snapshot's memories by date, worked out once; `None` if its dates have no fixed order.
-fn newest_first<'a>(snapshot: &'a Snapshot, query: &Query) -> Option<Passing<'a>> {
-    let mut known = lock(&snapshot.newest_first);
-    if let Some(NewestFirst { zone, order, lists }) = &*known
-        && zone.as_ref().is_none_or(|zone| *zone == query.zone)
-    {
-        return Some(Passing::new(snapshot, order.clone(), lists, query));
+/// The same of those in its segment.
+fn newest_first_of_segment(snapshot: &Snapshot, query: &Query) -> Option<NewestFirst> {
+    let segment = snapshot.segment();
+    let mut known = lock(&segment.newest_first);
+    if let Some(known) = known.as_ref().filter(|known| known.holds_in(&query.zone)) {
+        return Some(known.clone());
     }
-    let mut times = Vec::with_capacity(snapshot.entries.len());
+    // One that is gone can still be the reason why there is no order; rarely, and the slower way is right too.
+    let count = u32::try_from(segment.len()).ok()?;
+    *known = Some(newest_first((0..count).map(|at| (at, RowRef::Stored(segment, at))), query)?);
+    known.clone()
+}
+
+fn newest_first<'a>(rows: impl Iterator<Item = (u32, RowRef<'a>)>, query: &Query) -> Option<NewestFirst> {
+    let mut times = Vec::with_capacity(rows.size_hint().0);
     let mut depends_on_zone = false;
-    for (at, entry) in snapshot.entries.iter().enumerate() {
-        let Content::Memory(memory) = &entry.content else { continue };
-        let time = match memory.moment() {
-            Moment::Now => return None,
-            _ => time(entry, memory, query).ok()?,
-        };
-        if time.is_nan() {
+    for (place, row) in rows.filter(|(_, row)| row.is_memory()) {
+        let moment = row.moment();
+        if moment == Moment::Now {
             return None;
         }
-        depends_on_zone |= entry.answer.is_some();
-        times.push((time, u32::try_from(at).ok()?));
+        let time = time(row, query).ok().filter(|time| !time.is_nan())?;
+        depends_on_zone |= moment == Moment::Undecided;
+        times.push((time, place));
     }
-    times.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let order: Arc<[u32]> = times.into_iter().map(|(_, at)| at).collect();
-    let (zone, lists) = (depends_on_zone.then(|| query.zone.clone()), Lists::default());
-    let passing = Passing::new(snapshot, order.clone(), &lists, query);
-    *known = Some(NewestFirst { zone, order, lists });
-    Some(passing)
+    times.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    let order = times.into_iter().map(|(_, place)| place).collect();
+    Some(NewestFirst::new(depends_on_zone.then(|| query.zone.clone()), order))
 }
 
 #[cfg(test)]
@@ -335,10 +565,11 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Query, SessionFilter, View};
+    use super::{Content, FolderKind, Memory, PageCursor, Query, SessionFilter, View};
     use crate::formats::integrity::Policy;
     use crate::formats::memory_capsule;
-    use crate::index::Snapshot;
+    use crate::index::Entry;
+    use crate::index::{RowRef, Snapshot};
 
     fn snapshot(memories: &[(u8, u8, u8, u8)]) -> Arc<Snapshot> {
         let memory = |(time, role, session, tags): &(u8, u8, u8, u8)| {
@@ -351,6 +582,10 @@ mod tests {
             memory_capsule::parse(text.as_bytes()).expect("a memory")
         };
         Arc::new(Snapshot::of_memories(memories.iter().map(memory).collect()))
+    }
+
+    fn is_same(one: RowRef<'_>, other: RowRef<'_>) -> bool {
+        matches!((one, other), (RowRef::Fresh(one), RowRef::Fresh(other)) if Arc::ptr_eq(one, other))
     }
 
     fn query() -> impl Strategy<Value = Query> {
@@ -383,10 +618,47 @@ mod tests {
             let view = View::new(snapshots.iter().map(|memories| snapshot(memories)).collect());
             for query in queries {
                 let rows = view.select(&query).expect("rows").rows;
-                let expected = view.select_unordered(&query).expect("rows");
+                let mut expected = view.select_unordered(&query).expect("rows");
+                expected.truncate(query.limit.unwrap_or(usize::MAX));
                 prop_assert!(rows.len() == expected.len());
-                prop_assert!(rows.iter().zip(&expected).all(|(row, expected)| Arc::ptr_eq(row, expected)));
+                prop_assert!(rows.iter().zip(&expected).all(|(row, (_, expected))| is_same(row.as_ref(), *expected)));
             }
+        }
+
+        /// Page by page comes what comes at once.
+        #[test]
+        fn pages_are_the_whole(
+            snapshots in prop::collection::vec(prop::collection::vec((0..4_u8, 0..3_u8, 0..3_u8, 0..3_u8), 0..20), 1..3),
+            query in query(),
+            size in 1..5_usize,
+        ) {
+            // Capsules, and behind them a construct's memories.
+            let named = |memories: &[_]| {
+                let nameless = snapshot(memories);
+                let entries = nameless.fresh().iter().enumerate().map(|(at, entry)| {
+                    let mut record = Vec::new();
+                    entry.memory().expect("a memory").write_record(&mut record);
+                    let memory = Content::Memory(Memory::from_record(&record).expect("a memory"));
+                    Arc::new(Entry::new(format!("{at:02}.json").into(), memory, None, true))
+                });
+                Arc::new(Snapshot::of_entries(FolderKind::Capsules, entries.collect()))
+            };
+            let nameless = snapshots.get(1).map(|memories| snapshot(memories));
+            let view = View::new([named(&snapshots[0])].into_iter().chain(nameless).collect());
+            let whole = view.select(&Query { limit: None, ..query.clone() }).expect("rows");
+            prop_assert!(whole.next.is_none());
+            let mut rows = Vec::new();
+            let mut before = None;
+            loop {
+                let page = view.select(&Query { limit: Some(size), before, ..query.clone() }).expect("rows");
+                rows.extend(page.rows);
+                before = page.next.map(|next| PageCursor::parse(&next.to_string()).expect("a cursor"));
+                if before.is_none() {
+                    break;
+                }
+            }
+            prop_assert!(rows.len() == whole.rows.len());
+            prop_assert!(rows.iter().zip(&whole.rows).all(|(row, expected)| is_same(row.as_ref(), expected.as_ref())));
         }
     }
 }

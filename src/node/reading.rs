@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use napi::JsString;
@@ -14,8 +15,8 @@ use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    FoundInVault, Freshness, Query, Request, SessionFilter, Source, Ticket, UndecidedDate, Vault, View, WarningKind,
-    read,
+    FoundInVault, Freshness, PageCursor, Progress, Query, Rejection, Request, SessionFilter, Source, Storage, Ticket,
+    UndecidedDate, Vault, View, Warning, WarningKind, read,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -51,6 +52,10 @@ pub struct ReadingRequest {
     pub now: f64,
     /// The same as an ISO date.
     pub now_text: String,
+    /// Only memories behind this cursor.
+    pub before: Option<String>,
+    /// Where indexes are kept beyond the process; of a vault, what it was opened with counts.
+    pub cache: Option<String>,
     /// Only memories that have all of these tags; of a vault.
     pub tags: Option<Vec<String>>,
     /// Also the memories of this construct; of a vault.
@@ -70,6 +75,8 @@ pub struct ReadingOutcome {
     pub undecided: bool,
     /// How many memories there are: `next` hands them out.
     pub count: u32,
+    /// The cursor behind the last of them; absent if no more follow.
+    pub next: Option<String>,
     /// What was left out as unsound and was not told of before: events, as JSON.
     pub rejected: Vec<String>,
     /// How it is known that the memories are as they are on disk.
@@ -91,13 +98,20 @@ pub struct ReadingWarning {
     pub message: String,
 }
 
+/// How often a reading begins anew because what was kept of the vault is damaged, or was overwritten just now.
+const TRIES: usize = 3;
+
 struct State {
     request: Request,
     vault: Option<Arc<Vault>>,
     watch: Option<Arc<Watch>>,
     construct: Option<String>,
     query: Query,
+    /// If what was given as a cursor is none.
+    problem: Option<Error>,
     now_text: String,
+    warnings: Vec<Warning>,
+    rejections: Vec<Rejection>,
     source: Source,
     freshness: Freshness,
     view: View,
@@ -108,11 +122,55 @@ struct State {
 }
 
 impl State {
+    /// Finds the memories and selects, if no date is undecided.
+    fn run(&mut self) -> Result<ReadingOutcome, Error> {
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        let mut tries = 0;
+        loop {
+            let done = self.find().and_then(|()| self.select_decided());
+            tries += 1;
+            match done {
+                Err(Error::Damaged) if tries < TRIES => self.view.distrust_after(tries),
+                done => return done,
+            }
+        }
+    }
+
+    fn find(&mut self) -> Result<(), Error> {
+        let found = match &self.vault {
+            Some(vault) => {
+                if let Some(watch) = &self.watch {
+                    watch.settle();
+                }
+                let FoundInVault { found, rejections } = vault.read(&self.request, self.construct.as_deref())?;
+                self.rejections.extend(rejections);
+                found
+            }
+            None => read(&self.request)?,
+        };
+        self.warnings.extend(found.warnings);
+        self.source = found.source;
+        self.freshness = found.freshness;
+        self.view = found.view;
+        self.undecided = self.view.undecided(&self.query.zone)?.into();
+        Ok(())
+    }
+
+    fn select_decided(&mut self) -> Result<ReadingOutcome, Error> {
+        let mut outcome = if self.undecided.is_empty() { self.select()? } else { self.outcome() };
+        outcome.warnings = std::mem::take(&mut self.warnings).into_iter().map(ReadingWarning::from).collect();
+        outcome.rejected = std::mem::take(&mut self.rejections).iter().map(rejected).collect();
+        Ok(outcome)
+    }
+
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
         let selection = self.view.select(&self.query)?;
-        self.texts = selection.to_json(&self.now_text, TEXT_SIZE).into_iter().map(Text::from).collect();
+        self.texts = selection.to_json(&self.now_text, TEXT_SIZE)?.into_iter().map(Text::from).collect();
         let count = u32::try_from(selection.len()).unwrap_or(u32::MAX);
-        Ok(ReadingOutcome { count, ..self.outcome() })
+        let next = selection.next().map(PageCursor::to_string);
+        Ok(ReadingOutcome { count, next, ..self.outcome() })
     }
 
     fn outcome(&self) -> ReadingOutcome {
@@ -126,6 +184,7 @@ impl State {
             warnings: Vec::new(),
             undecided: !self.undecided.is_empty(),
             count: 0,
+            next: None,
             rejected: Vec::new(),
             freshness: match self.freshness {
                 Freshness::Watched => "watched",
@@ -150,6 +209,7 @@ pub struct ThrownDate {
 #[napi]
 pub struct MemoryReading {
     state: Arc<Mutex<State>>,
+    progress: Arc<Progress>,
 }
 
 #[napi]
@@ -161,40 +221,28 @@ impl MemoryReading {
         Self::with(request, None)
     }
 
+    /// So many files have been looked at, of so many that are known of.
+    #[napi(catch_unwind, ts_return_type = "[number, number]")]
+    #[must_use]
+    pub fn progress(&self) -> Vec<f64> {
+        progress_of(&self.progress)
+    }
+
+    /// Ends the reading as soon as can be. What has been read is kept, and not read again by the next.
+    #[napi(catch_unwind)]
+    pub fn abort(&self) {
+        self.progress.aborted.store(true, Ordering::Relaxed);
+    }
+
     /// Finds the memories and, if no date is undecided, selects.
     ///
     /// # Errors
-    /// [`Error::OutsideVault`], [`Error::Timestamp`]
+    /// [`Error::OutsideVault`], [`Error::Timestamp`], [`Error::InvalidCursor`], [`Error::Aborted`]
     #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
     pub fn run<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         // Owned by the work: a worker thread that ends in mid-call frees `self`.
         let state = self.state.clone();
-        env.spawn_future(off_thread(move || {
-            let mut state = lock(&state);
-            let (found, rejections) = match &state.vault {
-                Some(vault) => {
-                    if let Some(watch) = &state.watch {
-                        watch.settle();
-                    }
-                    let FoundInVault { found, rejections } = vault.read(&state.request, state.construct.as_deref())?;
-                    (found, rejections)
-                }
-                None => (read(&state.request)?, Vec::new()),
-            };
-            state.source = found.source;
-            state.freshness = found.freshness;
-            state.view = found.view;
-            state.undecided = state.view.undecided(&state.query.zone).into();
-            let mut outcome = if state.undecided.is_empty() { state.select()? } else { state.outcome() };
-            let told = found.warnings.into_iter().map(|warning| ReadingWarning {
-                kind: kind(warning.kind).to_owned(),
-                name: warning.name,
-                message: warning.message,
-            });
-            outcome.warnings = told.collect();
-            outcome.rejected = rejections.iter().map(rejected).collect();
-            Ok(outcome)
-        }))
+        env.spawn_future(off_thread(move || lock(&state).run()))
     }
 
     /// The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
@@ -228,14 +276,20 @@ impl MemoryReading {
         }
     }
 
-    /// Selects, after the undecided dates were told.
+    /// Selects, after the undecided dates were told. If the memories had to be read again, dates may be undecided again.
     ///
     /// # Errors
-    /// [`Error::Timestamp`]
+    /// As `run`.
     #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
     pub fn select<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         let state = self.state.clone();
-        env.spawn_future(off_thread(move || lock(&state).select()))
+        env.spawn_future(off_thread(move || {
+            let mut state = lock(&state);
+            match state.select() {
+                Err(Error::Damaged) => state.run(),
+                selected => selected,
+            }
+        }))
     }
 
     /// The next rows, as a JSON array; `null` when there are no more.
@@ -262,7 +316,18 @@ impl MemoryReading {
 
     fn with(request: ReadingRequest, vault: Option<Arc<Vault>>) -> Self {
         let session = request.session.as_deref().map(string_of);
+        let (before, problem) = match request.before.as_deref().map(PageCursor::parse) {
+            None => (None, None),
+            Some(Ok(cursor)) => (Some(cursor), None),
+            Some(Err(problem)) => (None, Some(problem)),
+        };
+        let storage = match &vault {
+            Some(vault) => vault.storage().cloned(),
+            None => request.cache.map(|cache| Arc::new(Storage::new(&PathBuf::from(cache)))),
+        };
+        let progress = Arc::<Progress>::default();
         let query = Query {
+            before,
             limit: request.limit.map(whole),
             session: session.clone().map(|session| session.map_or(SessionFilter::Nameless, SessionFilter::Named)),
             role: request.role.as_deref().and_then(string_of),
@@ -282,6 +347,8 @@ impl MemoryReading {
             session: session.map(|session| session.and_then(|name| String::from_utf8(name).ok())),
             asked: Ticket::draw(),
             watched: None,
+            storage,
+            progress: progress.clone(),
         };
         let state = State {
             request: request_of_core,
@@ -289,7 +356,10 @@ impl MemoryReading {
             watch: None,
             construct: request.construct,
             query,
+            problem,
             now_text: request.now_text,
+            warnings: Vec::new(),
+            rejections: Vec::new(),
             source: Source::NoUser,
             freshness: Freshness::Swept,
             view: View::default(),
@@ -297,7 +367,7 @@ impl MemoryReading {
             asked: Vec::new(),
             texts: VecDeque::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), progress }
     }
 }
 
@@ -314,6 +384,18 @@ fn string_of(text: &str) -> Option<Vec<u8>> {
 )]
 fn whole(limit: f64) -> usize {
     limit as usize
+}
+
+/// How many files have been looked at, of how many.
+#[allow(clippy::cast_precision_loss, reason = "there are fewer files than 2^53")]
+pub(super) fn progress_of(progress: &Progress) -> Vec<f64> {
+    [&progress.done, &progress.total].map(|count| count.load(Ordering::Relaxed) as f64).into()
+}
+
+impl From<Warning> for ReadingWarning {
+    fn from(warning: Warning) -> Self {
+        Self { kind: kind(warning.kind).to_owned(), name: warning.name, message: warning.message }
+    }
 }
 
 fn kind(kind: WarningKind) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,13 +12,14 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::off_thread;
-use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
+use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE, progress_of};
 use super::text::Text;
 use crate::Error;
 use crate::formats::construct;
 use crate::formats::integrity::Policy;
 use crate::formats::json::ObjectText;
-use crate::index::{Directories, Rejection, Vault};
+use crate::formats::memory::Memory;
+use crate::index::{Directories, Progress, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
 use crate::vault::{ConstructName, Likeness};
@@ -47,8 +49,38 @@ pub struct VaultOptions {
     pub poll_milliseconds: Option<f64>,
     /// Tell also what happened since: a cursor, or milliseconds since 1970.
     pub since: Option<Either<String, f64>>,
-    /// Where the watch records what it told.
+    /// Where the watch records what it told, and indexes are kept.
     pub cache: Option<String>,
+}
+
+/// How far an opening has come.
+#[napi]
+pub struct OpeningProgress {
+    progress: Arc<Progress>,
+}
+
+#[napi]
+impl OpeningProgress {
+    /// Of an opening that is to begin.
+    #[napi(constructor, catch_unwind)]
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "made by JavaScript")]
+    pub fn new() -> Self {
+        Self { progress: Arc::default() }
+    }
+
+    /// So many files have been looked at, of so many that are known of.
+    #[napi(catch_unwind, ts_return_type = "[number, number]")]
+    #[must_use]
+    pub fn progress(&self) -> Vec<f64> {
+        progress_of(&self.progress)
+    }
+
+    /// Ends the opening as soon as can be. What has been read is kept, and not read again by the next.
+    #[napi(catch_unwind)]
+    pub fn abort(&self) {
+        self.progress.aborted.store(true, Ordering::Relaxed);
+    }
 }
 
 /// JSON texts, handed out one by one.
@@ -161,15 +193,17 @@ impl From<VersionRequest> for Version {
 /// Opens a vault. With `wake` it is watched: `wake` is called, without arguments, when `take` has something.
 ///
 /// # Errors
-/// [`Error::NoVault`], [`Error::System`]
+/// [`Error::NoVault`], [`Error::System`], [`Error::Aborted`]
 #[napi(catch_unwind, ts_return_type = "Promise<NativeVault>")]
 pub fn open_vault<'env>(
     env: &'env Env,
     root: String,
     options: VaultOptions,
     wake: Option<Function<'_, (), ()>>,
+    progress: &OpeningProgress,
 ) -> napi::Result<PromiseRaw<'env, NativeVault>> {
     // Weak: the JavaScript side decides what keeps the process alive.
+    let progress = progress.progress.clone();
     let wake = wake.map(|wake| wake.build_threadsafe_function().weak::<true>().build()).transpose()?;
     env.spawn_future(off_thread(move || {
         let mut store_options = Options {
@@ -183,7 +217,9 @@ pub fn open_vault<'env>(
         }
         let store = Store::open(&PathBuf::from(root), store_options)?;
         let VaultOptions { users, capsules, transcripts, .. } = options;
-        let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }));
+        let cache = options.cache.map(PathBuf::from);
+        let storage = cache.as_deref().map(Storage::new).map(Arc::new);
+        let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, storage));
         let watch = match wake {
             None => None,
             Some(wake) => {
@@ -205,7 +241,7 @@ pub fn open_vault<'env>(
                     Some(Either::B(time)) => Some(Cursor::at(whole(time))),
                     None => None,
                 };
-                let request = watch::Request { method, since, cache: options.cache.map(PathBuf::from) };
+                let request = watch::Request { method, since, cache, progress };
                 Some(Arc::new(Watch::begin(vault.clone(), &request, listener)?))
             }
         };
@@ -250,17 +286,18 @@ impl NativeVault {
         self.watch.as_ref().map(|watch| watch.cursor().to_string())
     }
 
-    /// Ends the watch.
+    /// Ends the watch, and keeps what was read for who opens the vault next.
     ///
     /// # Errors
     /// Only for a defect of the engine.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-    pub fn stop_watching<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
-        let watch = self.watch.clone();
+    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let (vault, watch) = (self.vault.clone(), self.watch.clone());
         env.spawn_future(off_thread(move || {
             if let Some(watch) = watch {
                 watch.stop();
             }
+            vault.keep_indexes();
             Ok(())
         }))
     }
@@ -545,16 +582,16 @@ fn told(notice: Notice, report: bool) -> String {
     let mut memories = None;
     let mut calls_itself = None;
     let format = match &event.content {
-        Content::Memory(entry) => {
-            let memory = entry.as_ref().and_then(|entry| entry.memory().ok().map(|memory| (entry, memory)));
-            if let Some((entry, memory)) = memory {
+        Content::Memory(row) => {
+            let marked = report && event.verdict.valid == Some(false);
+            let write = |row: &Row, memory: &Memory| {
                 let mut json = String::with_capacity(memory.heap_size() + HEADER);
                 json.push('[');
-                let marked = report && event.verdict.valid == Some(false);
-                memory.write_json(entry.name(), &event.seen, marked, &mut json);
+                memory.write_json(row.as_ref().name(), &event.seen, marked, &mut json);
                 json.push(']');
-                memories = Some(json);
-            }
+                json
+            };
+            memories = row.as_ref().and_then(|row| row.with_memory(|memory| write(row, memory)));
             format_of(false)
         }
         Content::Construct(capsule) => {

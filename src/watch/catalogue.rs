@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,11 +14,12 @@ use rayon::prelude::*;
 use super::Writer;
 use super::layout::{Layout, Place, RelativePath};
 use super::record::{Cursor, Line, Record};
+use crate::Error;
 use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
-use crate::index::{ConstructCapsule, Entry, Folder, Vault};
+use crate::index::{ConstructCapsule, Entry, Folder, Progress, Row, Snapshot, Vault, WatchedFolders};
 use crate::lock::lock;
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
 
@@ -74,7 +76,7 @@ pub struct Event {
 #[derive(Debug)]
 pub enum Content {
     /// One memory.
-    Memory(Option<Arc<Entry>>),
+    Memory(Option<Row>),
     /// A construct.
     Construct(Option<Arc<ConstructCapsule>>),
 }
@@ -199,8 +201,21 @@ impl Catalogue {
 
     /// Takes the files that are there at the beginning for known. Told are only those that came, changed or went since
     /// `since`, in the order in which that was noticed.
-    pub(super) fn begin(&self, files: &[RelativePath], since: Option<&Cursor>) -> Vec<Event> {
-        let looked = self.look_in(Stage::Beginning(since), files);
+    ///
+    /// # Errors
+    /// [`Error::Aborted`]; what has been read is kept.
+    pub(super) fn begin(
+        &self,
+        files: &[RelativePath],
+        since: Option<&Cursor>,
+        progress: &Progress,
+    ) -> Result<Vec<Event>, Error> {
+        progress.total.store(files.len() as u64, Ordering::Relaxed);
+        let looked = self.look_in(Stage::Beginning(since, progress), files);
+        if progress.aborted.load(Ordering::Relaxed) {
+            self.vault.keep_indexes();
+            return Err(Error::Aborted);
+        }
         let mut events = looked.events;
         let mut state = lock(&self.state);
         let State { known, record, .. } = &mut *state;
@@ -225,7 +240,7 @@ impl Catalogue {
         }
         record.write();
         events.sort_by_key(|(number, _)| *number);
-        events.into_iter().map(|(_, event)| event).collect()
+        Ok(events.into_iter().map(|(_, event)| event).collect())
     }
 
     fn event(
@@ -314,18 +329,29 @@ impl Catalogue {
                 state.folders.entry(folder.to_owned()).or_insert(WatchedFolder { index, is_local });
             }
             let index = state.folders.get(folder).map(|folder| folder.index.clone());
+            // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
+            let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
             let known = &state.known;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let found: Vec<Found> = files
                 .par_iter()
                 .with_min_len(SPLIT)
                 .map(|(file, place)| match &directory {
+                    // Nothing is said of it.
+                    Some(_) if when.is_aborted() => Found::Unknown,
                     Some(directory) => {
-                        self.find((directory, is_local), file, place, known.get(*file), index.as_deref())
+                        let seen = (known.get(*file), kept.as_deref());
+                        self.find((directory, is_local), file, place, seen, index.as_deref())
                     }
                     None => Found::Gone,
                 })
                 .collect();
+            if let Some(kept) = &kept {
+                let names: HashSet<&str> =
+                    files.iter().filter_map(|(file, _)| file.file_name().and_then(|name| name.to_str())).collect();
+                let gone = kept.rows().map(|row| row.name()).filter(|name| !names.contains(name));
+                looking.changes.extend(gone.map(|name| (name.into(), None)));
+            }
             for ((file, place), found) in files.into_iter().zip(found) {
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
                 self.decide(&mut state, file, &place, found, &mut looking);
@@ -334,7 +360,7 @@ impl Catalogue {
             if let Some(index) = index
                 && !changes.is_empty()
             {
-                index.apply(changes);
+                WatchedFolders::apply(&index, changes, self.vault.boundary());
             }
         }
         // Before anything is told.
@@ -350,7 +376,7 @@ impl Catalogue {
         (directory, is_local): (&Directory, bool),
         file: &Path,
         place: &Place,
-        known: Option<&Known>,
+        (known, kept): (Option<&Known>, Option<&Snapshot>),
         index: Option<&Folder>,
     ) -> Found {
         let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Found::Gone };
@@ -359,6 +385,11 @@ impl Catalogue {
             && directory.file_signature(name, boundary) == Ok(known.signature)
         {
             return Found::Unchanged;
+        }
+        if let Some(read) = kept.and_then(|kept| of_kept(kept, name))
+            && directory.file_signature(name, boundary) == Ok(read.signature)
+        {
+            return Found::Read(Box::new(read));
         }
         let limit = match place {
             Place::Memory { .. } => LARGEST_FILE,
@@ -387,12 +418,10 @@ impl Catalogue {
         let store = self.vault.store();
         let digest = digest(text);
         let (content, mut verdict, problem) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
-            let entry = index.parse(name, text, signature, settled);
+            let entry = index.parse(name, text, (signature, settled, digest));
             let valid = entry.memory().ok().and_then(Memory::is_sound);
-            let reason = (valid == Some(false)).then(|| "raw_sha256 is not the hash of raw".to_owned());
-            let recipe = (valid == Some(true)).then_some("raw_sha256");
             let problem = entry.memory().err().map(str::to_owned);
-            (Content::Memory(Some(entry)), Verdict { valid, recipe, tether: None, reason }, problem)
+            (Content::Memory(Some(Row::Fresh(entry))), memory_verdict(valid), problem)
         } else if let Some(capsule) = ConstructCapsule::parse(store, &self.root().join(file), None, text) {
             let verdict = capsule.verdict.clone();
             (Content::Construct(Some(Arc::new(capsule))), verdict, None)
@@ -473,7 +502,8 @@ impl Catalogue {
                     (_, false) if is_half => HALF,
                     (_, false) => UNSOUND,
                 };
-                let entry = if let Content::Memory(Some(entry)) = &content { Some(entry.clone()) } else { None };
+                let entry =
+                    if let Content::Memory(Some(Row::Fresh(entry))) = &content { Some(entry.clone()) } else { None };
                 if same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
                     // Readers have what is on the disk, as far as it is whole.
                     if !is_half && entry.is_some() {
@@ -526,9 +556,9 @@ impl Catalogue {
         let when = read.map(|(_, signature)| signature.changed());
         let is_told = |line: &&Line| line.digest == digest && line.accepted == accepted;
         let (number, imported) = match (looking.stage, before.as_ref().filter(is_told)) {
-            (Stage::Beginning(_), Some(told)) => (told.number, told.imported),
+            (Stage::Beginning(..), Some(told)) => (told.number, told.imported),
             // What was there before anything was recorded.
-            (Stage::Beginning(since), None)
+            (Stage::Beginning(since, _), None)
                 if record.is_new() && !since.is_some_and(|since| record.is_behind(since, 0, when)) =>
             {
                 (0, 0)
@@ -544,7 +574,7 @@ impl Catalogue {
             let accepted = accepted || happening == Happening::Removed;
             record.note(Line { path, number, imported, digest, accepted });
         }
-        if let Stage::Beginning(since) = looking.stage {
+        if let Stage::Beginning(since, _) = looking.stage {
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };
             if happening == Happening::Imported && record.is_of(since) && !record.is_behind(since, imported, when) {
                 happening = Happening::Updated;
@@ -559,9 +589,18 @@ impl Catalogue {
 #[derive(Debug, Clone, Copy)]
 enum Stage<'a> {
     /// Nothing is waited for, and told is only what happened since a cursor.
-    Beginning(Option<&'a Cursor>),
+    Beginning(Option<&'a Cursor>, &'a Progress),
     /// Everything is told. These files somebody may be writing.
     Running(&'a HashMap<RelativePath, Writer>),
+}
+
+impl Stage<'_> {
+    /// Whether nothing more is to be read. Counts a file that is looked at at the beginning.
+    fn is_aborted(self) -> bool {
+        let Self::Beginning(_, progress) = self else { return false };
+        progress.done.fetch_add(1, Ordering::Relaxed);
+        progress.aborted.load(Ordering::Relaxed)
+    }
 }
 
 /// A look that is under way.
@@ -597,7 +636,7 @@ impl State {
         patience: Duration,
         looking: &mut Looking<'_>,
     ) -> bool {
-        if let Stage::Beginning(_) = looking.stage {
+        if let Stage::Beginning(..) = looking.stage {
             return false;
         }
         let waiting = self.waiting.get(file).filter(|waiting| waiting.signature == signature).copied();
@@ -609,6 +648,26 @@ impl State {
         }
         !left.is_zero()
     }
+}
+
+/// What an index knows of a memory that was read before.
+fn of_kept(kept: &Snapshot, name: &str) -> Option<Read> {
+    let row = kept.find(name).filter(|row| row.is_memory())?;
+    Some(Read {
+        signature: row.signature()?,
+        settled: true,
+        digest: row.digest()?,
+        content: Content::Memory(Some(row.to_row())),
+        sections: Arc::default(),
+        verdict: memory_verdict(row.sound()),
+        problem: None,
+        is_half: false,
+    })
+}
+
+fn memory_verdict(valid: Option<bool>) -> Verdict {
+    let reason = (valid == Some(false)).then(|| "raw_sha256 is not the hash of raw".to_owned());
+    Verdict { valid, recipe: (valid == Some(true)).then_some("raw_sha256"), tether: None, reason }
 }
 
 const NO_VERDICT: Verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };

@@ -24,7 +24,7 @@ pub use catalogue::{Content, Event, Happening};
 pub use record::Cursor;
 
 use crate::Error;
-use crate::index::Vault;
+use crate::index::{Progress, Vault};
 use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
 use layout::RelativePath;
@@ -64,6 +64,8 @@ pub struct Request {
     pub since: Option<Cursor>,
     /// The folder in which it is recorded what was told; `None` to record nothing.
     pub cache: Option<PathBuf>,
+    /// How far the first look has come.
+    pub progress: Arc<Progress>,
 }
 
 /// What a watch tells.
@@ -510,7 +512,7 @@ impl Watch {
             lock(&shared.hints).polling = Some(interval);
         }
         let files = shared.visit(Path::new(""));
-        let events = shared.catalogue.begin(&files, request.since.as_ref());
+        let events = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
         shared.push(events.into_iter().map(|event| Notice::Event(Box::new(event))));
         shared.set_watched();
         #[cfg(target_os = "linux")]

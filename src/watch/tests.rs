@@ -13,7 +13,7 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
     fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
     let store = Store::open(folder.path(), Options::default()).expect("a vault");
     let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
-    let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }));
+    let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, None));
     let (sender, receiver) = channel();
     let tell = move |notice| {
         if let Notice::Event(event) = notice {
@@ -24,7 +24,7 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
         String::new()
     };
     let listener = Listener { tell: Box::new(tell), wake: Box::new(|| {}) };
-    let request = Request { method, since: None, cache: None };
+    let request = Request { method, since: None, cache: None, progress: Arc::default() };
     let watch = Watch::begin(vault, &request, listener).expect("a watch");
     (folder, watch, receiver)
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{BrokenFile, Content, Folder, FolderKind, Freshness, Refreshed, Snapshot, Ticket};
+use super::{BrokenFile, Folder, FolderKind, Freshness, Progress, Refreshed, Snapshot, Storage, Ticket};
+use crate::index::{RowRef, View};
 use crate::vault::{Boundary, Directory};
 
 struct Vault {
     place: tempfile::TempDir,
+    cache: tempfile::TempDir,
     folder: Folder,
     /// By the system's notifications where they are to be had, or by sweeps alone.
     notified: bool,
@@ -19,8 +21,33 @@ struct Vault {
 
 impl Vault {
     fn new(notified: bool) -> Self {
-        let place = tempfile::tempdir().expect("a folder");
-        Self { place, folder: Folder::new(FolderKind::Capsules), notified }
+        let (place, cache) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let folder = Self::folder(&place, &cache);
+        Self { place, cache, folder, notified }
+    }
+
+    fn folder(place: &tempfile::TempDir, cache: &tempfile::TempDir) -> Folder {
+        let path = place.path().canonicalize().expect("a folder");
+        Folder::new(FolderKind::Capsules, path, Some(Arc::new(Storage::new(cache.path()))))
+    }
+
+    /// As a process that begins anew.
+    fn reopen(&mut self) {
+        self.folder = Self::folder(&self.place, &self.cache);
+    }
+
+    /// The file that is kept of the folder.
+    fn kept(&self) -> Option<PathBuf> {
+        let mut files = fs::read_dir(self.cache.path().join("memories")).ok()?.map(|file| file.expect("a file").path());
+        let file = files.next();
+        assert_eq!(files.next(), None);
+        file
+    }
+
+    /// Waits until every file is old enough to rely on its times, and makes a segment.
+    fn compact(&self) {
+        std::thread::sleep(Duration::from_millis(65));
+        self.folder.compact();
     }
 
     fn both() -> [Self; 2] {
@@ -41,7 +68,7 @@ impl Vault {
         }
         let boundary = Boundary::new(self.place.path()).expect("a vault");
         let directory = Directory::open(self.place.path()).expect("a folder");
-        self.folder.refresh(&directory, &boundary, asked).expect("files")
+        self.folder.refresh(&directory, &boundary, asked, &Progress::default()).expect("files")
     }
 
     fn sweep(&self) -> (Arc<Snapshot>, Vec<BrokenFile>) {
@@ -50,21 +77,32 @@ impl Vault {
     }
 
     fn contents(&self) -> Vec<(String, Option<String>)> {
-        texts(&self.sweep().0)
+        // As a question does that meets damage.
+        let mut tries = 0;
+        loop {
+            let snapshot = self.sweep().0;
+            if let Some(texts) = texts(&snapshot) {
+                return texts;
+            }
+            tries += 1;
+            assert!(tries < 3, "damage is read past");
+            View::new(vec![snapshot]).distrust_after(tries);
+        }
     }
 }
 
-fn texts(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
-    let text = |content: &Content| match content {
-        Content::Memory(memory) => {
-            let mut json = String::new();
-            memory.write_json("", "", false, &mut json);
-            let value: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
-            Some(value["content"].as_str().expect("a string").to_owned())
+/// What each file holds; `None` if what was kept is damaged.
+fn texts(snapshot: &Snapshot) -> Option<Vec<(String, Option<String>)>> {
+    let text = |row: RowRef<'_>| {
+        if !row.is_memory() {
+            return Some(None);
         }
-        Content::Broken { .. } => None,
+        let mut json = String::new();
+        row.to_row().with_memory(|memory| memory.write_json("", "", false, &mut json))?;
+        let value: serde_json::Value = serde_json::from_str(&json).expect("valid JSON");
+        Some(Some(value["content"].as_str().expect("a string").to_owned()))
     };
-    snapshot.entries.iter().map(|entry| (entry.name.to_string(), text(&entry.content))).collect()
+    snapshot.rows().map(|row| Some((row.name().to_owned(), text(row)?))).collect()
 }
 
 fn pair(name: &str, raw: &str) -> (String, Option<String>) {
@@ -109,7 +147,7 @@ fn a_settled_folder_is_not_read_again() {
     vault.write("a.json", "1");
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The first sweeps still find the file too young to rely on its times.
-    while !vault.sweep().0.entries[0].settled {
+    while !vault.sweep().0.fresh()[0].settled {
         assert!(std::time::Instant::now() < deadline, "the file never settled");
     }
     let (first, second) = (vault.sweep().0, vault.sweep().0);
@@ -122,7 +160,7 @@ fn a_broken_file_is_told_once_for_each_of_its_states() {
         fs::write(vault.path("a.json"), "{bad").expect("a file");
         vault.write("b.json", "1");
         let (snapshot, broken) = vault.sweep();
-        assert_eq!(snapshot.entries.len(), 2);
+        assert_eq!(snapshot.len(), 2);
         assert_eq!(broken.len(), 1);
         assert_eq!((&*broken[0].name, broken[0].empty), ("a.json", false));
         assert!(broken[0].message.starts_with("expected a key in double quotes in JSON at line 1 column 2"));
@@ -235,6 +273,147 @@ fn concurrent_readers_are_never_stale() {
     }
 }
 
+fn stored(snapshot: &Snapshot) -> usize {
+    snapshot.rows().filter(|row| matches!(row, RowRef::Stored(..))).count()
+}
+
+#[test]
+fn what_was_kept_is_not_read_again() {
+    for mut vault in Vault::both() {
+        for number in 0..9 {
+            vault.write(&format!("{number}.json"), &number.to_string());
+        }
+        fs::write(vault.path("broken.json"), "{").expect("a file");
+        let before = vault.contents();
+        assert_eq!(stored(&vault.sweep().0), 0);
+        vault.compact();
+        assert_eq!(stored(&vault.sweep().0), 10, "in the same process too");
+        vault.reopen();
+        let (snapshot, broken) = vault.sweep();
+        assert_eq!((stored(&snapshot), broken.len()), (10, 1), "and this process tells of what is broken");
+        assert_eq!(texts(&snapshot), Some(before));
+        // Only what is otherwise by now.
+        vault.reopen();
+        vault.write("3.json", "new");
+        fs::remove_file(vault.path("4.json")).expect("removed");
+        vault.write("a.json", "a");
+        assert_eq!(stored(&vault.sweep().0), 8);
+        let contents = vault.contents();
+        assert_eq!((&contents[3], &contents[4], contents.len()), (&pair("3.json", "new"), &pair("5.json", "5"), 10));
+        vault.compact();
+        assert_eq!(vault.contents(), contents);
+    }
+}
+
+#[test]
+fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
+    let vault = Vault::new(true);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &format!("secret-{number}"));
+    }
+    vault.contents();
+    vault.compact();
+    let holds = |text: &str| {
+        let kept = fs::read(vault.kept().expect("a file")).expect("bytes");
+        kept.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+    };
+    assert!(holds("secret-3") && holds("secret-4"));
+    fs::remove_file(vault.path("3.json")).expect("removed");
+    vault.write("4.json", "other");
+    let early = vault.folder.kept();
+    vault.contents();
+    assert!(!holds("secret-3") && !holds("secret-4") && holds("secret-5"));
+    // Who asked before reads again, and that is no reason to forget the rest.
+    assert_eq!(texts(&early), None);
+    assert_eq!(stored(&vault.sweep().0), 7);
+}
+
+#[test]
+fn what_is_kept_is_its_owners_alone() {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let mut vault = Vault::new(true);
+        for number in 0..4 {
+            vault.write(&format!("{number}.json"), "1");
+        }
+        let contents = vault.contents();
+        vault.compact();
+        let kept = vault.kept().expect("a file");
+        let mode = |path: &std::path::Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!((mode(&kept), mode(kept.parent().expect("a folder"))), (0o600, 0o700));
+        // One that others could have written is not believed.
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o622)).expect("set");
+        vault.reopen();
+        assert_eq!(stored(&vault.sweep().0), 0);
+        assert_eq!(vault.contents(), contents);
+    }
+}
+
+/// Whatever happens to the file that is kept, answers stay right.
+#[test]
+fn a_damaged_file_is_no_file() {
+    let mut vault = Vault::new(false);
+    for number in 0..5 {
+        vault.write(&format!("{number}.json"), &number.to_string());
+    }
+    fs::write(vault.path("broken.json"), "{").expect("a file");
+    let contents = vault.contents();
+    vault.compact();
+    let path = vault.kept().expect("a file");
+    let whole = fs::read(&path).expect("bytes");
+    let mut damaged: Vec<Vec<u8>> = (0..whole.len()).step_by(7).map(|end| whole[..end].to_vec()).collect();
+    damaged.extend((0..whole.len()).map(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x20;
+        bytes
+    }));
+    damaged.push([&whole[..], b"x"].concat());
+    damaged.push(vec![0; whole.len()]);
+    for bytes in damaged {
+        fs::write(&path, bytes).expect("written");
+        vault.reopen();
+        assert_eq!(vault.contents(), contents);
+    }
+    fs::write(&path, &whole).expect("written");
+    vault.reopen();
+    assert_eq!(stored(&vault.sweep().0), 6, "it was not the rest that was wrong");
+    // Under the name of another folder.
+    let other = Vault::new(false);
+    other.write("x.json", "1");
+    let storage = Storage::new(vault.cache.path());
+    assert!(storage.load(other.place.path(), &FolderKind::Capsules).is_none());
+}
+
+#[test]
+fn an_aborted_reading_is_gone_on_with() {
+    for mut vault in Vault::both() {
+        for number in 0..500 {
+            vault.write(&format!("{number:03}.json"), &number.to_string());
+        }
+        let boundary = Boundary::new(vault.place.path()).expect("a vault");
+        let directory = Directory::open(vault.place.path()).expect("a folder");
+        let progress = Progress::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while progress.done.load(Ordering::Relaxed) < 100 {
+                    std::hint::spin_loop();
+                }
+                progress.aborted.store(true, Ordering::Relaxed);
+            });
+            let aborted = vault.folder.refresh(&directory, &boundary, Ticket::draw(), &progress);
+            // On a busy machine it may have been too late.
+            assert!(aborted.is_ok_and(|all| all.snapshot.len() == 500) || vault.folder.kept().len() < 500);
+        });
+        let read = vault.folder.kept().len();
+        assert!(read >= 100);
+        vault.compact();
+        vault.reopen();
+        assert_eq!(stored(&vault.folder.kept()), read);
+        assert_eq!(vault.contents().len(), 500);
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Change {
     Write(u8, u8),
@@ -246,6 +425,8 @@ enum Change {
     Link(u8, u8),
     Open(u8),
     WriteOpen(u8),
+    Compact,
+    Reopen,
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -266,41 +447,70 @@ fn change() -> impl Strategy<Value = Change> {
 proptest! {
     /// After any changes the index says what a reader without an index says.
     #[test]
-    fn equals_a_fresh_reading_after_any_changes(changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 1..30), notified: bool) {
-        let vault = Vault::new(notified);
-        let mut open = None;
-        let path = |name: u8| vault.path(&format!("{name}.json"));
-        for step in changes {
-            for change in step {
-                match change {
-                    Change::Write(name, text) => vault.write(&format!("{name}.json"), &text.to_string()),
-                    Change::Replace(name, text) => {
-                        vault.write("temporary", &text.to_string());
-                        fs::rename(vault.path("temporary"), path(name)).expect("a replacement");
+    fn equals_a_fresh_reading_after_any_changes(changes in steps(), notified: bool) {
+        equals_a_fresh_reading(changes, notified)?;
+    }
+}
+
+proptest! {
+    // Each waits many times until files are settled.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 16, ..ProptestConfig::default() })]
+
+    /// Also with segments, and after a restart.
+    #[test]
+    fn equals_a_fresh_reading_with_what_was_kept(changes in steps_with_segments(), notified: bool) {
+        equals_a_fresh_reading(changes, notified)?;
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Vec<Change>>> {
+    prop::collection::vec(prop::collection::vec(change(), 0..4), 1..30)
+}
+
+fn steps_with_segments() -> impl Strategy<Value = Vec<Vec<Change>>> {
+    let change = prop_oneof![12 => change(), 1 => Just(Change::Compact), 1 => Just(Change::Reopen)];
+    prop::collection::vec(prop::collection::vec(change, 0..4), 1..30)
+}
+
+fn equals_a_fresh_reading(changes: Vec<Vec<Change>>, notified: bool) -> Result<(), TestCaseError> {
+    let mut vault = Vault::new(notified);
+    let mut open = None;
+    let place = vault.place.path().to_owned();
+    let path = |name: u8| place.join(format!("{name}.json"));
+    for step in changes {
+        for change in step {
+            match change {
+                Change::Write(name, text) => vault.write(&format!("{name}.json"), &text.to_string()),
+                Change::Replace(name, text) => {
+                    vault.write("temporary", &text.to_string());
+                    fs::rename(vault.path("temporary"), path(name)).expect("a replacement");
+                }
+                Change::Remove(name) => drop(fs::remove_file(path(name))),
+                Change::Break(name) => fs::write(path(name), "{").expect("a file"),
+                Change::Rename(from, to) => drop(fs::rename(path(from), path(to))),
+                Change::Link(from, to) => drop(fs::hard_link(path(from), path(to))),
+                Change::Open(name) => open = fs::OpenOptions::new().write(true).open(path(name)).ok(),
+                Change::WriteOpen(text) => {
+                    if let Some(file) = &mut open {
+                        std::io::Seek::rewind(file).expect("rewound");
+                        write!(file, "{{\"raw\":\"{text}\"}}").expect("written");
                     }
-                    Change::Remove(name) => drop(fs::remove_file(path(name))),
-                    Change::Break(name) => fs::write(path(name), "{").expect("a file"),
-                    Change::Rename(from, to) => drop(fs::rename(path(from), path(to))),
-                    Change::Link(from, to) => drop(fs::hard_link(path(from), path(to))),
-                    Change::Open(name) => open = fs::OpenOptions::new().write(true).open(path(name)).ok(),
-                    Change::WriteOpen(text) => {
-                        if let Some(file) = &mut open {
-                            std::io::Seek::rewind(file).expect("rewound");
-                            write!(file, "{{\"raw\":\"{text}\"}}").expect("written");
-                        }
-                    }
-                    Change::Touch(name) => {
-                        if let Ok(file) = fs::File::open(path(name)) {
-                            file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
-                        }
+                }
+                Change::Compact => vault.compact(),
+                Change::Reopen => vault.reopen(),
+                Change::Touch(name) => {
+                    if let Ok(file) = fs::File::open(path(name)) {
+                        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("touched");
                     }
                 }
             }
-            let fresh = Vault::new(false);
-            let boundary = Boundary::new(vault.place.path()).expect("a vault");
-            let directory = Directory::open(vault.place.path()).expect("a folder");
-            let expected = fresh.folder.refresh(&directory, &boundary, Ticket::draw()).expect("a sweep");
-            prop_assert_eq!(vault.contents(), texts(&expected.snapshot));
         }
+        let fresh = Vault::new(false);
+        let boundary = Boundary::new(vault.place.path()).expect("a vault");
+        let directory = Directory::open(vault.place.path()).expect("a folder");
+        let expected = fresh.folder.refresh(&directory, &boundary, Ticket::draw(), &Progress::default());
+        let expected = texts(&expected.expect("a sweep").snapshot).expect("nothing was kept of it");
+        prop_assert_eq!(vault.contents(), expected);
     }
+    Ok(())
 }

@@ -1,0 +1,152 @@
+//! One file of a folder as it was read.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::{Arc, Mutex};
+
+use crate::formats::memory::{Memory, Moment};
+use crate::formats::{memory_capsule, transcript};
+use crate::javascript::text;
+use crate::vault::Signature;
+
+/// What the files in a folder are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FolderKind {
+    /// Memory capsules, `*.json`.
+    Capsules,
+    /// The transcripts of the session that the folder is named for, `*.txt`.
+    Transcripts {
+        /// The folder's name.
+        session: Box<str>,
+    },
+}
+
+impl FolderKind {
+    #[allow(clippy::case_sensitive_file_extension_comparisons, reason = "Chatty's own comparison is")]
+    pub(super) fn takes(&self, name: &str) -> bool {
+        match self {
+            Self::Capsules => name.ends_with(".json"),
+            Self::Transcripts { .. } => name.ends_with(".txt"),
+        }
+    }
+
+    /// The order in which Chatty goes through the files: as listed, by bytes; transcripts it sorts once more, as
+    /// JavaScript sorts strings.
+    pub(super) fn order(&self, left: &str, right: &str) -> Ordering {
+        match self {
+            Self::Capsules => left.cmp(right),
+            Self::Transcripts { .. } => text::compare(left, right),
+        }
+    }
+
+    pub(super) fn parse(&self, name: &str, bytes: &[u8]) -> Content {
+        let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
+        // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
+        match self {
+            Self::Capsules => match memory_capsule::parse(bytes) {
+                Ok(memory) => Content::Memory(memory),
+                Err(memory_capsule::Refusal::Syntax(error)) => match String::from_utf8_lossy(bytes) {
+                    Cow::Borrowed(text) => Content::unreadable(error.describe(text)),
+                    Cow::Owned(decoded) => self.parse(name, decoded.as_bytes()),
+                },
+                Err(memory_capsule::Refusal::Null) => {
+                    Content::Broken { message: "the capsule is null".into(), empty: true }
+                }
+                Err(memory_capsule::Refusal::TooLarge) => too_large(),
+            },
+            Self::Transcripts { session } => transcript::parse(&String::from_utf8_lossy(bytes), name, session)
+                .map_or_else(too_large, Content::Memory),
+        }
+    }
+}
+
+/// What a file holds.
+#[derive(Debug, PartialEq)]
+pub(super) enum Content {
+    Memory(Memory),
+    Broken {
+        message: Box<str>,
+        /// It could be read, but holds nothing (JSON's `null`).
+        empty: bool,
+    },
+}
+
+impl Content {
+    pub(super) fn unreadable(message: String) -> Self {
+        Self::Broken { message: message.into(), empty: false }
+    }
+}
+
+/// What JavaScript's `Date` made of a timestamp, in which time zone.
+#[derive(Debug, Clone)]
+pub(super) struct DateAnswer {
+    pub(super) zone: Arc<str>,
+    /// Milliseconds since 1970 or NaN; or the message of what it threw.
+    pub(super) time: Result<f64, Arc<str>>,
+}
+
+/// A file and what it holds.
+#[derive(Debug)]
+pub struct Entry {
+    pub(super) name: Box<str>,
+    pub(super) content: Content,
+    /// Only where the moment is undecided.
+    pub(super) answer: Option<Box<Mutex<Option<DateAnswer>>>>,
+    /// `None` for a file that could not be read: it is tried again by every sweep.
+    pub(super) signature: Option<Signature>,
+    pub(super) settled: bool,
+    /// Of the file's text, where somebody asked for it.
+    pub(super) digest: Option<[u8; 16]>,
+}
+
+impl Entry {
+    pub(super) fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
+        let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
+        Self { name, content, answer: undecided.then(Box::default), signature, settled, digest: None }
+    }
+
+    /// The memory that the file holds, or what is wrong with it.
+    ///
+    /// # Errors
+    /// In words, if it holds none.
+    pub fn memory(&self) -> Result<&Memory, &str> {
+        match &self.content {
+            Content::Memory(memory) => Ok(memory),
+            Content::Broken { message, .. } => Err(message),
+        }
+    }
+
+    /// Whether it can be changed by way of another folder.
+    pub(super) fn is_aliased(&self) -> bool {
+        self.signature.is_some_and(|signature| signature.is_aliased())
+    }
+
+    /// Whether its name may be that of several files: it has U+FFFD in place of what is not UTF-8.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        !self.name.is_ascii() && self.name.contains('\u{fffd}')
+    }
+
+    pub(super) fn broken(&self) -> Option<BrokenFile> {
+        let Content::Broken { message, empty } = &self.content else { return None };
+        Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
+    }
+
+    pub(super) fn heap_size(&self) -> usize {
+        let content = match &self.content {
+            Content::Memory(memory) => memory.heap_size(),
+            Content::Broken { message, .. } => message.len(),
+        };
+        size_of::<Self>() + self.name.len() + content
+    }
+}
+
+/// A file that gave no memory, found by the sweep that told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenFile {
+    /// Its name.
+    pub name: Box<str>,
+    /// What is wrong.
+    pub message: Box<str>,
+    /// It could be read, but holds nothing (JSON's `null`).
+    pub empty: bool,
+}

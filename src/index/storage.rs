@@ -1,0 +1,157 @@
+//! Where segments are kept beyond the process: one file for each folder, in a folder that only its owner may look into.
+//!
+//! Nothing here is needed. A file that can't be read, is of another form or of somebody else is no file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::entry::FolderKind;
+use super::segment::{Finished, Segment, Sink};
+use crate::formats::fingerprint::sha256;
+use crate::vault::Directory;
+
+/// What nobody has opened for so long is of a vault that is gone.
+const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A temporary file this old was left by a process that is no more.
+const LEFT: Duration = Duration::from_secs(3600);
+/// How finely it is noted when a file was opened.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder of segments.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Storage {
+    folder: PathBuf,
+}
+
+impl Storage {
+    /// In a cache folder, which need not be there.
+    #[must_use]
+    pub fn new(cache: &Path) -> Self {
+        Self { folder: cache.join("memories") }
+    }
+
+    fn place(&self, path: &Path, kind: &FolderKind) -> PathBuf {
+        let hash = sha256(identity(path, kind).as_bytes());
+        self.folder.join(String::from_utf8_lossy(&hash.as_bytes()[..32]).into_owned() + ".segment")
+    }
+
+    /// The segment that was kept of the folder at this real path.
+    pub(super) fn load(&self, path: &Path, kind: &FolderKind) -> Option<Segment> {
+        let place = self.place(path, kind);
+        let file = open(&place)?;
+        let modified = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
+        if modified.elapsed().is_ok_and(|age| age > DAY) {
+            let _ = file.set_modified(SystemTime::now());
+        }
+        let segment = Segment::open(file, place, &identity(path, kind), kind)?;
+        self.settle(segment)
+    }
+
+    /// A network drive that hangs must not hold up every answer.
+    fn settle(&self, segment: Segment) -> Option<Segment> {
+        let is_local = Directory::open(&self.folder).is_ok_and(|folder| folder.is_local());
+        if is_local { Some(segment) } else { segment.into_memory().ok() }
+    }
+
+    /// A file for a new segment, which takes the place of the old one when it is finished.
+    pub(super) fn create(&self, path: &Path, kind: &FolderKind) -> io::Result<SegmentFile> {
+        make_folder(&self.folder)?;
+        self.tidy();
+        let place = self.place(path, kind);
+        let temporary = place.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&temporary)?;
+        Ok(SegmentFile { file: Some(BufWriter::with_capacity(256 << 10, file)), temporary, place })
+    }
+
+    /// What goes into a segment, so that it is known again.
+    pub(super) fn identity(path: &Path, kind: &FolderKind) -> String {
+        identity(path, kind)
+    }
+
+    fn tidy(&self) {
+        for item in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let Ok(name) = item.file_name().into_string() else { continue };
+            let is_temporary = name.ends_with(".tmp");
+            let oldest = if is_temporary { LEFT } else { UNUSED };
+            let age = item.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
+            if (is_temporary || name.ends_with(".segment")) && matches!(age, Ok(Ok(age)) if age > oldest) {
+                let _ = std::fs::remove_file(item.path());
+            }
+        }
+    }
+}
+
+fn identity(path: &Path, kind: &FolderKind) -> String {
+    let session = if let FolderKind::Transcripts { session } = kind { session } else { "" };
+    // Escaped, so that no two paths give one text.
+    format!("{path:?} {session:?}")
+}
+
+#[cfg(unix)]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// Only a file of this user, which nobody else may write.
+#[cfg(unix)]
+fn open(place: &Path) -> Option<File> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(place).ok()?;
+    let metadata = file.metadata().ok()?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+    (metadata.is_file() && is_own).then_some(file)
+}
+
+#[cfg(not(unix))]
+fn open(place: &Path) -> Option<File> {
+    OpenOptions::new().read(true).write(true).open(place).ok()
+}
+
+/// A segment that is being written. If it is not finished, nothing is left of it.
+pub(super) struct SegmentFile {
+    file: Option<BufWriter<File>>,
+    temporary: PathBuf,
+    place: PathBuf,
+}
+
+impl Write for SegmentFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+}
+
+impl Sink for SegmentFile {
+    fn finish(mut self) -> io::Result<Finished> {
+        let file = self.file.take().ok_or(io::ErrorKind::InvalidInput)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        std::fs::rename(&self.temporary, &self.place)?;
+        Ok(Finished::File { file, path: std::mem::take(&mut self.place) })
+    }
+}
+
+impl Drop for SegmentFile {
+    fn drop(&mut self) {
+        if !self.place.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
