@@ -19,7 +19,7 @@ fn main() {
     let texts = files.iter().flat_map(|file| fs::read(file).unwrap_or_default());
     let hash =
         texts.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    println!("cargo:rustc-env=VVAULT_FORMATS={hash:016x}");
+    println!("cargo:rustc-env=FORMATS_HASH={hash:016x}");
 }
 
 fn list(place: &Path, files: &mut Vec<PathBuf>) {

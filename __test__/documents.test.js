@@ -126,7 +126,13 @@ test('other documents and the types name no code that does not exist', () => {
 });
 
 /** Names of the environment that look like codes. */
-const ENVIRONMENT = ['VVAULT_ROOT_PATH', 'VVAULT_PATH', 'VVAULT_CACHE_DIR', 'VVAULT_CRASH_ROUNDS', 'VVAULT_WATCH_ROUNDS'];
+const ENVIRONMENT = [
+  'VVAULT_ROOT_PATH',
+  'VVAULT_PATH',
+  'VVAULT_CACHE_DIR',
+  'VVAULT_CRASH_ROUNDS',
+  'VVAULT_WATCH_ROUNDS',
+];
 
 /** @param {string} name */
 function headingsOf(name) {

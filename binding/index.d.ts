@@ -48,6 +48,14 @@ export declare class MemoryReading {
   /** Ends the reading as soon as can be. What has been read is kept, and not read again by the next. */
   abort(): void
   /**
+   * The rows as a JSON array and the cursor behind them, on this thread: if nothing has changed since the last
+   * question and the answer takes but some microseconds. Else `null`: then `run` is to be asked.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  unchanged(): [string, string | null] | null
+  /**
    * Finds the memories and, if no date is undecided, selects.
    *
    * # Errors

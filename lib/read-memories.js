@@ -3,7 +3,7 @@
 const path = require('node:path');
 const { MemoryReading } = require('./native');
 const { refused, toVaultError, withCode } = require('./errors');
-const { freshnessOf, invalid, memoriesOf, requestOf, warn } = require('./reading');
+const { freshnessOf, invalid, memoriesOf, requestOf, unchangedOf, warn } = require('./reading');
 
 /** @typedef {import('../index').ReadMemoriesConfig} Config */
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
@@ -52,6 +52,8 @@ async function read(config, userId, options) {
   const userPath = path.join(path.join(config.vvaultPath, config.directories.users), userId);
   const { capsules, transcripts } = config.directories;
   const reading = new MemoryReading(requestOf(config.vvaultPath, config.directories, userId, options));
+  const unchanged = unchangedOf(reading);
+  if (unchanged) return told(config, userId, options, unchanged);
   const found = await reading.run();
 
   if (found.source === 'none') {
@@ -69,7 +71,16 @@ async function read(config, userId, options) {
   }
   warn(found);
 
-  const memories = await memoriesOf(reading, found);
+  return told(config, userId, options, await memoriesOf(reading, found));
+}
+
+/**
+ * @param {Config} config
+ * @param {string} userId
+ * @param {Options} options
+ * @param {Memory[]} memories
+ */
+function told(config, userId, options, memories) {
   if (config.logging.logFileOps) {
     console.log(`🧠 Retrieved ${memories.length} memories for user: ${userId}`);
     if (options.sessionId) console.log(`   Filtered by session: ${options.sessionId}`);

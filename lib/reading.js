@@ -58,10 +58,27 @@ async function memoriesOf(reading, found) {
     outcome = await decideDates(reading);
     warn(outcome);
   }
-  /** @type {Memory[]} */
-  const memories = await rows(reading);
+  return pageOf(await rows(reading), outcome.next ?? null);
+}
+
+/**
+ * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`.
+ *
+ * @param {import('../binding').MemoryReading} reading
+ * @returns {import('../index').MemoryPage | null}
+ */
+function unchangedOf(reading) {
+  const unchanged = reading.unchanged();
+  return unchanged && pageOf(JSON.parse(unchanged[0]), unchanged[1]);
+}
+
+/**
+ * @param {Memory[]} memories
+ * @param {string | null} before
+ */
+function pageOf(memories, before) {
   // Not to be seen by who compares, copies or prints the memories.
-  Object.defineProperty(memories, 'before', { value: outcome.next ?? null });
+  Object.defineProperty(memories, 'before', { value: before });
   return /** @type {import('../index').MemoryPage} */ (memories);
 }
 
@@ -182,4 +199,4 @@ function isValidDate(date) {
   return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
-module.exports = { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, warn };
+module.exports = { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn };

@@ -7,7 +7,7 @@ const native = require('./native');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
-const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, warn } = require('./reading');
+const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -213,6 +213,8 @@ class Vault extends EventEmitter {
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
     const more = { tags: tags ?? undefined, construct: constructId || undefined, before: before ?? undefined };
     const reading = engine.reading({ ...request, ...more });
+    const unchanged = unchangedOf(reading);
+    if (unchanged) return unchanged;
     const isFollowed = this.listenerCount('progress') > 0;
     const tell = isFollowed
       ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })

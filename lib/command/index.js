@@ -9,6 +9,7 @@ const { version } = require('../../package.json');
 const { Vault } = require('../..');
 const { refused } = require('../errors');
 const { Output } = require('./output');
+const { withToldProgress } = require('./progress');
 
 /** @typedef {import('../../index').VaultOptions} VaultOptions */
 /** @typedef {InstanceType<typeof Output>} Out */
@@ -51,6 +52,7 @@ Exit codes:
 
 Environment:
   VVAULT_ROOT_PATH, VVAULT_PATH  the vault's folder, where --vault is not given
+  VVAULT_CACHE_DIR               where indexes are kept, if not in the system's cache folder; empty: nowhere
   VVAULT_TOKEN                   the token of serve, where --token is not given
   NO_COLOR, FORCE_COLOR          no colours; colours also where there is no terminal`;
 
@@ -102,11 +104,15 @@ function programOf(output) {
       args.pop();
       const options = { ...program.opts(), ...command.opts() };
       output.isJson = Boolean(options.json);
-      const vault = await Vault.open(rootOf(options), {
-        integrity: options.integrity,
-        expectedTetherSignature: options.tether,
-        ...opening?.(options),
-      });
+      const root = rootOf(options);
+      const vault = await withToldProgress(output, 'files', (onProgress) =>
+        Vault.open(root, {
+          integrity: options.integrity,
+          expectedTetherSignature: options.tether,
+          onProgress,
+          ...opening?.(options),
+        }),
+      );
       try {
         await action({ vault, output, options }, ...args);
       } finally {

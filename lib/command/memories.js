@@ -4,6 +4,7 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { date, examples, several, wholeNumber } = require('./arguments');
 const { bold, cell, dim, time } = require('./output');
+const { withToldProgress } = require('./progress');
 
 /** @typedef {import('../../index').Memory} Memory */
 /** @typedef {InstanceType<typeof import('./output').Output>} Output */
@@ -37,14 +38,17 @@ function addMemories(program, onVault) {
     .action(
       onVault(async ({ vault, output, options }, user) => {
         vault.on('capsule:rejected', ({ path: file, reason }) => output.problem`${file}: ${cell(reason)}`);
-        const memories = await vault.readMemories(user, {
-          limit: options.limit,
-          sessionId: options.session,
-          role: options.role,
-          since: options.since,
-          until: options.until,
-          constructId: options.construct,
-          tags: options.tag,
+        const memories = await withToldProgress(output, 'files', (tell) => {
+          vault.on('progress', tell);
+          return vault.readMemories(user, {
+            limit: options.limit,
+            sessionId: options.session,
+            role: options.role,
+            since: options.since,
+            until: options.until,
+            constructId: options.construct,
+            tags: options.tag,
+          });
         });
         if (memories.length === 0) {
           if (await isUser(vault.root, user)) output.note`no memories of ${user} are like that`;

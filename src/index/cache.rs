@@ -51,6 +51,14 @@ pub(super) fn folder(key: &Key) -> Arc<Folder> {
     kept.folder.clone()
 }
 
+/// The index of a folder that has been asked for before, if that can be told without waiting.
+pub(super) fn known(key: &Key) -> Option<Arc<Folder>> {
+    let mut cache = CACHE.try_lock().ok()?;
+    let kept = cache.folders.get_mut(key)?;
+    kept.used = Ticket::draw();
+    Some(kept.folder.clone())
+}
+
 /// Notes what a folder's index has become: how large, and whether it is to be compacted. Lets others go if all together
 /// are too large.
 pub(super) fn note(key: &Key, refreshed: &Refreshed) {

@@ -198,6 +198,25 @@ impl Folder {
         Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind: state.is_behind() })
     }
 
+    /// The folder's files, if nothing has changed since they were read and that can be told without waiting.
+    pub(super) fn unchanged(&self) -> Option<Arc<Snapshot>> {
+        let mut state = self.state.try_lock().ok()?;
+        let (notifications, _) = state.notified.as_ref()?;
+        let is_known = state.swept.is_some() && state.pending.is_empty() && state.snapshot.is_at_hand();
+        if !is_known || !notifications.are_none() {
+            return None;
+        }
+        state.used = Some(Instant::now());
+        Some(state.snapshot.clone())
+    }
+
+    /// The same of a folder that a watch has told everything of.
+    pub(super) fn watched_unchanged(&self) -> Option<Arc<Snapshot>> {
+        let state = self.state.try_lock().ok()?;
+        let is_known = state.watched && state.pending.is_empty() && state.snapshot.is_at_hand();
+        is_known.then(|| state.snapshot.clone())
+    }
+
     /// Takes what was kept of the folder, if that has not been looked for. Each file in it is still to be compared.
     fn load(&self, state: &mut State) -> bool {
         if std::mem::replace(&mut state.loaded, true) {
@@ -452,12 +471,14 @@ impl Sweep<'_> {
     fn run(&self, state: &State) -> io::Result<Swept> {
         let own = self.directory.signature()?;
         let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
-        if state.snapshot.is_empty()
-            && let Some(entries) = self.first()?
+        if state.snapshot.fresh().is_empty()
+            && let Some((seen, read)) = self.first(&state.snapshot)?
         {
-            let broken = entries.iter().filter_map(|entry| entry.broken()).collect();
-            let snapshot = Arc::new(Snapshot::of_entries(self.kind.clone(), entries));
-            return Ok(Swept { snapshot, listed, broken });
+            let broken = read.iter().filter_map(|entry| entry.broken()).collect();
+            if read.is_empty() && seen.len() == state.snapshot.len() {
+                return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken });
+            }
+            return Ok(Swept { snapshot: Arc::new(state.snapshot.with_only(&seen, read)), listed, broken });
         }
         let known: Vec<RowRef<'_>> = state.snapshot.rows().collect();
         // A folder that has not changed since it was listed still holds the names that it held then.
@@ -525,41 +546,51 @@ impl Sweep<'_> {
         Ok(Swept { snapshot: Arc::new(state.snapshot.with_several(changes, several)), listed, broken })
     }
 
-    /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
-    /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
-    fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
-        let (entries, large) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    /// Looks through a folder of which nothing is known, or only what was kept of it: files are looked at while further names
+    /// are still being listed. Gives the places of those that are as they were, and the others. `None` if a name is not
+    /// UTF-8, whose place among the others can't be told from the name that is left of it.
+    fn first(&self, kept: &Snapshot) -> io::Result<Option<(Vec<u32>, Vec<Arc<Entry>>)>> {
+        let (found, large) = (Mutex::new((Vec::new(), Vec::new())), Mutex::new(Vec::new()));
         let all_named = rayon::in_place_scope(|scope| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|name| self.kind.takes(name));
                 self.progress.total.fetch_add(batch.len() as u64, atomic::Ordering::Relaxed);
-                let (entries, large) = (&entries, &large);
+                let (found, large) = (&found, &large);
                 scope.spawn(move |_| {
-                    let mut read = Vec::with_capacity(batch.len());
+                    let (mut seen, mut read) = (Vec::new(), Vec::new());
                     for name in batch {
                         if self.progress.is_aborted() {
                             break;
+                        }
+                        let known = kept.find(&name);
+                        if let Some(RowRef::Stored(_, at)) = known
+                            && self.is_current(&Slot { name: &name, known })
+                        {
+                            seen.push(at);
+                            continue;
                         }
                         match self.read(name, None, LARGE) {
                             Ok(entry) => read.push(entry),
                             Err(name) => lock(large).push(name),
                         }
                     }
-                    lock(entries).append(&mut read);
+                    let mut found = lock(found);
+                    found.0.append(&mut seen);
+                    found.1.append(&mut read);
                 });
             })
         })?;
         if !all_named {
             return Ok(None);
         }
-        let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (seen, mut read) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         for name in large.into_inner().unwrap_or_else(PoisonError::into_inner) {
             if !self.progress.is_aborted() {
-                entries.extend(self.read(name, None, LARGEST_FILE));
+                read.extend(self.read(name, None, LARGEST_FILE));
             }
         }
-        entries.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
-        Ok(Some(entries))
+        read.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
+        Ok(Some((seen, read)))
     }
 
     fn names(&self) -> io::Result<Vec<Box<str>>> {

@@ -85,12 +85,15 @@ impl Passing {
         }
     }
 
-    /// The place of the memory that is the `at`th of them.
-    pub(super) fn get(&self, at: usize, passes: impl Fn(u32) -> bool) -> Option<u32> {
+    /// The place of the memory that is the `at`th of them; `None` also when no step more may be taken.
+    pub(super) fn get(&self, at: usize, passes: impl Fn(u32) -> bool, step: impl Fn() -> bool) -> Option<u32> {
         let Some(list) = &self.list else { return self.order.get(at).copied() };
         let List { places, seen } = &mut *lock(list);
         while places.len() <= at {
             let place = *self.order.get(*seen)?;
+            if !step() {
+                return None;
+            }
             *seen += 1;
             if passes(place) {
                 places.push(place);

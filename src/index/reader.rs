@@ -11,6 +11,7 @@ use super::entry::{Entry, FolderKind};
 use super::folder::{Folder, Freshness, Progress, Ticket};
 use super::snapshot::Snapshot;
 use super::storage::Storage;
+use super::unchanged;
 use super::view::View;
 use crate::Error;
 use crate::lock::lock;
@@ -74,6 +75,12 @@ impl WatchedFolders {
         for folder in folders {
             folder.compact();
         }
+    }
+
+    /// A folder's files, if that can be told without waiting.
+    pub(super) fn unchanged(&self, real: &Path) -> Option<Arc<Snapshot>> {
+        let folder = self.folders.try_lock().ok()?.get(real).cloned()?;
+        folder.watched_unchanged()
     }
 
     fn snapshot(&self, real: &Path) -> Option<Arc<Snapshot>> {
@@ -159,6 +166,9 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         match reading.boundary.resolve(&path) {
             Ok(Some(real)) => {
                 let view = reading.capsules(&path, &real);
+                if user == request.user {
+                    unchanged::remember(request, &path, &real, root, &reading.boundary);
+                }
                 return reading.found(Source::Capsules, Some(path), view);
             }
             Ok(None) => reading.warnings.push(outside(&path)),

@@ -22,7 +22,7 @@ use crate::formats::memory::{Memory, Moment};
 use crate::vault::Signature;
 
 /// What a footer begins with: the form of the file, and the code that parsed what is in it (see `build.rs`).
-const MARK: &str = concat!("vvault segment 1 ", env!("VVAULT_FORMATS"));
+const MARK: &str = concat!("vvault segment 1 ", env!("FORMATS_HASH"));
 /// The mark, where the head begins, its length and its check.
 const FOOTER: usize = MARK.len() + 8 + 8 + 4;
 /// Texts are read in pieces of this size where several follow each other.

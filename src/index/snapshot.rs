@@ -169,6 +169,13 @@ impl Gone {
         self.bits[word] |= 1 << (at % 64);
         self.count += usize::from(self.bits[word] != before);
     }
+
+    fn remove(&mut self, at: u32) {
+        if self.has(at) {
+            self.bits[at as usize / 64] &= !(1 << (at % 64));
+            self.count -= 1;
+        }
+    }
 }
 
 /// See the module. The files have Chatty's order.
@@ -270,6 +277,16 @@ impl Snapshot {
             rest.sort_by(|left, right| self.kind.order(&left.name, &right.name));
         }
         Self::new(self.kind.clone(), self.segment.clone(), gone, rest)
+    }
+
+    /// Of its segment only the files at these places, and others that were read, in their order.
+    pub(super) fn with_only(&self, places: &[u32], fresh: Vec<Arc<Entry>>) -> Self {
+        let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
+        let mut gone = Gone::default();
+        (0..count).for_each(|at| gone.add(at));
+        places.iter().for_each(|at| gone.remove(*at));
+        self.segment.forget((0..count).filter(|at| gone.has(*at) && !self.gone.has(*at)));
+        Self::new(self.kind.clone(), self.segment.clone(), gone, fresh)
     }
 
     /// The same on another segment, into which files went as they are in `taken`.
@@ -421,6 +438,17 @@ impl Snapshot {
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.segment.is_damaged()
+    }
+
+    /// Whether a question can be put to it as it is: nothing is to be read again or decided first.
+    pub(super) fn is_at_hand(&self) -> bool {
+        let is_decided = self.odd.undecided.is_empty() && self.segment.undecided().is_empty();
+        self.odd.unread.is_empty() && is_decided && !self.is_damaged()
+    }
+
+    /// Whether it is known already that no stated hash is wrong.
+    pub(super) fn is_known_to_be_sound(&self) -> bool {
+        self.unsound.get().is_some_and(|unsound| unsound.is_empty())
     }
 
     /// Bytes that it holds, about.

@@ -18,6 +18,12 @@ impl Boundary {
         Ok(Self { root: root.canonicalize()? })
     }
 
+    /// Whether this is where the vault is.
+    #[must_use]
+    pub fn is_at(&self, root: &Path) -> bool {
+        self.root == root
+    }
+
     /// No border, for a path that the caller itself named.
     #[must_use]
     pub fn none() -> Self {

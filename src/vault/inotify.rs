@@ -45,6 +45,11 @@ impl Inotify {
         let _ = inotify::remove_watch(&self.descriptor, watch);
     }
 
+    /// Whether there is no notification.
+    pub(crate) fn is_empty(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.descriptor).is_ok_and(|bytes| bytes == 0)
+    }
+
     /// Takes all notifications that there are, without waiting.
     pub(crate) fn drain(&self, mut take: impl FnMut(&Event<'_>)) -> io::Result<()> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];

@@ -154,6 +154,8 @@ enum Found {
     /// It can't be read.
     Unreadable(String),
     Read(Box<Read>),
+    /// At the beginning: it is as it was told before, and readers have it already.
+    AsTold(Known),
 }
 
 struct Read {
@@ -170,19 +172,24 @@ struct Read {
 }
 
 impl Catalogue {
-    pub(super) fn new(vault: Arc<Vault>, record: Record) -> Self {
+    pub(super) fn new(vault: Arc<Vault>) -> Self {
         let layout = Layout::new(vault.directories());
         let state = State {
             known: BTreeMap::new(),
             waiting: HashMap::new(),
             folders: HashMap::new(),
             unreadable: HashMap::new(),
-            record,
+            record: Record::forgetful(),
             aliased: HashSet::new(),
             is_watched: false,
         };
         let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
         Self { vault, layout, is_local, state: Mutex::new(state) }
+    }
+
+    /// What was told by those before.
+    pub(super) fn set_record(&self, record: Record) {
+        lock(&self.state).record = record;
     }
 
     /// The vault's folder, as it was named.
@@ -220,7 +227,8 @@ impl Catalogue {
         let mut state = lock(&self.state);
         let State { known, record, .. } = &mut *state;
         let is_gone = |line: &&Line| !known.contains_key(&RelativePath::from(&line.path));
-        let gone: Vec<Line> = record.lines().filter(is_gone).cloned().collect();
+        let mut gone: Vec<Line> = record.lines().filter(is_gone).cloned().collect();
+        gone.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         for mut line in gone {
             if line.digest.take().is_some() {
                 line.number = record.draw();
@@ -331,7 +339,7 @@ impl Catalogue {
             let index = state.folders.get(folder).map(|folder| folder.index.clone());
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
             let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
-            let known = &state.known;
+            let State { known, record, .. } = &*state;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let found: Vec<Found> = files
                 .par_iter()
@@ -341,7 +349,12 @@ impl Catalogue {
                     Some(_) if when.is_aborted() => Found::Unknown,
                     Some(directory) => {
                         let seen = (known.get(*file), kept.as_deref());
-                        self.find((directory, is_local), file, place, seen, index.as_deref())
+                        match self.find((directory, is_local), file, place, seen, index.as_deref()) {
+                            Found::Read(read) if self.is_as_told(when, &read, file, record) => {
+                                Found::AsTold(read.known())
+                            }
+                            found => found,
+                        }
                     }
                     None => Found::Gone,
                 })
@@ -352,10 +365,16 @@ impl Catalogue {
                 let gone = kept.rows().map(|row| row.name()).filter(|name| !names.contains(name));
                 looking.changes.extend(gone.map(|name| (name.into(), None)));
             }
+            let mut as_told = Vec::new();
             for ((file, place), found) in files.into_iter().zip(found) {
+                if let Found::AsTold(known) = found {
+                    as_told.push((file.clone(), known));
+                    continue;
+                }
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
                 self.decide(&mut state, file, &place, found, &mut looking);
             }
+            state.known.extend(as_told);
             let changes = std::mem::take(&mut looking.changes);
             if let Some(index) = index
                 && !changes.is_empty()
@@ -438,6 +457,20 @@ impl Catalogue {
         Found::Read(Box::new(read))
     }
 
+    /// Whether at the beginning a memory is a sound one that the index has, and that was told before as it is.
+    fn is_as_told(&self, when: Stage<'_>, read: &Read, file: &RelativePath, record: &Record) -> bool {
+        let (Stage::Beginning(since, _), Content::Memory(Some(Row::Stored(..)))) = (when, &read.content) else {
+            return false;
+        };
+        let is_usable = self.vault.store().options().policy == Policy::Report || read.verdict.is_sound();
+        let Some(line) = file.to_str().and_then(|path| record.line(path)) else { return false };
+        is_usable
+            && line.accepted
+            && line.digest == Some(read.digest)
+            && !read.signature.is_aliased()
+            && !since.is_some_and(|since| record.is_behind(since, line.number, Some(read.signature.changed())))
+    }
+
     /// What a found file means, for listeners and for readers of its folder.
     fn decide(&self, state: &mut State, file: &RelativePath, place: &Place, found: Found, looking: &mut Looking<'_>) {
         let known = state.known.get(file).cloned();
@@ -448,7 +481,7 @@ impl Catalogue {
             looking.changes.push((file.file_name().unwrap_or_default().to_string_lossy().into(), entry));
         };
         match found {
-            Found::Unchanged => {}
+            Found::Unchanged | Found::AsTold(_) => {}
             Found::Unknown => {
                 looking.looked.again.push((file.to_owned(), CLOSED));
                 return;
@@ -647,6 +680,13 @@ impl State {
             looking.looked.again.push((file.to_owned(), left));
         }
         !left.is_zero()
+    }
+}
+
+impl Read {
+    fn known(self) -> Known {
+        let Self { signature, settled, digest, sections, .. } = self;
+        Known { signature, settled, digest, accepted: true, sections }
     }
 }
 

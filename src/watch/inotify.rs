@@ -111,6 +111,11 @@ impl Queue {
         });
     }
 
+    /// Whether there is nothing to be drained.
+    pub(super) fn is_empty(&self) -> bool {
+        self.inotify.is_empty()
+    }
+
     /// Waits until there is something to be drained. False once it was stopped.
     pub(super) fn wait(&self) -> bool {
         loop {

@@ -482,12 +482,8 @@ impl Watch {
     pub fn begin(vault: Arc<Vault>, request: &Request, listener: Listener) -> Result<Self, Error> {
         let given = vault.store().root().to_owned();
         let root = given.canonicalize().unwrap_or(given);
-        let record = match &request.cache {
-            Some(cache) => Record::open(cache, &root, request.since.as_ref()),
-            None => Record::forgetful(),
-        };
         let shared = Arc::new(Shared {
-            catalogue: Catalogue::new(vault, record),
+            catalogue: Catalogue::new(vault),
             root,
             hints: Mutex::default(),
             hinted: Condvar::new(),
@@ -511,7 +507,11 @@ impl Watch {
         if let Method::Polling(interval) = request.method {
             lock(&shared.hints).polling = Some(interval);
         }
-        let files = shared.visit(Path::new(""));
+        let (files, record) = rayon::join(
+            || shared.visit(Path::new("")),
+            || request.cache.as_ref().map(|cache| Record::open(cache, &shared.root, request.since.as_ref())),
+        );
+        shared.catalogue.set_record(record.unwrap_or_else(Record::forgetful));
         let events = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
         shared.push(events.into_iter().map(|event| Notice::Event(Box::new(event))));
         shared.set_watched();
@@ -533,6 +533,24 @@ impl Watch {
             let _turn = lock(&self.shared.turn);
             self.shared.look_at(self.shared.take_hints(true));
         }
+    }
+
+    /// Whether every change that was finished before this is called has been applied; false also where that can't be told
+    /// without waiting.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            let Ok(means) = self.shared.means.try_lock() else { return false };
+            let Means::Queue(queue) = &*means else { return false };
+            // In this order: what was taken from the queue is a hint before this lock is free, and who takes hints holds
+            // the turn until they have been looked at.
+            let Ok(hints) = self.shared.hints.try_lock() else { return false };
+            let is_known = hints.paths.is_empty() && !hints.everything && hints.trouble.is_none() && !hints.rootless;
+            is_known && queue.is_empty() && self.shared.turn.try_lock().is_ok()
+        }
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 
     /// The next notices, of about so many bytes.

@@ -3,12 +3,13 @@
 //! A file in the cache folder, one JSON object a line, added to before an event is told. It can be lost at no harm but this:
 //! then a cursor means its time, and what changed about that time may be told twice.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A place in the order of all events: of the record with this id, or by the clock.
@@ -73,7 +74,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Record {
     id: String,
-    lines: BTreeMap<String, Line>,
+    lines: HashMap<String, Line>,
     number: u64,
     /// Lines that are not in the file yet.
     unwritten: Vec<u8>,
@@ -89,7 +90,7 @@ impl Record {
     /// One that is kept nowhere.
     pub(super) fn forgetful() -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { id, lines: BTreeMap::new(), number: 0, unwritten: Vec::new(), is_new: true, file: None, lock: None }
+        Self { id, lines: HashMap::new(), number: 0, unwritten: Vec::new(), is_new: true, file: None, lock: None }
     }
 
     /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
@@ -108,18 +109,20 @@ impl Record {
         let mut record = Self::forgetful();
         let text = std::fs::read(path).unwrap_or_default();
         let mut count = 0;
-        let mut lines = text.split(|byte| *byte == b'\n');
-        if let Some(heading) = lines.next().and_then(|line| serde_json::from_slice::<Heading>(line).ok())
+        let end_of_heading = memchr::memchr(b'\n', &text).unwrap_or(text.len());
+        if let Ok(heading) = serde_json::from_slice::<Heading>(&text[..end_of_heading])
             && heading.format == FORMAT
         {
             record.id = heading.record;
             record.is_new = false;
+            // A line that a kill cut off was of an event that nobody heard of.
+            let lines = text[end_of_heading..].par_split(|byte| *byte == b'\n');
+            let lines: Vec<Line> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+            count = lines.len();
+            record.lines.reserve(count);
             for line in lines {
-                // A line that a kill cut off was of an event that nobody heard of.
-                let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
                 record.number = record.number.max(line.number);
                 record.lines.insert(line.path.clone(), line);
-                count += 1;
             }
         }
         let is_whole = text.last() == Some(&b'\n');

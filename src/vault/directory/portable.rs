@@ -103,3 +103,7 @@ fn kind(metadata: &Metadata) -> ItemKind {
         ItemKind::Other
     }
 }
+
+pub(super) fn real_path(_folder: &Path) -> Option<PathBuf> {
+    None
+}

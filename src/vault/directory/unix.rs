@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 use rustix::io::Errno;
@@ -20,6 +20,21 @@ pub(super) type Opened = (OwnedFd, Signature, ItemKind);
 /// Not blocking, so that opening a pipe without a writer returns; reading one is refused by its type.
 const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// As the system itself knows the open folder.
+#[cfg(target_os = "linux")]
+pub(super) fn real_path(folder: &Path) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd as _;
+    let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let own = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    let path = rustix::fs::readlink(own, Vec::with_capacity(256)).ok()?;
+    Some(PathBuf::from(std::ffi::OsString::from(path.into_string().ok()?)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn real_path(_folder: &Path) -> Option<PathBuf> {
+    None
+}
 
 impl Handle {
     pub(super) fn open(path: &Path) -> io::Result<Self> {

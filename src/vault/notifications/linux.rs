@@ -66,6 +66,15 @@ impl Notifications {
         Some(Self { watch, reader })
     }
 
+    /// Whether nothing has happened since the last time; false also where that can't be told without waiting.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        let Some(Ok(queue)) = QUEUE.as_ref().map(Mutex::try_lock) else { return false };
+        let told = queue.watches.get(&self.watch).and_then(|readers| readers.get(&self.reader));
+        queue.inotify.is_empty()
+            && told.is_some_and(|told| matches!(&told.changes, Changes::Names(names) if names.is_empty()))
+    }
+
     /// What has happened since the last time, or since the beginning: everything that was finished before this was called.
     #[must_use]
     pub fn take(&self) -> Changes {

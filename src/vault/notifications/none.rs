@@ -16,6 +16,12 @@ impl Notifications {
 
     /// Of none.
     #[must_use]
+    pub fn are_none(&self) -> bool {
+        match *self {}
+    }
+
+    /// Of none.
+    #[must_use]
     pub fn take(&self) -> Changes {
         match *self {}
     }

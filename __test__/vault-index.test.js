@@ -1,0 +1,338 @@
+'use strict';
+
+// What is kept of a vault beyond the process, and the pages of a long history.
+
+const assert = require('node:assert');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const path = require('node:path');
+const { describe, test } = require('node:test');
+const { setTimeout: wait } = require('node:timers/promises');
+
+const { Vault } = require('..');
+const { REPOSITORY, runProgram, temporaryVault } = require('./support/temporary-vault');
+
+/** @typedef {import('node:test').TestContext} TestContext */
+
+/** More than the few for which nothing is kept. */
+const COUNT = 600;
+const TIME_LIMIT = { timeout: 60_000 };
+
+/**
+ * A vault of many memories of 4 KB, whose times can be relied on, and a cache folder.
+ *
+ * @param {TestContext} t
+ */
+async function manyMemories(t, count = COUNT) {
+  const vault = temporaryVault(t);
+  const cacheDir = temporaryVault(t).root;
+  let last = '';
+  for (let place = 0; place < count; place++) last = writeMemory(vault, place);
+  while (Date.now() - fs.statSync(last).ctimeMs < 100) await wait(10);
+  return { vault, cacheDir, kept: () => keptIn(cacheDir) };
+}
+
+/**
+ * @param {ReturnType<typeof temporaryVault>} vault
+ * @param {number} place
+ */
+function writeMemory(vault, place, raw = `memory ${place}`) {
+  return vault.write('ann', `m${String(place).padStart(5, '0')}.json`, {
+    created_ts: new Date(1_700_000_000_000 + (place >> 1) * 1000).toISOString(),
+    raw,
+    role: place % 2 ? 'user' : 'assistant',
+    tags: place % 3 ? [] : ['third'],
+    padding: 'x'.repeat(4096),
+  });
+}
+
+/** @param {string} cacheDir */
+function keptIn(cacheDir) {
+  const folder = path.join(cacheDir, 'memories');
+  return fs.existsSync(folder) ? fs.readdirSync(folder).map((name) => path.join(folder, name)) : [];
+}
+
+/**
+ * Opens the vault in a process of its own, reads it, and closes it.
+ *
+ * @param {ReturnType<typeof temporaryVault>} vault
+ * @param {string | null} cacheDir
+ * @param {string} [options]
+ */
+async function readElsewhere(vault, cacheDir, options = '{}') {
+  const { stdout, stderr, code } = await runProgram(
+    vault,
+    `const { Vault } = require(${JSON.stringify(REPOSITORY)});
+    const bytes = () => Number(/rchar: (\\d+)/.exec(require('node:fs').readFileSync('/proc/self/io', 'utf8'))[1]);
+    const before = process.platform === 'linux' ? bytes() : 0;
+    const opened = await Vault.open(vault.root, { cacheDir: ${JSON.stringify(cacheDir)}, ...${options} });
+    const memories = await opened.readMemories('ann', { limit: 0 });
+    const read = process.platform === 'linux' ? bytes() - before : null;
+    await opened.close();
+    console.log(JSON.stringify({ read, memories }));`,
+  );
+  assert.strictEqual(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+describe('what is kept beyond the process', TIME_LIMIT, () => {
+  for (const options of ['{}', '{ watch: true }']) {
+    test(`only what has changed is read after a restart ${options}`, async (t) => {
+      const { vault, cacheDir, kept } = await manyMemories(t);
+      const first = await readElsewhere(vault, cacheDir, options);
+      assert.strictEqual(first.memories.length, COUNT);
+      assert.strictEqual(kept().length, 1);
+      const again = await readElsewhere(vault, cacheDir, options);
+      assert.deepStrictEqual(again.memories, first.memories);
+      writeMemory(vault, 5, 'changed');
+      writeMemory(vault, COUNT, 'new');
+      fs.rmSync(vault.path('users/ann/capsules/m00007.json'));
+      const third = await readElsewhere(vault, cacheDir, options);
+      const expected = await readElsewhere(vault, null, options);
+      assert.deepStrictEqual(third.memories, expected.memories);
+      assert.strictEqual(
+        third.memories.filter((/** @type {any} */ { content }) => ['changed', 'new'].includes(content)).length,
+        2,
+      );
+      if (first.read === null) return;
+      assert.ok(first.read > COUNT * 4096);
+      assert.ok(again.read < first.read / 4, `${again.read} of ${first.read}`);
+      assert.ok(third.read < first.read / 4, `${third.read} of ${first.read}`);
+    });
+  }
+
+  test('the drop-in keeps what it read, where VVAULT_CACHE_DIR says', async (t) => {
+    const { vault, cacheDir, kept } = await manyMemories(t);
+    const program = (/** @type {string} */ until) => `
+      const memories = await readMemories(vault.config, 'ann');
+      ${until}
+      console.log(memories.length);`;
+    const forKept = `
+      const fs = require('node:fs');
+      const isKept = () => fs.existsSync(${JSON.stringify(path.join(cacheDir, 'memories'))}) &&
+        fs.readdirSync(${JSON.stringify(path.join(cacheDir, 'memories'))}).some((name) => name.endsWith('.segment'));
+      while (!isKept()) await new Promise((resolve) => setTimeout(resolve, 20));`;
+    const { stdout, stderr } = await runProgram(vault, program(forKept), { env: { VVAULT_CACHE_DIR: cacheDir } });
+    assert.strictEqual(stdout, '10\n', stderr);
+    assert.strictEqual(kept().length, 1);
+    const home = temporaryVault(t).root;
+    const nowhere = { VVAULT_CACHE_DIR: '', XDG_CACHE_HOME: home, HOME: home };
+    const pause = 'await new Promise((resolve) => setTimeout(resolve, 700));';
+    assert.strictEqual((await runProgram(vault, program(pause), { env: nowhere })).stdout, '10\n');
+    assert.deepStrictEqual(fs.readdirSync(home), []);
+  });
+
+  test('it is its owner’s alone, goes with what is deleted, and may be deleted itself', async (t) => {
+    const { vault, cacheDir, kept } = await manyMemories(t);
+    writeMemory(vault, 3, 'a secret');
+    await wait(100);
+    const opened = await Vault.open(vault.root, { cacheDir });
+    await opened.readMemories('ann');
+    await opened.close();
+    const [file] = kept();
+    const holds = (/** @type {string} */ text) => fs.readFileSync(file).includes(text);
+    assert.ok(holds('a secret') && holds('memory 4'));
+    if (process.platform !== 'win32') {
+      assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600);
+      assert.strictEqual(fs.statSync(path.dirname(file)).mode & 0o777, 0o700);
+    }
+    fs.rmSync(vault.path('users/ann/capsules/m00003.json'));
+    const again = await Vault.open(vault.root, { cacheDir });
+    assert.strictEqual((await again.readMemories('ann', { limit: 0 })).length, COUNT - 1);
+    assert.ok(!holds('a secret') && holds('memory 4'));
+    fs.rmSync(cacheDir, { recursive: true });
+    assert.strictEqual((await again.readMemories('ann', { limit: 0 })).length, COUNT - 1);
+    await again.close();
+    const third = await readElsewhere(vault, cacheDir);
+    assert.strictEqual(third.memories.length, COUNT - 1);
+    const none = await Vault.open(vault.root, { cacheDir: null });
+    await none.readMemories('ann');
+    await none.close();
+  });
+
+  test('a damaged file is none', async (t) => {
+    const { vault, cacheDir, kept } = await manyMemories(t);
+    const { memories } = await readElsewhere(vault, cacheDir);
+    for (const share of [0.001, 0.3, 0.6, 0.9, 0.9999]) {
+      await readElsewhere(vault, cacheDir);
+      const [file] = kept();
+      const bytes = fs.readFileSync(file);
+      bytes[Math.floor(bytes.length * share)] ^= 0x10;
+      fs.writeFileSync(file, bytes);
+      assert.deepStrictEqual((await readElsewhere(vault, cacheDir)).memories, memories);
+      fs.truncateSync(kept()[0] ?? file, Math.floor(bytes.length * share));
+      assert.deepStrictEqual((await readElsewhere(vault, cacheDir, '{ watch: true }')).memories, memories);
+    }
+  });
+
+  test('several processes at once, and kills at any moment', async (t) => {
+    const { vault, cacheDir, kept } = await manyMemories(t, 400);
+    // Each adds enough that what is kept is written anew, again and again.
+    const program = `
+      const { Vault } = require(${JSON.stringify(REPOSITORY)});
+      const fs = require('node:fs');
+      console.log('ready');
+      (async () => {
+        for (let round = 0; ; round++) {
+          for (let place = 0; place < 300; place++) {
+            fs.writeFileSync(\`${vault.path('users/ann/capsules')}/\${process.argv[1]}-\${place}.json\`, JSON.stringify({ raw: \`\${round} \${place}\`, created_ts: '2026-01-01T00:00:00Z' }));
+          }
+          await new Promise((resolve) => setTimeout(resolve, 65));
+          const opened = await Vault.open(${JSON.stringify(vault.root)}, { cacheDir: ${JSON.stringify(cacheDir)} });
+          const memories = await opened.readMemories('ann', { limit: 0 });
+          const own = memories.filter(({ id, content }) => id.startsWith(process.argv[1] + '-') && content.startsWith(round + ' '));
+          if (own.length !== 300) throw new Error('stale: ' + own.length);
+          await opened.close();
+        }
+      })().catch((error) => { console.error(error); process.exit(3); });`;
+    for (let round = 0; round < 4; round++) {
+      const children = ['one', 'two'].map((name) => spawn(process.execPath, ['-e', program, name]));
+      let stderr = '';
+      for (const child of children) {
+        child.stderr.on('data', (text) => {
+          stderr += text;
+        });
+      }
+      await Promise.all(children.map((child) => once(child.stdout, 'data')));
+      await wait(300 + round * 137);
+      for (const child of children) child.kill('SIGKILL');
+      const ended = await Promise.all(children.map((child) => once(child, 'exit')));
+      assert.deepStrictEqual(
+        ended.map(([code]) => code),
+        [null, null],
+        stderr,
+      );
+      const { memories } = await readElsewhere(vault, cacheDir);
+      assert.deepStrictEqual(memories, (await readElsewhere(vault, null)).memories);
+    }
+    assert.ok(kept().some((file) => file.endsWith('.segment')));
+  });
+
+  test('a reading that is aborted is gone on with', async (t) => {
+    const { vault, cacheDir } = await manyMemories(t, 4000);
+    const opened = await Vault.open(vault.root, { cacheDir });
+    const aborting = new AbortController();
+    const reason = new Error('enough');
+    const reading = opened.readMemories('ann', { limit: 0, signal: aborting.signal });
+    setImmediate(() => aborting.abort(reason));
+    const outcome = await reading.catch((error) => error);
+    // A quick machine may have been done.
+    assert.ok(outcome === reason || outcome.length === 4000);
+    assert.strictEqual((await opened.readMemories('ann', { limit: 0 })).length, 4000);
+    await opened.close();
+    const already = AbortSignal.abort(reason);
+    await assert.rejects(Vault.open(vault.root, { cacheDir, signal: already }), reason);
+    for (const watch of [true, 'poll']) {
+      const opening = Vault.open(vault.root, {
+        cacheDir: temporaryVault(t).root,
+        watch: /** @type {true} */ (watch),
+        signal: AbortSignal.timeout(3),
+      });
+      await opening.then(
+        (quick) => quick.close(),
+        (error) => assert.strictEqual(error.name, 'TimeoutError'),
+      );
+    }
+  });
+
+  test('it is told how far a long reading has come', async (t) => {
+    const vault = temporaryVault(t);
+    fs.mkdirSync(vault.path('users/ann/capsules'), { recursive: true });
+    // Slow for every machine.
+    const text = `{"raw":"x","padding":[${'[1],'.repeat(250_000)}0]}`;
+    for (let place = 0; place < 250; place++) vault.write('ann', `${place}.json`, text);
+    const opened = await Vault.open(vault.root, { cacheDir: null });
+    /** @type {any[]} */
+    const told = [];
+    opened.on('progress', (progress) => told.push(progress));
+    await opened.readMemories('ann');
+    await opened.close();
+    assert.deepStrictEqual(told.at(-1), { userId: 'ann', done: 250, total: 250 });
+    assert.ok(told.every(({ done }, at) => at === 0 || done > told[at - 1].done));
+    told.length = 0;
+    const watched = await Vault.open(vault.root, {
+      cacheDir: null,
+      watch: true,
+      onProgress: (progress) => told.push(progress),
+    });
+    await watched.close();
+    assert.deepStrictEqual(told.at(-1), { done: 250, total: 250 });
+    await assert.rejects(Vault.open(vault.root, { onProgress: /** @type {any} */ (5) }), {
+      code: 'VVAULT_INVALID_ARGUMENT',
+    });
+  });
+});
+
+describe('pages', TIME_LIMIT, () => {
+  test('a history is walked while memories come, change and go', async (t) => {
+    const { vault, cacheDir } = await manyMemories(t);
+    const opened = await Vault.open(vault.root, { cacheDir });
+    const whole = await opened.readMemories('ann', { limit: 0 });
+    assert.strictEqual(whole.before, null);
+    assert.deepStrictEqual(Object.keys(whole).length, COUNT, 'the cursor is no element');
+    for (const options of [{}, { role: 'user' }, { tags: ['third'], until: new Date(1_700_000_100_000) }]) {
+      const expected = (await opened.readMemories('ann', { ...options, limit: 0 })).map(({ id }) => id);
+      const seen = [];
+      /** @type {string | null} */
+      let before = null;
+      do {
+        const page = await opened.readMemories('ann', { ...options, limit: 7, before });
+        seen.push(...page.map(({ id }) => id));
+        before = page.before;
+      } while (before !== null);
+      assert.deepStrictEqual(seen, expected);
+    }
+    const seen = [];
+    /** @type {string | null} */
+    let before = null;
+    let place = COUNT;
+    do {
+      const page = await opened.readMemories('ann', { limit: 50, before });
+      seen.push(...page.map(({ id }) => id));
+      before = page.before;
+      // The last of the page goes, and newer ones come.
+      const gone = page.at(-1);
+      fs.rmSync(vault.path(`users/ann/capsules/${gone?.id}.json`));
+      for (let more = 0; more < 3; more++) writeMemory(vault, place++);
+    } while (before !== null);
+    assert.deepStrictEqual(
+      seen,
+      whole.map(({ id }) => id),
+    );
+    await opened.close();
+  });
+
+  test('memories without a valid date are walked too', async (t) => {
+    const vault = temporaryVault(t);
+    for (let place = 0; place < 40; place++) {
+      const created_ts = place % 5 ? `2026-01-0${1 + (place % 3)}T00:00:00Z` : 'no date';
+      vault.write('ann', `${place}.json`, { raw: String(place), created_ts });
+    }
+    const opened = await Vault.open(vault.root, { cacheDir: null });
+    const whole = (await opened.readMemories('ann', { limit: 0 })).map(({ id }) => id);
+    const seen = [];
+    /** @type {string | null} */
+    let before = null;
+    do {
+      const page = await opened.readMemories('ann', { limit: 3, before });
+      seen.push(...page.map(({ id }) => id));
+      before = page.before;
+    } while (before !== null);
+    assert.deepStrictEqual(seen, whole);
+    await opened.close();
+  });
+
+  test('what is no cursor is refused', async (t) => {
+    const vault = temporaryVault(t);
+    vault.write('ann', 'a.json', { raw: 'a' });
+    const opened = await Vault.open(vault.root, { cacheDir: null });
+    for (const before of ['', 'x', '{}', '[1]', '{"time":"x"}']) {
+      await assert.rejects(opened.readMemories('ann', { before }), { code: 'VVAULT_INVALID_CURSOR' });
+    }
+    await assert.rejects(opened.readMemories('ann', { before: /** @type {any} */ (5) }), {
+      code: 'VVAULT_INVALID_ARGUMENT',
+    });
+    await opened.close();
+  });
+});
