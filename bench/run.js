@@ -3,7 +3,7 @@
 /**
  * `npm run bench`: runs the suites of `suites/`, prints their tables, and keeps them in `results/`.
  *
- * `node bench/run.js [--sizes 1000,10000,100000] [--rounds 5] [--only read] [--quick]`
+ * `node bench/run.js [--sizes 1000,10000,100000] [--rounds 5] [--only read] [--quick] [--million]`
  */
 
 const { spawnSync } = require('node:child_process');
@@ -24,6 +24,7 @@ function readArguments() {
       rounds: { type: 'string' },
       only: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      million: { type: 'boolean', default: false },
     },
   });
   const sizes = (values.sizes ?? (values.quick ? '1000' : '1000,10000,100000')).split(',').map(Number);
@@ -41,7 +42,7 @@ function readArguments() {
   if (unknown.length > 0) {
     throw new Error(`no suite called ${unknown.join(', ')}; there are ${available.join(', ')}`);
   }
-  return { sizes, rounds, suites };
+  return { sizes, rounds, suites, million: values.million };
 }
 
 /** Tells what goes on: on one line when a person is looking, else only the main steps. */
@@ -58,15 +59,16 @@ function works(code) {
 }
 
 const SQLITE_CHECK = 'new (require("better-sqlite3"))(":memory:").close()';
+const LMDB_CHECK = `require('lmdb').open({ path: require('node:os').tmpdir() + '/vvault-native-bench-lmdb-check' }).close()`;
 const NATIVE_CHECK = `if (typeof require(${JSON.stringify(REPOSITORY_ROOT)}).readMemories !== "function") throw 1`;
 
 /** @param {(text: string) => void} log */
 function ensureCompetitors(log) {
-  if (!works(SQLITE_CHECK)) {
+  if (!works(SQLITE_CHECK) || !works(LMDB_CHECK)) {
     log('installing what vvault-native is measured against (compiles better-sqlite3, about a minute)');
     spawnSync('npm', ['install', '--no-audit', '--no-fund'], { cwd: __dirname, stdio: ['ignore', 2, 2] });
   }
-  return works(SQLITE_CHECK);
+  return { hasSqlite: works(SQLITE_CHECK), hasLmdb: works(LMDB_CHECK) };
 }
 
 /** The addon files that were measured: which, how large, how old. */
@@ -85,14 +87,15 @@ function addonFiles() {
 }
 
 async function main() {
-  const { sizes, rounds, suites } = readArguments();
+  const { sizes, rounds, suites, million } = readArguments();
   const log = makeLog();
   const machine = { ...machineFacts(), addon: addonFiles() };
   const context = {
     sizes,
     rounds,
     log,
-    hasSqlite: ensureCompetitors(log),
+    million,
+    ...ensureCompetitors(log),
     hasFloor: ensureFloor(log),
     hasNative: works(NATIVE_CHECK),
   };
@@ -111,13 +114,16 @@ async function main() {
       parts.push(`Left out: ${name}.`);
     }
   }
+  fs.mkdirSync(RESULTS_FOLDER, { recursive: true });
   for (const name of suites) {
-    const { data, markdown } = await require(path.join(SUITES_FOLDER, `${name}.js`)).run(context);
+    const { data, markdown, files = {} } = await require(path.join(SUITES_FOLDER, `${name}.js`)).run(context);
     results.suites[name] = data;
     parts.push(markdown);
+    for (const [file, text] of Object.entries(files)) {
+      fs.writeFileSync(path.join(RESULTS_FOLDER, file), text);
+    }
   }
   const report = `${parts.join('\n\n')}\n`;
-  fs.mkdirSync(RESULTS_FOLDER, { recursive: true });
   fs.writeFileSync(path.join(RESULTS_FOLDER, 'latest.json'), `${JSON.stringify(results, null, 2)}\n`);
   fs.writeFileSync(path.join(RESULTS_FOLDER, 'latest.md'), report);
   log('');

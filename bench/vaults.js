@@ -152,6 +152,36 @@ function* capsules(count) {
   }
 }
 
+/**
+ * Capsules of about 300 bytes, without embeddings, oldest first; no two carry the same moment.
+ * @param {number} seed
+ * @param {number} count
+ * @returns {Generator<{ name: string, text: string }>} file name and file content
+ */
+function* smallCapsules(seed, count) {
+  const random = seededRandom(seed);
+  const pick = (list) => list[Math.floor(random() * list.length)];
+  const number = (from, to) => from + Math.floor(random() * (to - from + 1));
+  let moment = FIRST_MOMENT;
+  for (let index = 0; index < count; index += 1) {
+    moment += number(1, 1100) * 1000;
+    const role = pick(['user', 'assistant', 'system']);
+    const raw = `${pick(THINGS)}, ${pick(PLACES)}, ${number(0, 99)}`;
+    const identifier = `m${String(index).padStart(6, '0')}`;
+    const capsule = {
+      memory_id: identifier,
+      source_id: `chatty_session${String(Math.floor(index / MEMORIES_PER_SESSION) + 1).padStart(4, '0')}`,
+      created_ts: new Date(moment).toISOString().replace('.000Z', 'Z'),
+      raw,
+      raw_sha256: crypto.createHash('sha256').update(raw).digest('hex'),
+      consent: 'self',
+      tags: random() < 0.4 ? [pick(EXTRA_TAGS)] : [],
+      role,
+    };
+    yield { name: `${identifier}.json`, text: JSON.stringify(capsule) };
+  }
+}
+
 /** Where everything that the benchmarks make is kept between runs. */
 function temporaryRoot() {
   return path.join(os.tmpdir(), 'vvault-native-bench');
@@ -182,6 +212,37 @@ function ensureVault(count, { label = 'plain', anew = false } = {}) {
   return { root, userId: USER_ID, capsulesPath, count, bytes };
 }
 
+/**
+ * The vault of `userCount` users with `perUser` small capsules each; made unless it is there already.
+ * @param {number} userCount
+ * @param {number} perUser
+ * @returns {{ root: string, users: string[], count: number, bytes: number }}
+ */
+function ensureVaultOfUsers(userCount, perUser) {
+  const root = path.join(temporaryRoot(), `users-${userCount}-${perUser}`);
+  const users = Array.from({ length: userCount }, (_, index) => `user${String(index).padStart(3, '0')}_1743500000000`);
+  const folderOf = (userId) => path.join(root, 'users', userId, 'capsules');
+  const stampPath = path.join(root, 'complete.json');
+  const stamp = readStamp(stampPath);
+  if (
+    stamp?.generatorVersion === GENERATOR_VERSION &&
+    users.every((userId) => fs.readdirSync(folderOf(userId)).length === perUser)
+  ) {
+    return { root, users, count: userCount * perUser, bytes: stamp.bytes };
+  }
+  fs.rmSync(root, { recursive: true, force: true });
+  let bytes = 0;
+  for (const [index, userId] of users.entries()) {
+    fs.mkdirSync(folderOf(userId), { recursive: true });
+    for (const { name, text } of smallCapsules(index, perUser)) {
+      fs.writeFileSync(path.join(folderOf(userId), name), text);
+      bytes += Buffer.byteLength(text);
+    }
+  }
+  fs.writeFileSync(stampPath, JSON.stringify({ generatorVersion: GENERATOR_VERSION, bytes }));
+  return { root, users, count: userCount * perUser, bytes };
+}
+
 /** @param {string} stampPath */
 function readStamp(stampPath) {
   try {
@@ -203,4 +264,12 @@ function connectorConfig(root) {
   };
 }
 
-module.exports = { USER_ID, connectorConfig, ensureVault, seededRandom, temporaryRoot };
+module.exports = {
+  MEMORIES_PER_SESSION,
+  USER_ID,
+  connectorConfig,
+  ensureVault,
+  ensureVaultOfUsers,
+  seededRandom,
+  temporaryRoot,
+};

@@ -7,13 +7,14 @@
 const path = require('node:path');
 
 const { connectorConfig } = require('../vaults');
+const { readMemories } = require(path.join(__dirname, '..', '..'));
 
 /** @param {{ root: string, userId: string }} vault */
 function create(vault) {
-  const { readMemories } = require(path.join(__dirname, '..', '..'));
   const config = connectorConfig(vault.root);
   return {
-    call: (options) => readMemories(config, vault.userId, options),
+    call: ({ userId = vault.userId, ...options }) => readMemories(config, userId, options),
+    freshness: () => readMemories.freshness(config, vault.userId),
     async close() {},
   };
 }
