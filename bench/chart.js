@@ -31,9 +31,22 @@ const TITLE_HEIGHT = 46;
  * @property {Panel[]} panels
  */
 
-/** @param {string} text */
+/** @param {string} text may have Markdown's marks of code */
 function escaped(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  return text
+    .replaceAll('`', '')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
+
+/**
+ * `1.00 ms` as a scale says it.
+ * @param {string} text
+ */
+function tick(text) {
+  return text.replace(/\.0+(?!\d)/, '');
 }
 
 /** @param {number} number */
@@ -80,7 +93,7 @@ function drawPanel({ title, format, lines }, series) {
     const y = rounded(placeY(10 ** decade));
     parts.push(
       `<line x1="${left}" x2="${width - right}" y1="${y}" y2="${y}" class="grid"/>`,
-      `<text x="${left - 6}" y="${y + 4}" class="scale end">${escaped(format(10 ** decade))}</text>`,
+      `<text x="${left - 6}" y="${y + 4}" class="scale end">${escaped(tick(format(10 ** decade)))}</text>`,
     );
   }
   for (const size of sizes) {

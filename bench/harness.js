@@ -22,9 +22,10 @@ const EXIT_TIME_LIMIT_MS = 5_000;
  * @param {string} module path of a module that exports `tasks`
  * @param {string} task name of one of them
  * @param {object} parameters anything that JSON can carry
+ * @param {{ timeLimit?: number }} [options] `timeLimit` in milliseconds, after which the process is killed
  * @returns {Promise<object>} the task's report, with `endedByItself` added
  */
-function runInChild(module, task, parameters) {
+function runInChild(module, task, parameters, { timeLimit = CHILD_TIME_LIMIT_MS } = {}) {
   fs.mkdirSync(temporaryRoot(), { recursive: true });
   const cacheHome = fs.mkdtempSync(path.join(temporaryRoot(), 'cache-'));
   return new Promise((resolve, reject) => {
@@ -35,7 +36,7 @@ function runInChild(module, task, parameters) {
     });
     let report;
     let endedByItself = true;
-    let timer = setTimeout(() => child.kill('SIGKILL'), CHILD_TIME_LIMIT_MS);
+    let timer = setTimeout(() => child.kill('SIGKILL'), timeLimit);
     child.on('message', (message) => {
       report = message;
       clearTimeout(timer);

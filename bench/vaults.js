@@ -226,7 +226,7 @@ function ensureVaultOfUsers(userCount, perUser) {
   const stamp = readStamp(stampPath);
   if (
     stamp?.generatorVersion === GENERATOR_VERSION &&
-    users.every((userId) => fs.readdirSync(folderOf(userId)).length === perUser)
+    users.every((userId) => fs.existsSync(folderOf(userId)) && fs.readdirSync(folderOf(userId)).length === perUser)
   ) {
     return { root, users, count: userCount * perUser, bytes: stamp.bytes };
   }

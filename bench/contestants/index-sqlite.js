@@ -127,7 +127,15 @@ function create(vault) {
       await Promise.resolve();
       return rows.map(({ timestamp, content, role, tags, consent, embed_model, hash, filename }) =>
         memoryOf(
-          { created_ts: timestamp, raw: content, role, tags: JSON.parse(tags), consent, embed_model, raw_sha256: hash },
+          {
+            created_ts: timestamp,
+            raw: content,
+            role,
+            tags: JSON.parse(tags),
+            consent,
+            embed_model: embed_model ?? undefined,
+            raw_sha256: hash,
+          },
           filename,
         ),
       );
