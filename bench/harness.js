@@ -28,10 +28,11 @@ const EXIT_TIME_LIMIT_MS = 5_000;
 function runInChild(module, task, parameters, { timeLimit = CHILD_TIME_LIMIT_MS } = {}) {
   fs.mkdirSync(temporaryRoot(), { recursive: true });
   const cacheHome = fs.mkdtempSync(path.join(temporaryRoot(), 'cache-'));
+  const { VVAULT_CACHE_DIR: _chosen, ...environment } = process.env;
   return new Promise((resolve, reject) => {
     const child = fork(CHILD_SCRIPT, [module, task, JSON.stringify(parameters)], {
       execArgv: ['--expose-gc'],
-      env: { ...process.env, XDG_CACHE_HOME: cacheHome },
+      env: { ...environment, XDG_CACHE_HOME: cacheHome },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     let report;

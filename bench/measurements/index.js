@@ -7,7 +7,7 @@
 const fs = require('node:fs');
 const { createHash } = require('node:crypto');
 const path = require('node:path');
-const { setImmediate: nextTurn } = require('node:timers/promises');
+const { setImmediate: nextTurn, setTimeout: sleep } = require('node:timers/promises');
 
 const { capsulesPathOf, isCapsuleName, memoryOf } = require('../contestants/memories');
 const { IndexWriter } = require('../index-writer');
@@ -22,6 +22,9 @@ const LEAST_CALLS = 3;
 /** Fewer have no p99; who is slow gets so many times the time to reach as many. */
 const CALLS_FOR_P99 = 100;
 const MORE_TIME = 4;
+/** For how long a cache folder or the memory must stay as it is. */
+const SETTLING_MS = 500;
+const MOST_LOOKS = 20;
 
 /**
  * @typedef {object} Parameters
@@ -105,11 +108,12 @@ async function prepare({ vault, shape, stores, textPath }) {
 
 /**
  * Questions of every kind, quietly and then while another process adds capsules.
- * @param {Parameters & { milliseconds: number, checked?: number,
- *   adding?: { milliseconds: number, database?: string }, secondName?: boolean }} parameters `secondName`: one file gets a second name meanwhile, whose changes no notification
- *   of the folder would tell
+ * @param {Parameters & { milliseconds: number, checked?: number, rests?: boolean,
+ *   adding?: { milliseconds: number, database?: string }, secondName?: boolean }} parameters `rests`: it has work to do
+ *   in the background after a first answer; `secondName`: one file gets a second name meanwhile, whose changes no
+ *   notification of the folder would tell
  */
-async function questions({ module, vault, shape, kinds, milliseconds, checked = CHECKED, adding, secondName }) {
+async function questions({ module, vault, shape, kinds, milliseconds, checked = CHECKED, rests, adding, secondName }) {
   const removeSecondName = secondName ? giveSecondName(vault.root, shape.users[0]) : undefined;
   try {
     const contestant = await require(module).create(vault);
@@ -117,7 +121,7 @@ async function questions({ module, vault, shape, kinds, milliseconds, checked = 
     for (const userId of shape.users) {
       await contestant.call({ userId, limit: 10 });
     }
-    report.memoryAfterReading = await settledMemory();
+    report.memoryAfterReading = rests ? await restingMemory() : await settledMemory();
     const asked = new Map(kinds.map((kind) => [kind, questionsOf(kind, shape)]));
     for (const [kind, wanted] of asked) {
       // They are also the ones that come before those that count.
@@ -138,6 +142,18 @@ async function questions({ module, vault, shape, kinds, milliseconds, checked = 
   } finally {
     removeSecondName?.();
   }
+}
+
+/** Resident memory once the contestant has nothing to do in the background any more: it stays as it is. */
+async function restingMemory() {
+  let before = Number.POSITIVE_INFINITY;
+  let now = await settledMemory();
+  for (let look = 0; look < MOST_LOOKS && Math.abs(now - before) > now * 0.01; look += 1) {
+    await sleep(SETTLING_MS);
+    before = now;
+    now = await settledMemory();
+  }
+  return now;
 }
 
 async function askWhileAdding(contestant, asked, userId, { root }, { milliseconds, database }) {
@@ -214,7 +230,20 @@ async function leaveIndex({ module, vault, shape }) {
     rows ??= found;
   }
   const { time: closeTime } = await timed(() => contestant.close());
-  return { closeTime, digest: digestOf(rows), bytes: bytesIn(vault.cacheDir) };
+  return { closeTime, digest: digestOf(rows), bytes: await settledBytesIn(vault.cacheDir) };
+}
+
+/**
+ * What a folder holds once nothing is added any more: the drop-in has nothing that could be closed.
+ * @param {string} folder
+ */
+async function settledBytesIn(folder) {
+  let bytes = -1;
+  for (let now = bytesIn(folder); now !== bytes; now = bytesIn(folder)) {
+    bytes = now;
+    await sleep(SETTLING_MS);
+  }
+  return bytes;
 }
 
 /** @param {string} folder */
