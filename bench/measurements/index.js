@@ -234,16 +234,18 @@ async function leaveIndex({ module, vault, shape }) {
 }
 
 /**
- * What a folder holds once nothing is added any more: the drop-in has nothing that could be closed.
+ * What a folder holds once something is there and nothing is added any more: the drop-in has nothing that could be closed.
  * @param {string} folder
  */
 async function settledBytesIn(folder) {
-  let bytes = -1;
-  for (let now = bytesIn(folder); now !== bytes; now = bytesIn(folder)) {
-    bytes = now;
+  let before = 0;
+  let now = bytesIn(folder);
+  for (let look = 0; look < MOST_LOOKS && (now === 0 || now !== before); look += 1) {
     await sleep(SETTLING_MS);
+    before = now;
+    now = bytesIn(folder);
   }
-  return bytes;
+  return now;
 }
 
 /** @param {string} folder */
@@ -254,7 +256,12 @@ function bytesIn(folder) {
   return fs
     .readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((item) => item.isFile())
-    .reduce((sum, item) => sum + fs.statSync(path.join(item.parentPath ?? item.path, item.name)).size, 0);
+    .reduce((sum, item) => sum + sizeOf(path.join(item.parentPath ?? item.path, item.name)), 0);
+}
+
+/** @param {string} file which may have been temporary */
+function sizeOf(file) {
+  return fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** @param {() => Promise<object[]>} call */

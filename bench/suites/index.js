@@ -22,7 +22,7 @@ const {
 } = require('../harness');
 const { KINDS, shapeOf } = require('../questions');
 const { median } = require('../statistics');
-const { MEMORIES_PER_SESSION, ensureVault, ensureVaultOfUsers, temporaryRoot } = require('../vaults');
+const { MEMORIES_PER_SESSION, ensureVault, ensureVaultOfUsers } = require('../vaults');
 
 const MEASUREMENTS = path.join(__dirname, '..', 'measurements', 'index.js');
 const CHART = 'index.svg';
@@ -277,14 +277,11 @@ async function measureVault({ root, users, count, bytes }, rounds, context) {
   const prepared = await runTask('prepare', { vault: { root }, stores, textPath });
 
   // First what needs a vault that nothing has changed since the stores were filled.
-  const cacheDirs = [];
+  const cacheRoot = `${root}-indexes`;
+  fs.rmSync(cacheRoot, { recursive: true, force: true });
   const reopened = REOPENED.filter(isPresent).map((one) => {
-    if (!one.leaves) {
-      return one;
-    }
-    const cacheDir = fs.mkdtempSync(path.join(temporaryRoot(), 'index-'));
-    cacheDirs.push(cacheDir);
-    return { ...one, extra: { ...one.extra, cacheDir } };
+    const cacheDir = path.join(cacheRoot, one.key);
+    return one.leaves ? { ...one, extra: { ...one.extra, cacheDir } } : one;
   });
   const indexes = {};
   for (const one of reopened.filter(({ leaves }) => leaves)) {
@@ -300,9 +297,7 @@ async function measureVault({ root, users, count, bytes }, rounds, context) {
     ],
     'opening',
   );
-  for (const cacheDir of cacheDirs) {
-    fs.rmSync(cacheDir, { recursive: true, force: true });
-  }
+  fs.rmSync(cacheRoot, { recursive: true, force: true });
 
   const everything = await take(
     oneUser
