@@ -17,14 +17,18 @@ for store in none snapshot sqlite lmdb redb; do
   case $store in
     none) features= ;;
     sqlite) c=$(lines "$(sources libsqlite3-sys)"/sqlite3/sqlite3.c) ;;
-    lmdb) c=$(lines "$(sources lmdb-master-sys)"/lmdb/libraries/liblmdb/mdb.c "$(sources lmdb-master-sys)"/lmdb/libraries/liblmdb/midl.c) ;;
+    lmdb)
+      lmdb=$(sources lmdb-master-sys)/lmdb/libraries/liblmdb
+      c=$(lines "$lmdb/mdb.c" "$lmdb/midl.c")
+      ;;
   esac
   seconds=$({ CARGO_TARGET_DIR=$target command time -f '%U %S' \
     cargo build --release --quiet -j 1 --no-default-features --features "$features"; } 2>&1 | tail -1 |
     awk '{ printf "%.0f", $1 + $2 }')
   bytes=$(stat -c %s "$target/release/index-stores")
   [ $store = none ] && nothing=$bytes
-  packages=$(cargo tree --no-default-features --features "$features" --prefix none --edges normal,build | sort -u | wc -l)
+  packages=$(cargo tree --no-default-features --features "$features" --prefix none --edges normal,build |
+    sed "s, (\*)$,," | sort -u | wc -l)
   echo "$store: ${seconds} s, $(((bytes - nothing) / 1000)) KB, $((packages - 1)) packages, $c lines of C"
   rm -r "$target"
 done

@@ -1,5 +1,5 @@
-//! The contestants, each with the layout and the settings that suit it: heads apart from texts, one transaction for what
-//! belongs together, nothing synced that need not be.
+//! The contestants, each with the layout and the settings that suit it: heads apart from texts, one transaction for
+//! what belongs together, nothing synced that need not be.
 
 #[cfg(feature = "lmdb")]
 mod lmdb;
