@@ -7,7 +7,7 @@ mod compaction;
 mod constructs;
 mod entry;
 mod folder;
-mod lists;
+mod order;
 mod reader;
 mod segment;
 mod snapshot;

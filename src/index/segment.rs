@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Content, DateAnswer, FolderKind};
-use super::lists::NewestFirst;
+use super::order::NewestFirst;
 use super::snapshot::RowRef;
 use crate::formats::memory::{Memory, Moment};
 use crate::vault::Signature;
@@ -306,6 +306,11 @@ impl Segment {
             }
         }
         None
+    }
+
+    /// How many labels there are.
+    pub(super) fn label_count(&self) -> usize {
+        self.label_ends.len()
     }
 
     /// The labels of a row's role and session, 0 for none.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::entry::{Content, DateAnswer, Entry, FolderKind};
-use super::lists::NewestFirst;
+use super::order::NewestFirst;
 use super::segment::{Damaged, Segment, TextReader};
 use crate::formats::memory::{Memory, Moment};
 use crate::lock::lock;

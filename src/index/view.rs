@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Content, DateAnswer, FolderKind};
-use super::lists::{NewestFirst, Passing};
+use super::order::{NewestFirst, Posting};
 use super::segment::{Damaged, Segment, TextReader};
 use super::snapshot::{Row, RowRef, Snapshot};
 use crate::Error;
@@ -138,12 +138,16 @@ impl View {
         /// So many memories are looked at: about a tenth of a millisecond's work.
         const STEPS: usize = 2048;
         query.limit.filter(|limit| *limit <= QUICK)?;
-        let is_ordered = |order: &Mutex<Option<NewestFirst>>| {
-            order.try_lock().is_ok_and(|order| order.as_ref().is_some_and(|order| order.holds_in(&query.zone)))
+        let is_filtered = query.role.is_some() || query.session.is_some() || !query.tags.is_empty();
+        let is_ordered = |order: &Mutex<Option<NewestFirst>>, needs_postings: bool| {
+            let is_good =
+                |order: &NewestFirst| order.holds_in(&query.zone) && (!needs_postings || order.has_postings());
+            order.try_lock().is_ok_and(|order| order.as_ref().is_some_and(is_good))
         };
         let is_known = |snapshot: &Arc<Snapshot>| {
-            is_ordered(&snapshot.segment().newest_first)
-                && (snapshot.fresh().len() < QUICK || is_ordered(&snapshot.newest_first))
+            let segment = snapshot.segment();
+            (segment.len() == 0 || is_ordered(&segment.newest_first, is_filtered))
+                && (snapshot.fresh().len() < QUICK || is_ordered(&snapshot.newest_first, false))
         };
         let is_judged = |snapshot: &Arc<Snapshot>| query.policy.is_none() || snapshot.is_known_to_be_sound();
         if !self.snapshots.iter().all(|snapshot| is_known(snapshot) && is_judged(snapshot)) {
@@ -163,13 +167,13 @@ impl View {
     }
 
     fn select_in(&self, query: &Query, steps: &Steps) -> Result<Selection, Error> {
-        let parts: Option<Vec<Part<'_>>> =
-            self.snapshots.iter().enumerate().flat_map(|(at, snapshot)| Part::both(at, snapshot, query)).collect();
-        let mut rows = match parts {
-            Some(parts) => self.select_ordered(&parts, query, steps)?,
-            None if steps.are_counted() => return Err(Error::Aborted),
-            None => self.select_unordered(query)?,
-        };
+        let parts = self.snapshots.iter().enumerate().map(|(at, snapshot)| Part::of(at, snapshot, query));
+        let mut rows =
+            match parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect::<Vec<_>>()) {
+                Some(parts) => self.select_ordered(&parts, query, steps)?,
+                None if steps.are_counted() => return Err(Error::Aborted),
+                None => self.select_unordered(query)?,
+            };
         // One more was looked for, to know whether there is one.
         let is_more = query.limit.is_some_and(|limit| rows.len() > limit);
         rows.truncate(query.limit.unwrap_or(usize::MAX));
@@ -215,7 +219,7 @@ impl View {
         steps: &Steps,
     ) -> Result<Vec<(usize, RowRef<'a>)>, Error> {
         let next = |part: usize, at: usize| -> Result<Option<Next<'a>>, Error> {
-            let Some(row) = parts[part].get(at, query, steps) else { return Ok(None) };
+            let Some(row) = parts[part].row(at).filter(|_| steps.take()) else { return Ok(None) };
             Ok(Some(Next {
                 time: time(row, query)?,
                 snapshot: parts[part].at,
@@ -235,7 +239,7 @@ impl View {
                 time(row, query).is_ok_and(is_after)
             };
             let is_bounded = query.until.is_some() || query.before.is_some();
-            let first = if is_bounded { part.passing.newer(|place| is_newer(part.row(place))) } else { 0 };
+            let first = if is_bounded { part.partition_point(is_newer) } else { 0 };
             heads.extend(next(at, first)?);
         }
         let mut rows = Vec::new();
@@ -246,6 +250,7 @@ impl View {
                 break;
             }
             if !parts[part].is_gone(row)
+                && parts[part].passes(row, query)
                 && is_admitted(row, query)
                 && query.until.is_none_or(|until| time <= until)
                 && query.before.as_ref().is_none_or(|cursor| !self.is_before((snapshot, row), time, cursor))
@@ -324,49 +329,84 @@ impl Steps {
     }
 }
 
-/// The memories of a snapshot that are in its segment, or those that are fresh.
+/// Memories of a snapshot, newest first: of its segment (perhaps only those with a label), or those that are fresh.
 struct Part<'a> {
     /// The snapshot's place.
     at: usize,
     snapshot: &'a Arc<Snapshot>,
+    order: NewestFirst,
     /// Of its segment.
-    stored: Option<StoredFilter>,
-    passing: Passing,
+    stored: Option<Arc<StoredFilter>>,
+    posting: Option<Posting>,
 }
 
 impl<'a> Part<'a> {
-    /// Both parts of a snapshot; `None` for one whose dates have no fixed order.
-    fn both(at: usize, snapshot: &'a Arc<Snapshot>, query: &Query) -> impl Iterator<Item = Option<Self>> {
-        let part = |stored, newest_first: Option<NewestFirst>| {
-            newest_first.map(|order| Self { at, snapshot, stored, passing: order.passing(query) })
-        };
+    /// What a question concerns of a snapshot; `None` if its dates have no fixed order.
+    fn of(at: usize, snapshot: &'a Arc<Snapshot>, query: &Query) -> Option<Vec<Self>> {
+        let mut parts = Vec::new();
         let segment = snapshot.segment();
-        let of_segment = (segment.len() > 0)
-            .then(|| part(Some(StoredFilter::new(segment, query)), newest_first_of_segment(snapshot, query)));
-        let of_fresh = (!snapshot.fresh().is_empty()).then(|| part(None, newest_first_of_fresh(snapshot, query)));
-        of_segment.into_iter().chain(of_fresh)
+        if segment.len() > 0 {
+            let order = newest_first_of_segment(snapshot, query)?;
+            let filter = Arc::new(StoredFilter::new(segment, query));
+            let part = |posting| Self { at, snapshot, order: order.clone(), stored: Some(filter.clone()), posting };
+            match filter.postings(segment, &order) {
+                None => parts.push(part(None)),
+                Some(postings) => parts.extend(postings.into_iter().map(|posting| part(Some(posting)))),
+            }
+        }
+        if !snapshot.fresh().is_empty() {
+            let order = newest_first_of_fresh(snapshot, query)?;
+            parts.push(Self { at, snapshot, order, stored: None, posting: None });
+        }
+        Some(parts)
     }
 
     fn kind(&self) -> &'a FolderKind {
         self.snapshot.kind()
     }
 
-    fn row(&self, place: u32) -> RowRef<'a> {
-        match self.stored {
+    fn ranks(&self) -> Option<&[u32]> {
+        self.posting.map(|posting| self.order.postings(self.snapshot.segment()).get(posting))
+    }
+
+    fn at_rank(&self, rank: u32) -> Option<RowRef<'a>> {
+        let place = *self.order.order.get(rank as usize)?;
+        Some(match self.stored {
             Some(_) => RowRef::Stored(self.snapshot.segment(), place),
             None => RowRef::Fresh(&self.snapshot.fresh()[place as usize]),
+        })
+    }
+
+    fn row(&self, at: usize) -> Option<RowRef<'a>> {
+        let rank = match self.ranks() {
+            Some(ranks) => *ranks.get(at)?,
+            None => u32::try_from(at).ok()?,
+        };
+        self.at_rank(rank)
+    }
+
+    /// How many come first that are such; the others are not.
+    fn partition_point(&self, is_such: impl Fn(RowRef<'_>) -> bool) -> usize {
+        let is_such = |rank: u32| self.at_rank(rank).is_some_and(&is_such);
+        match self.ranks() {
+            Some(ranks) => ranks.partition_point(|rank| is_such(*rank)),
+            None => {
+                let (mut low, mut high) = (0, self.order.order.len());
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if u32::try_from(middle).is_ok_and(is_such) { low = middle + 1 } else { high = middle }
+                }
+                low
+            }
         }
     }
 
-    fn get(&self, at: usize, query: &Query, steps: &Steps) -> Option<RowRef<'a>> {
-        if !steps.take() {
-            return None;
+    fn passes(&self, row: RowRef<'_>, query: &Query) -> bool {
+        match (row, &self.stored) {
+            (RowRef::Stored(segment, at), Some(filter)) => filter.passes(segment, at),
+            (RowRef::Fresh(entry), _) => entry.memory().is_ok_and(|memory| is_memory_named(memory, query)),
+            _ => false,
         }
-        let passes = |place| match &self.stored {
-            Some(filter) => filter.passes(self.snapshot.segment(), place),
-            None => self.snapshot.fresh()[place as usize].memory().is_ok_and(|memory| is_memory_named(memory, query)),
-        };
-        self.passing.get(at, passes, || steps.take()).map(|place| self.row(place))
     }
 
     fn is_gone(&self, row: RowRef<'_>) -> bool {
@@ -396,6 +436,22 @@ impl StoredFilter {
             }),
             tags: query.tags.iter().map(label).collect(),
         }
+    }
+
+    /// The shortest lists that hold all that passes; `None` if everything does.
+    fn postings(&self, segment: &Segment, order: &NewestFirst) -> Option<Vec<Posting>> {
+        let mut candidates: Vec<Vec<Posting>> = Vec::new();
+        candidates.extend(self.role.map(|role| vec![Posting::Role(role)]));
+        candidates.extend(self.session.map(|session| match session {
+            0 => vec![Posting::Session(0)],
+            session => vec![Posting::Session(session), Posting::Session(0)],
+        }));
+        candidates.extend(self.tags.iter().map(|tag| vec![Posting::Tag(*tag)]));
+        if candidates.is_empty() {
+            return None;
+        }
+        let postings = order.postings(segment);
+        candidates.into_iter().min_by_key(|lists| lists.iter().map(|list| postings.get(*list).len()).sum::<usize>())
     }
 
     fn passes(&self, segment: &Segment, at: u32) -> bool {
@@ -623,7 +679,9 @@ mod tests {
     use crate::formats::integrity::Policy;
     use crate::formats::memory_capsule;
     use crate::index::Entry;
+    use crate::index::segment::Writing;
     use crate::index::{RowRef, Snapshot};
+    use crate::vault::Directory;
 
     fn snapshot(memories: &[(u8, u8, u8, u8)]) -> Arc<Snapshot> {
         let memory = |(time, role, session, tags): &(u8, u8, u8, u8)| {
@@ -638,8 +696,33 @@ mod tests {
         Arc::new(Snapshot::of_memories(memories.iter().map(memory).collect()))
     }
 
+    /// The same with names, in a segment but for those that were read later: some of the first again, some for the first
+    /// time.
+    fn named(memories: &[(u8, u8, u8, u8)], split: usize) -> Arc<Snapshot> {
+        let nameless = snapshot(memories);
+        let folder = Directory::open(&std::env::temp_dir()).expect("a folder");
+        let signature = Some(folder.signature().expect("a signature"));
+        let entry = |(at, entry): (usize, &Arc<Entry>)| {
+            let mut record = Vec::new();
+            entry.memory().expect("a memory").write_record(&mut record);
+            let memory = Content::Memory(Memory::from_record(&record).expect("a memory"));
+            Arc::new(Entry::new(format!("{at:02}.json").into(), memory, signature, true))
+        };
+        let entries: Vec<Arc<Entry>> = nameless.fresh().iter().enumerate().map(entry).collect();
+        let in_segment = &entries[..split.min(entries.len())];
+        let rows: Vec<RowRef<'_>> = in_segment.iter().map(RowRef::Fresh).collect();
+        let segment = Writing::write(Vec::new(), &rows, "").expect("a segment");
+        let later = entries.iter().skip(split / 2).step_by(2).chain(&entries[in_segment.len()..]);
+        let later = later.map(|entry| (entry.name.clone(), Some(entry.clone()))).collect();
+        Arc::new(Snapshot::of_segment(FolderKind::Capsules, segment).with(later))
+    }
+
     fn is_same(one: RowRef<'_>, other: RowRef<'_>) -> bool {
-        matches!((one, other), (RowRef::Fresh(one), RowRef::Fresh(other)) if Arc::ptr_eq(one, other))
+        match (one, other) {
+            (RowRef::Fresh(one), RowRef::Fresh(other)) => Arc::ptr_eq(one, other),
+            (RowRef::Stored(one, at), RowRef::Stored(other, place)) => Arc::ptr_eq(one, other) && at == place,
+            _ => false,
+        }
     }
 
     fn query() -> impl Strategy<Value = Query> {
@@ -668,14 +751,20 @@ mod tests {
         fn lists_give_what_going_through_all_gives(
             snapshots in prop::collection::vec(prop::collection::vec((0..12_u8, 0..3_u8, 0..3_u8, 0..3_u8), 0..20), 1..3),
             queries in prop::collection::vec(query(), 1..40),
+            splits in (0..20_usize, 0..20_usize),
         ) {
-            let view = View::new(snapshots.iter().map(|memories| snapshot(memories)).collect());
+            let splits = [splits.0, splits.1];
+            let view = View::new(snapshots.iter().zip(splits).map(|(memories, split)| named(memories, split)).collect());
             for query in queries {
                 let rows = view.select(&query).expect("rows").rows;
                 let mut expected = view.select_unordered(&query).expect("rows");
                 expected.truncate(query.limit.unwrap_or(usize::MAX));
                 prop_assert!(rows.len() == expected.len());
                 prop_assert!(rows.iter().zip(&expected).all(|(row, (_, expected))| is_same(row.as_ref(), *expected)));
+                if let Some(quick) = view.select_quickly(&query) {
+                    prop_assert!(quick.rows.len() == rows.len());
+                    prop_assert!(quick.rows.iter().zip(&rows).all(|(row, expected)| is_same(row.as_ref(), expected.as_ref())));
+                }
             }
         }
 
@@ -685,20 +774,11 @@ mod tests {
             snapshots in prop::collection::vec(prop::collection::vec((0..4_u8, 0..3_u8, 0..3_u8, 0..3_u8), 0..20), 1..3),
             query in query(),
             size in 1..5_usize,
+            split in 0..20_usize,
         ) {
             // Capsules, and behind them a construct's memories.
-            let named = |memories: &[_]| {
-                let nameless = snapshot(memories);
-                let entries = nameless.fresh().iter().enumerate().map(|(at, entry)| {
-                    let mut record = Vec::new();
-                    entry.memory().expect("a memory").write_record(&mut record);
-                    let memory = Content::Memory(Memory::from_record(&record).expect("a memory"));
-                    Arc::new(Entry::new(format!("{at:02}.json").into(), memory, None, true))
-                });
-                Arc::new(Snapshot::of_entries(FolderKind::Capsules, entries.collect()))
-            };
             let nameless = snapshots.get(1).map(|memories| snapshot(memories));
-            let view = View::new([named(&snapshots[0])].into_iter().chain(nameless).collect());
+            let view = View::new([named(&snapshots[0], split)].into_iter().chain(nameless).collect());
             let whole = view.select(&Query { limit: None, ..query.clone() }).expect("rows");
             prop_assert!(whole.next.is_none());
             let mut rows = Vec::new();

@@ -374,7 +374,8 @@ impl Catalogue {
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
                 self.decide(&mut state, file, &place, found, &mut looking);
             }
-            state.known.extend(as_told);
+            as_told.par_sort_unstable_by(|(one, _), (other, _): &(RelativePath, Known)| one.cmp(other));
+            state.known.append(&mut as_told.into_iter().collect());
             let changes = std::mem::take(&mut looking.changes);
             if let Some(index) = index
                 && !changes.is_empty()
