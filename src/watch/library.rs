@@ -20,12 +20,23 @@ impl Notifications {
     pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self, Error> {
         // Weak: the watcher is owned by `Shared`.
         let listener = Arc::downgrade(shared);
-        let mut watcher = notify::recommended_watcher(move |event| take(&listener, event))
+        let watcher = notify::recommended_watcher(move |event| take(&listener, event))
             .map_err(|error| trouble(&error.to_string(), None, &shared.root))?;
-        watcher
-            .watch(&shared.root, RecursiveMode::Recursive)
-            .map_err(|error| trouble(&error.to_string(), None, &shared.root))?;
-        Ok(Self { watcher, root: shared.root.clone() })
+        let mut own = Self { watcher, root: shared.root.clone() };
+        own.watch()?;
+        Ok(own)
+    }
+
+    fn watch(&mut self) -> Result<(), Error> {
+        let watched = self.watcher.watch(&self.root, RecursiveMode::Recursive);
+        watched.map_err(|error| trouble(&error.to_string(), None, &self.root))
+    }
+
+    /// Watches the folder that is the root now: a watch is of a folder, not of its name. What is changed meanwhile is not
+    /// notified.
+    pub(super) fn renew(&mut self) -> Result<(), Error> {
+        self.stop();
+        self.watch()
     }
 
     /// From here on nothing is notified.

@@ -43,6 +43,13 @@ const SOON: Duration = Duration::from_millis(12);
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often one is looked at that never stops changing.
 const LATEST: Duration = Duration::from_secs(1);
+/// Whether notifications may be lost, and end, without a word: on Windows a buffer that is full is not told of by the library,
+/// nor that the root was removed or moved away.
+const LOSSY: bool = cfg!(windows);
+/// How often everything is looked at then.
+const SWEEP: Duration = Duration::from_secs(60);
+/// After so many hints some may have been lost.
+const BURST: usize = 64;
 
 /// How the vault is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +142,8 @@ struct Hints {
     polling: Option<Duration>,
     /// When everything was looked at last.
     polled: Option<Instant>,
+    /// How many hints came since.
+    noted: usize,
     phase: Phase,
 }
 
@@ -165,6 +174,7 @@ enum Urgency {
     /// The path is as it will stay, as far as anybody knows.
     Now,
     /// It is being written, and its writer has not closed it.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells of the closing"))]
     Written,
     /// Something about it has changed.
     Soon,
@@ -179,6 +189,7 @@ impl Shared {
 
     fn note(&self, hints: &mut Hints, path: &Path, urgency: Urgency) {
         let now = Instant::now();
+        hints.noted += 1;
         let due = if let Some(due) = hints.paths.get_mut(path.as_os_str()) {
             due
         } else {
@@ -380,15 +391,32 @@ impl Shared {
         while let Some(folder) = folders.pop() {
             // Without a separator at the end of the root.
             let path: PathBuf = self.root.join(&folder).components().collect();
-            if folder.as_os_str().is_empty() {
-                lock(&self.hints).rootless = !path.is_dir();
+            let is_there = path.is_dir();
+            let mut was_away = false;
+            {
+                let mut hints = lock(&self.hints);
+                if folder.as_os_str().is_empty() {
+                    was_away = std::mem::replace(&mut hints.rootless, !is_there);
+                } else if !is_there {
+                    // With it the root may have gone.
+                    hints.noted += BURST;
+                }
             }
-            if !path.is_dir() {
+            if !is_there {
                 continue;
             }
-            let added = lock(&self.means).add(&path, &folder);
-            if let Err(trouble) = added {
-                self.fall_back(trouble);
+            let added = if folder.as_os_str().is_empty() && (was_away || LOSSY) {
+                lock(&self.means).renew(&path, &folder)
+            } else {
+                lock(&self.means).add(&path, &folder)
+            };
+            match added {
+                Err(_) if !path.is_dir() => {
+                    lock(&self.hints).rootless |= folder.as_os_str().is_empty();
+                    continue;
+                }
+                Err(trouble) => self.fall_back(trouble),
+                Ok(()) => {}
             }
             let layout = self.catalogue.layout();
             let items = std::fs::read_dir(&path);
@@ -427,6 +455,7 @@ impl Shared {
         let everything = std::mem::take(&mut hints.everything);
         if everything {
             hints.polled = Some(now);
+            hints.noted = 0;
         }
         Hinted { paths, everything, trouble: hints.trouble.take() }
     }
@@ -439,7 +468,9 @@ impl Shared {
                 return false;
             }
             let now = Instant::now();
-            let interval = hints.polling.or_else(|| hints.rootless.then_some(INTERVAL / 4));
+            let sweep = if hints.noted < BURST { SWEEP } else { INTERVAL };
+            let interval =
+                hints.polling.or_else(|| hints.rootless.then_some(INTERVAL / 4)).or_else(|| LOSSY.then_some(sweep));
             let next_poll = interval.map(|interval| *hints.polled.get_or_insert(now) + interval);
             hints.everything |= next_poll.is_some_and(|next_poll| next_poll <= now);
             let next_path = hints.paths.values().map(|due| due.at).min();
@@ -664,6 +695,11 @@ impl Means {
     #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "as on Linux")]
     fn add(&self, _path: &Path, _relative: &Path) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Watches the root again, where one folder may have taken the place of another.
+    fn renew(&mut self, path: &Path, relative: &Path) -> Result<(), Error> {
+        if let Self::Library(notifications) = self { notifications.renew() } else { self.add(path, relative) }
     }
 
     #[cfg(target_os = "linux")]

@@ -69,3 +69,45 @@ fn every_method_tells_what_comes_changes_and_goes() {
         assert!(told.try_recv().is_err(), "nothing comes after the end");
     }
 }
+
+/// A watch is of a folder, not of its name.
+#[test]
+fn a_root_that_is_made_again_is_watched_again() {
+    for method in [Method::Notified, Method::Library, Method::Polling(Duration::from_millis(20))] {
+        let (folder, watch, told) = watched(method);
+        let next = || told.recv_timeout(Duration::from_secs(10)).expect("an event");
+        let path = folder.path().join("users/ann/capsules/a.json");
+        let event = |happening| (happening, "a.json".to_owned());
+        fs::write(&path, r#"{"raw":"a"}"#).expect("a file");
+        assert_eq!(next(), event(Happening::Imported), "{method:?}");
+        fs::remove_dir_all(folder.path()).expect("removed");
+        assert_eq!(next(), event(Happening::Removed), "{method:?}");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, r#"{"raw":"b"}"#).expect("a file");
+        assert_eq!(next(), event(Happening::Imported), "{method:?}");
+        fs::write(&path, r#"{"raw":"c"}"#).expect("a file");
+        assert_eq!(next(), event(Happening::Updated), "{method:?}");
+        watch.stop();
+    }
+}
+
+/// More at once than Windows keeps notifications of.
+#[test]
+fn nothing_of_a_storm_is_missed_by_any_method() {
+    const COUNT: usize = 3000;
+    for method in [Method::Notified, Method::Library, Method::Polling(Duration::from_millis(20))] {
+        let (folder, watch, told) = watched(method);
+        for number in 0..COUNT {
+            fs::write(folder.path().join(format!("users/ann/capsules/{number}.json")), "{}").expect("a file");
+        }
+        let names: std::collections::BTreeSet<String> = (0..COUNT)
+            .map(|_| told.recv_timeout(Duration::from_secs(20)).expect("an event"))
+            .map(|(happening, name)| {
+                assert_eq!(happening, Happening::Imported, "{method:?}: {name}");
+                name
+            })
+            .collect();
+        assert_eq!(names.len(), COUNT, "{method:?}: one twice");
+        watch.stop();
+    }
+}
