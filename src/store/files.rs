@@ -4,6 +4,9 @@ use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::vault::is_withheld;
 
 /// The changes that a store makes to a file system.
 pub trait Files: Debug + Send + Sync {
@@ -90,11 +93,11 @@ impl Files for SystemFiles {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        patiently(|| fs::rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        patiently(|| fs::remove_file(path))
     }
 
     #[cfg(unix)]
@@ -113,12 +116,30 @@ impl Files for SystemFiles {
         let length = file.metadata()?.len();
         let written = file.write_all(content).and_then(|()| file.sync_data());
         if written.is_err() {
-            let _ = file.set_len(length);
+            // By another handle: on Windows one that appends may not cut.
+            let _ = self.cut(path, length);
         }
         written
     }
 
     fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
         OpenOptions::new().write(true).open(path)?.set_len(length)
+    }
+}
+
+/// Does again what failed because another program has the file open. On Windows that is how things are: who looks for viruses
+/// or makes an index opens every new file, and Python lets nobody rename what it reads.
+fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let is_in_use =
+        |error: &io::Error| is_withheld(error) || cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied;
+    let began = Instant::now();
+    loop {
+        match work() {
+            Err(error) if is_in_use(&error) && began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
     }
 }

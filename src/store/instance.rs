@@ -972,9 +972,10 @@ fn filename(instance: &str, timestamp: &str) -> String {
     format!("{instance}_{}.capsule", timestamp.replace([':', '.', '+'], "-"))
 }
 
-/// Whether a name stays in its folder.
+/// Whether a name stays in its folder. On Windows `C:x` lies on another drive, and `x:y` in another file.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0'])
+    let is_elsewhere = |character| matches!(character, '/' | '\\' | '\0') || cfg!(windows) && character == ':';
+    !name.is_empty() && name != "." && name != ".." && !name.contains(is_elsewhere)
 }
 
 /// Opens a folder that must lie inside the vault; `None` if it is not there.

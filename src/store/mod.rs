@@ -359,6 +359,16 @@ fn is_unfit_for_names(character: char) -> bool {
     character.is_control() || matches!(character, '/' | '\\') || cfg!(windows) && "<>\"|?*".contains(character)
 }
 
+/// Whether Windows takes a name for a device, whatever folder it stands in.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
+        || stem
+            .strip_prefix("COM")
+            .or_else(|| stem.strip_prefix("LPT"))
+            .is_some_and(|number| matches!(number, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9"))
+}
+
 /// Names of instances become names of files.
 fn check_name(name: &str) -> Result<(), Error> {
     let problem = if name.is_empty() {
@@ -367,6 +377,8 @@ fn check_name(name: &str) -> Result<(), Error> {
         "it names a folder"
     } else if name.contains(is_unfit_for_names) || cfg!(windows) && (name.contains(':') || name.ends_with(['.', ' '])) {
         "it has a character that no file's name may have"
+    } else if cfg!(windows) && is_device(name) {
+        "it is the name of a device"
     } else if name.len() > LONGEST_NAME {
         "it has more than 180 bytes"
     } else {

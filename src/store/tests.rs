@@ -647,3 +647,44 @@ fn links_lead_nowhere() {
     assert_eq!(fs::read_dir(outside.path()).expect("a folder").count(), 1);
     assert_eq!(vault.store.instances().expect("names"), [""; 0]);
 }
+
+#[cfg(windows)]
+mod windows {
+    use std::fs::OpenOptions;
+    use std::os::windows::fs::OpenOptionsExt as _;
+    use std::time::Duration;
+
+    use super::{Vault, capsule, tags};
+    use crate::Error;
+    use crate::vault::FileProblem;
+
+    #[test]
+    fn what_others_have_open_is_waited_for() {
+        let vault = Vault::new();
+        vault.store.store(capsule("Nova", "a", "2026-1", "one").as_bytes()).expect("stored");
+        // As Python opens files: others may read and write them, and not rename or remove them.
+        let index = vault.root().join("indexes/Nova_index.json");
+        let held = OpenOptions::new().read(true).share_mode(3).open(index).expect("opened");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(200));
+                drop(held);
+            });
+            assert!(vault.store.add_tag("Nova", "a", "gold").expect("an answer"));
+        });
+        assert_eq!(tags(&vault.store).len(), 1);
+    }
+
+    #[test]
+    fn no_name_leads_to_a_drive_a_stream_or_a_device() {
+        let vault = Vault::new();
+        for name in ["C:x", "x:y", "CON", "nul.txt", "com1", "Nova.", "Nova "] {
+            let text = capsule(name, "a", "2026", "one");
+            assert!(matches!(vault.store.store(text.as_bytes()), Err(Error::InvalidName { .. })), "{name:?}");
+        }
+        let instance = vault.store.instance("Nova").expect("an instance");
+        for name in ["C:x.capsule", "Nova_2026.capsule:x"] {
+            assert!(matches!(instance.read(name), Err(FileProblem::Outside(_))), "{name}");
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! read, with a limit: a pipe can't hang a reader, nor a giant fill the memory.
 
 #[cfg_attr(unix, path = "directory/unix.rs")]
-#[cfg_attr(not(unix), path = "directory/portable.rs")]
+#[cfg_attr(windows, path = "directory/windows.rs")]
 mod system;
 
 use std::cell::Cell;
@@ -324,9 +324,17 @@ impl FileProblem {
     }
 }
 
-/// Whether the system has no more files or memory to give, which may change: ENFILE, EMFILE, ENOMEM.
+/// Whether it may be different soon: the system has no more files or memory to give (ENFILE, EMFILE, ENOMEM), or on Windows
+/// another program, as one that looks for viruses, lets nobody have the file.
 fn is_exhausted(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::OutOfMemory || cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+    let unix = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
+    error.kind() == io::ErrorKind::OutOfMemory || unix || is_withheld(error)
+}
+
+/// Whether another program has a file open in a way that lets nobody have it: `ERROR_SHARING_VIOLATION`,
+/// `ERROR_LOCK_VIOLATION`.
+pub(crate) fn is_withheld(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33))
 }
 
 fn linked(signature: Signature) -> Signature {

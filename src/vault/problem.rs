@@ -9,6 +9,8 @@ use std::path::Path;
 pub fn describe(error: &io::Error, call: &str, path: &Path) -> String {
     let words = match error.kind() {
         io::ErrorKind::NotFound => "ENOENT: no such file or directory",
+        // What Windows calls a refused access.
+        io::ErrorKind::PermissionDenied if cfg!(windows) => "EPERM: operation not permitted",
         io::ErrorKind::PermissionDenied => "EACCES: permission denied",
         io::ErrorKind::NotADirectory => "ENOTDIR: not a directory",
         io::ErrorKind::IsADirectory => "EISDIR: illegal operation on a directory",
@@ -37,9 +39,15 @@ fn rare(code: i32) -> Option<&'static str> {
     })
 }
 
-#[cfg(not(unix))]
-fn rare(_code: i32) -> Option<&'static str> {
-    None
+#[cfg(windows)]
+fn rare(code: i32) -> Option<&'static str> {
+    Some(match code {
+        // ERROR_TOO_MANY_OPEN_FILES, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION, ERROR_CANT_RESOLVE_FILENAME
+        4 => "EMFILE: too many open files",
+        32 | 33 => "EBUSY: resource busy or locked",
+        1921 => "ELOOP: too many symbolic links encountered",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

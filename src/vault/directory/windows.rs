@@ -1,11 +1,19 @@
-//! The same by the standard library alone, for systems without Unix's calls (Windows).
+//! The same on Windows, by path: its folders can't be held open and asked by name without unsafe code.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use winapi_util::file::{information, typ};
+
 use super::{ItemKind, Signature};
+
+/// Opens folders, too: `FILE_FLAG_BACKUP_SEMANTICS`.
+const FOLDERS_TOO: u32 = 0x0200_0000;
+/// Opens a link, not what it leads to: `FILE_FLAG_OPEN_REPARSE_POINT`.
+const LINK_ITSELF: u32 = 0x0020_0000;
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -26,7 +34,7 @@ impl Handle {
     }
 
     pub(super) fn signature(&self) -> io::Result<Signature> {
-        Ok(signature(&fs::metadata(&self.folder)?))
+        Ok(looked_at(&self.folder, FOLDERS_TOO)?.0)
     }
 
     pub(super) fn file(&self, name: &str) -> io::Result<(Signature, ItemKind)> {
@@ -35,14 +43,21 @@ impl Handle {
 
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
+        /// So often a file may be replaced between the looks at it.
+        const TRIES: usize = 20;
         let path = self.folder.join(name);
-        match file_at(&path)? {
-            (_, ItemKind::Link) => Ok(None),
-            (signature, ItemKind::Regular) => Ok(Some((File::open(path)?, signature, ItemKind::Regular))),
-            // Not opened: Windows opens no folder, and nothing else is of use.
-            (_, ItemKind::Folder) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
-            (_, ItemKind::Other) => Err(io::Error::other("not a regular file")),
+        for _ in 0..TRIES {
+            // Not opened as a link would be: of what the system keeps elsewhere (compressed, in a cloud) nothing could be read.
+            let opened = open_target(&path);
+            match (file_at(&path)?, opened) {
+                ((_, ItemKind::Link), _) => return Ok(None),
+                (_, Err(error)) => return Err(error),
+                // What was opened has this name, and no link led there.
+                ((own, _), Ok(opened)) if own.is_same_file(&opened.1) => return Ok(Some(opened)),
+                _ => {}
+            }
         }
+        Err(io::Error::other("the file is replaced all the time"))
     }
 
     pub(super) fn is_local(&self) -> bool {
@@ -52,15 +67,19 @@ impl Handle {
 
 /// The file at a path, without following a link.
 pub(super) fn file_at(path: &Path) -> io::Result<(Signature, ItemKind)> {
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((signature(&metadata), kind(&metadata)))
+    looked_at(path, FOLDERS_TOO | LINK_ITSELF)
+}
+
+fn looked_at(path: &Path, flags: u32) -> io::Result<(Signature, ItemKind)> {
+    // No right is needed, so that it succeeds where another program lets nobody read.
+    state(&OpenOptions::new().access_mode(0).custom_flags(flags).open(path)?)
 }
 
 /// Opens the file at a resolved path.
 pub(super) fn open_target(path: &Path) -> io::Result<Opened> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, signature(&metadata), kind(&metadata)))
+    let file = OpenOptions::new().read(true).custom_flags(FOLDERS_TOO).open(path)?;
+    let (signature, kind) = state(&file)?;
+    Ok((file, signature, kind))
 }
 
 /// Reads to the end.
@@ -73,31 +92,33 @@ pub(super) fn read_whole(file: &mut File, _size: u64, limit: u64, buffer: &mut V
     Ok(read)
 }
 
-fn signature(metadata: &Metadata) -> Signature {
+fn state(file: &File) -> io::Result<(Signature, ItemKind)> {
+    let metadata = file.metadata()?;
     let nanoseconds = |time: io::Result<SystemTime>| {
         let since = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0)
     };
     let modified = nanoseconds(metadata.modified());
-    Signature {
-        device: 0,
-        // The standard library tells no file number; a replaced file is told by the time of its making.
-        inode: nanoseconds(metadata.created()).cast_unsigned(),
+    let (own, kind) = (information(file)?, kind(file, &metadata));
+    let signature = Signature {
+        device: own.volume_serial_number(),
+        inode: own.file_index(),
         size: metadata.len(),
         modified,
+        // Windows has a time that programs can't set, but no safe call gives it.
         changed: modified,
-        // Nor how many names a file has.
-        aliased: false,
-    }
+        aliased: own.number_of_links() > 1 && !matches!(kind, ItemKind::Folder),
+    };
+    Ok((signature, kind))
 }
 
-fn kind(metadata: &Metadata) -> ItemKind {
+fn kind(file: &File, metadata: &Metadata) -> ItemKind {
     let kind = metadata.file_type();
     if kind.is_symlink() {
         ItemKind::Link
     } else if kind.is_dir() {
         ItemKind::Folder
-    } else if kind.is_file() {
+    } else if kind.is_file() && typ(file).is_ok_and(|kind| kind.is_disk()) {
         ItemKind::Regular
     } else {
         ItemKind::Other
