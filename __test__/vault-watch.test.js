@@ -39,9 +39,33 @@ const TOGETHER = { concurrency: 6 };
  *
  * @param {string} name
  * @param {(t: import('node:test').TestContext, method: Method) => Promise<void>} body
+ * @param {import('node:test').TestOptions} [options]
  */
-function eachMethod(name, body) {
-  for (const method of METHODS) test(`${name} (${nameOf(method)})`, TIME_LIMIT, (t) => body(t, method));
+function eachMethod(name, body, options = TIME_LIMIT) {
+  for (const method of METHODS) test(`${name} (${nameOf(method)})`, options, (t) => body(t, method));
+}
+
+/** Windows does not have, or not for everybody: pipes and links, signals, limits of a process, mode bits, odd names. */
+const UNIX = { ...TIME_LIMIT, skip: process.platform === 'win32' && 'not on Windows' };
+
+/**
+ * The same for what Windows does not have.
+ *
+ * @param {string} name
+ * @param {(t: import('node:test').TestContext, method: Method) => Promise<void>} body
+ */
+function onUnix(name, body) {
+  eachMethod(name, body, UNIX);
+}
+
+/**
+ * Where a file is, as the tests write it.
+ *
+ * @param {string} root
+ * @param {string} file
+ */
+function placeOf(root, file) {
+  return path.relative(root, file).split(path.sep).join('/');
 }
 
 /**
@@ -582,51 +606,48 @@ describe('a watched vault', { concurrency: 2 }, () => {
       });
     });
 
-    eachMethod(
-      'a sound capsule that is replaced by what can’t be read at all leaves the answers',
-      async (t, method) => {
-        const { vault, record, write, at } = await watchVault(t, method, {
-          prepare(write) {
-            for (const name of ['pipe', 'folder']) write(`${MEMORIES}/${name}.json`, memoryText(name));
-            write(`${MEMORIES}/stays.json`, memoryText('stays'));
-          },
-        });
-        execFileSync('mkfifo', [at('pipe')]);
-        // With nothing in between.
-        fs.renameSync(at('pipe'), at(MEMORIES, 'pipe.json'));
-        fs.rmSync(at(MEMORIES, 'folder.json'));
+    onUnix('a sound capsule that is replaced by what can’t be read at all leaves the answers', async (t, method) => {
+      const { vault, record, write, at } = await watchVault(t, method, {
+        prepare(write) {
+          for (const name of ['pipe', 'folder']) write(`${MEMORIES}/${name}.json`, memoryText(name));
+          write(`${MEMORIES}/stays.json`, memoryText('stays'));
+        },
+      });
+      execFileSync('mkfifo', [at('pipe')]);
+      // With nothing in between.
+      fs.renameSync(at('pipe'), at(MEMORIES, 'pipe.json'));
+      fs.rmSync(at(MEMORIES, 'folder.json'));
 
-        fs.mkdirSync(at(MEMORIES, 'folder.json'));
-        await record.until(() => record.told().length >= 2, 'what became of two files');
-        await record.quiet(250);
-        for (const name of ['pipe', 'folder']) {
-          const kinds = record
-            .told()
-            .filter((event) => event.path === at(MEMORIES, `${name}.json`))
-            .map(({ kind }) => kind);
-          assert.ok(['removed', 'rejected', 'removed,rejected'].includes(`${kinds}`), `${name}: ${kinds}`);
-        }
-        assert.deepStrictEqual(
-          (await vault.readMemories('ann')).map(({ content }) => content),
-          ['stays'],
-        );
-        for (const name of ['pipe', 'folder']) {
-          fs.rmSync(at(MEMORIES, `${name}.json`), { recursive: true });
-          write(`${MEMORIES}/${name}.json`, memoryText(`${name} again`));
-        }
-        const isBack = (/** @type {string} */ name) =>
-          record.told().some(({ memories }) => memories?.[0].content === `${name} again`);
-        await record.until(() => isBack('pipe') && isBack('folder'), 'the files that came again');
-        assert.strictEqual((await vault.readMemories('ann')).length, 3);
-      },
-    );
+      fs.mkdirSync(at(MEMORIES, 'folder.json'));
+      await record.until(() => record.told().length >= 2, 'what became of two files');
+      await record.quiet(250);
+      for (const name of ['pipe', 'folder']) {
+        const kinds = record
+          .told()
+          .filter((event) => event.path === at(MEMORIES, `${name}.json`))
+          .map(({ kind }) => kind);
+        assert.ok(['removed', 'rejected', 'removed,rejected'].includes(`${kinds}`), `${name}: ${kinds}`);
+      }
+      assert.deepStrictEqual(
+        (await vault.readMemories('ann')).map(({ content }) => content),
+        ['stays'],
+      );
+      for (const name of ['pipe', 'folder']) {
+        fs.rmSync(at(MEMORIES, `${name}.json`), { recursive: true });
+        write(`${MEMORIES}/${name}.json`, memoryText(`${name} again`));
+      }
+      const isBack = (/** @type {string} */ name) =>
+        record.told().some(({ memories }) => memories?.[0].content === `${name} again`);
+      await record.until(() => isBack('pipe') && isBack('folder'), 'the files that came again');
+      assert.strictEqual((await vault.readMemories('ann')).length, 3);
+    });
   });
 
   describe('what this vault and others store', TOGETHER, () => {
     eachMethod('storing, adopting and deleting is told of once', async (t, method) => {
       const { root, vault, record, write, at } = await watchVault(t, method);
       const stored = await vault.storeCapsule(constructText('stored'));
-      const file = path.relative(root, stored);
+      const file = placeOf(root, stored);
       assert.deepStrictEqual(
         watched.storyOf(root, record.told()),
         [['imported', file, 'stored']],
@@ -643,7 +664,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       const unsound = 'users/ann/instances/nova-001/identity/x.capsule';
       write(unsound, constructText('old').replace('"old"', '"new"'));
       await record.expect([['rejected', unsound]]);
-      const adopted = path.relative(root, await vault.adoptCapsule(at(unsound)));
+      const adopted = placeOf(root, await vault.adoptCapsule(at(unsound)));
       await record.expect([['imported', adopted, 'new']], 'adopted');
       await assert.rejects(vault.storeCapsule(constructText('old').replace('"old"', '"new"')), {
         code: 'VVAULT_UNSOUND',
@@ -691,7 +712,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       });
       const file = await other.storeCapsule(constructText('by the other vault'));
       assert.strictEqual(told, 1);
-      await record.expect([['imported', path.relative(root, file), 'by the other vault']]);
+      await record.expect([['imported', placeOf(root, file), 'by the other vault']]);
       assert.strictEqual(told, 1);
       await other.close();
       await runChild(t, 'store', root, path.join(folder, 'other cache'), 'Katana');
@@ -780,7 +801,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       assert.strictEqual(stale, 0, `of ${checks.length}`);
     });
 
-    eachMethod('files that have another name too are not answered from memory for ever', async (t, method) => {
+    onUnix('files that have another name too are not answered from memory for ever', async (t, method) => {
       const { vault, write, at, outside } = await watchVault(t, method, {
         prepare(write, root) {
           write('shared/a.json', memoryText('soft'));
@@ -1146,7 +1167,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
   });
 
   describe('what the system refuses', TOGETHER, () => {
-    eachMethod('no free file descriptor for a while', async (t, method) => {
+    onUnix('no free file descriptor for a while', async (t, method) => {
       const { root, cacheDir } = temporaryFolders(t);
       const write = writerAt(root);
       for (const name of ['a', 'b']) write(`${MEMORIES}/${name}.json`, memoryText(name));
@@ -1178,7 +1199,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       });
     });
 
-    eachMethod('files and folders that may not be read for a while', async (t, method) => {
+    onUnix('files and folders that may not be read for a while', async (t, method) => {
       const { root, cacheDir, folder } = temporaryFolders(t);
       const write = writerAt(root);
       for (const name of ['a', 'b']) write(`${MEMORIES}/${name}.json`, memoryText(name));
@@ -1314,7 +1335,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       await record.expect([['updated', `${MEMORIES}/a.json`, 'b']]);
     });
 
-    eachMethod('links inside the vault', async (t, method) => {
+    onUnix('links inside the vault', async (t, method) => {
       const { record, write, at } = await watchVault(t, method, {
         prepare: (write) => write('shared/capsules/a.json', memoryText('a')),
       });
@@ -1325,7 +1346,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       await record.expect([['updated', 'users/bob/capsules/a.json', 'b']]);
     });
 
-    eachMethod('a folder that has two names, one of them a link', async (t, method) => {
+    onUnix('a folder that has two names, one of them a link', async (t, method) => {
       const { record, write, at } = await watchVault(t, method, {
         prepare: (write) => write(`${MEMORIES}/a.json`, memoryText('a')),
       });
@@ -1343,7 +1364,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       await record.expect(names.slice(0, 2).map((name) => ['updated', `users/${name}/capsules/a.json`, 'c']));
     });
 
-    eachMethod('a pipe, a folder and 50 MB of junk that are called capsules', async (t, method) => {
+    onUnix('a pipe, a folder and 50 MB of junk that are called capsules', async (t, method) => {
       const { record, write, at } = await watchVault(t, method);
       fs.mkdirSync(at(MEMORIES, 'folder.json'), { recursive: true });
       execFileSync('mkfifo', [at(MEMORIES, 'pipe.json')]);
@@ -1361,7 +1382,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       }
     });
 
-    eachMethod('odd names', async (t, method) => {
+    onUnix('odd names', async (t, method) => {
       const { vault, record, write } = await watchVault(t, method);
       const names = [
         'a\nb',
@@ -1383,7 +1404,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
         ...names.slice(0, 7).map((user) => ['imported', `users/${user}/capsules/a.json`, 'text']),
       ]);
       for (const event of record.told()) {
-        const below = path.relative(record.root, event.path).split('/');
+        const below = placeOf(record.root, event.path).split('/');
         assert.strictEqual(event.userId, below[1]);
         assert.deepStrictEqual(
           (await vault.readMemories(below[1], { limit: 0 })).length,
@@ -1440,7 +1461,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
 });
 
 describe('storms', () => {
-  test('more notifications than the system’s queue holds', TIME_LIMIT, async (t) => {
+  test('more notifications than the system’s queue holds', UNIX, async (t) => {
     const { root, cacheDir } = temporaryFolders(t);
     const write = writerAt(root);
     for (let place = 0; place < 100; place++) write(`${MEMORIES}/old${place}.json`, memoryText('old'));
