@@ -1,7 +1,7 @@
 //! An immutable part of a folder's index, compact: what is compared and filtered by is in memory, the memories' texts are
 //! in the segment's file, or in memory too where there is none.
 //!
-//! The file is derived and disposable. Its texts come first, newest first; then the head, everything else, as postcard has
+//! The file is derived and disposable. It begins with a line that names the folder. Then come its texts, newest first; then the head, everything else, as postcard has
 //! it; then a footer of fixed size, which is written last. A file that is not whole has no good footer, and each text has
 //! its own check: what is damaged is never answered with, and the files are read again.
 
@@ -416,6 +416,9 @@ impl<S: Sink> Writing<S> {
         let mut writing =
             Self { sink, written: 0, rows: Vec::new(), names: String::new(), labels: BTreeMap::new(), tag_lists };
         writing.rows.reserve_exact(rows.len());
+        writing.sink.write_all(folder.as_bytes())?;
+        writing.sink.write_all(b"\n")?;
+        writing.written = folder.len() as u64 + 1;
         let newest_first = newest_first(rows);
         for row in rows {
             writing.head(*row)?;

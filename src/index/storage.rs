@@ -3,7 +3,7 @@
 //! Nothing here is needed. A file that can't be read, is of another form or of somebody else is no file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead as _, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -74,23 +74,41 @@ impl Storage {
         identity(path, kind)
     }
 
+    /// What nobody needs any more goes: no memory is to outlive its vault here.
     fn tidy(&self) {
         for item in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let Ok(name) = item.file_name().into_string() else { continue };
             let is_temporary = name.ends_with(".tmp");
             let oldest = if is_temporary { LEFT } else { UNUSED };
             let age = item.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
-            if (is_temporary || name.ends_with(".segment")) && matches!(age, Ok(Ok(age)) if age > oldest) {
+            let is_old = matches!(age, Ok(Ok(age)) if age > oldest);
+            let is_segment = name.ends_with(".segment");
+            if (is_temporary || is_segment) && is_old || is_segment && is_orphan(&item.path()) {
                 let _ = std::fs::remove_file(item.path());
             }
         }
     }
 }
 
+/// One line of JSON, so that no two paths give one text.
 fn identity(path: &Path, kind: &FolderKind) -> String {
     let session = if let FolderKind::Transcripts { session } = kind { session } else { "" };
-    // Escaped, so that no two paths give one text.
-    format!("{path:?} {session:?}")
+    let escaped = path.to_str().is_none().then(|| format!("{path:?}"));
+    serde_json::json!([path.to_string_lossy(), session, escaped]).to_string()
+}
+
+/// Whether the folder that a segment is of is there no more.
+fn is_orphan(segment: &Path) -> bool {
+    let mut line = String::new();
+    let Some(file) = open(segment) else { return false };
+    // Longer than the longest path.
+    if io::BufReader::new(file).take(64 << 10).read_line(&mut line).is_err() {
+        return false;
+    }
+    let Ok((path, _, None::<String>)) = serde_json::from_str::<(PathBuf, String, Option<String>)>(&line) else {
+        return false;
+    };
+    matches!(path.try_exists(), Ok(false))
 }
 
 #[cfg(unix)]

@@ -329,6 +329,30 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
 }
 
 #[test]
+fn what_is_kept_of_a_folder_that_is_gone_goes() {
+    let [mut vault, other] = Vault::both();
+    for number in 0..4 {
+        vault.write(&format!("{number}.json"), "1");
+        other.write(&format!("{number}.json"), "1");
+    }
+    let storage = Arc::new(Storage::new(vault.cache.path()));
+    let path = other.place.path().canonicalize().expect("a folder");
+    let boundary = Boundary::new(&path).expect("a vault");
+    let folder = Folder::new(FolderKind::Capsules, path.clone(), Some(storage));
+    let directory = Directory::open(&path).expect("a folder");
+    folder.refresh(&directory, &boundary, Ticket::draw(), &Progress::default()).expect("files");
+    std::thread::sleep(Duration::from_millis(65));
+    folder.compact();
+    let gone = vault.kept().expect("a file");
+    drop(other);
+    vault.contents();
+    vault.compact();
+    assert_ne!(vault.kept().expect("one file"), gone);
+    vault.reopen();
+    assert_eq!(stored(&vault.sweep().0), 4);
+}
+
+#[test]
 fn what_is_kept_is_its_owners_alone() {
     #[cfg(unix)]
     {
