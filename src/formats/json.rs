@@ -7,7 +7,7 @@
 //!
 //! Nesting costs one bit a level and no stack.
 
-mod number_array;
+pub mod number_array;
 pub mod tree;
 
 use std::borrow::Cow;

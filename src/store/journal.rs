@@ -14,10 +14,12 @@ use crate::formats::instance_index::{Entry, InstanceIndex};
 /// What was done to a capsule's tags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "did", rename_all = "lowercase")]
-pub(super) enum Record {
+pub enum Record {
     /// It was given a tag.
     Tagged {
+        /// The capsule.
         uuid: String,
+        /// The tag.
         tag: String,
         /// The entry's `updated_at` since.
         at: String,
@@ -25,13 +27,35 @@ pub(super) enum Record {
         before: BTreeSet<String>,
     },
     /// A tag was taken from it.
-    Untagged { uuid: String, tag: String, at: String },
+    Untagged {
+        /// The capsule.
+        uuid: String,
+        /// The tag.
+        tag: String,
+        /// The entry's `updated_at` since.
+        at: String,
+    },
     /// It was deleted, and its tags with it.
-    Deleted { uuid: String },
+    Deleted {
+        /// The capsule.
+        uuid: String,
+    },
     /// It was stored again, in another file.
-    Moved { uuid: String, filename: String, at: String },
+    Moved {
+        /// The capsule.
+        uuid: String,
+        /// The file.
+        filename: String,
+        /// The entry's `updated_at` since.
+        at: String,
+    },
     /// A file with this content is an earlier state of a capsule that the index has in another file.
-    Superseded { filename: String, content: String },
+    Superseded {
+        /// The file.
+        filename: String,
+        /// The SHA-256 of its text.
+        content: String,
+    },
 }
 
 /// What is known of one tag of one capsule.
@@ -43,7 +67,7 @@ enum Mark {
 
 /// The journal of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Journal {
+pub struct Journal {
     marks: HashMap<String, HashMap<String, Mark>>,
     /// By UUID: the file, and since when it is that.
     moved: HashMap<String, (String, String)>,
@@ -57,7 +81,8 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Reads a journal. A line that was cut off by a kill was never acknowledged, and is passed over.
-    pub(super) fn parse(text: &[u8]) -> Self {
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
         let mut journal = Self::default();
         for line in text.split(|byte| *byte == b'\n') {
             if let Ok(record) = serde_json::from_slice(line) {
@@ -67,7 +92,8 @@ impl Journal {
         journal
     }
 
-    pub(super) fn note(&mut self, record: Record) {
+    /// Takes a record in.
+    pub fn note(&mut self, record: Record) {
         self.lines += 1;
         match record {
             Record::Tagged { uuid, tag, at, before } => {
@@ -92,22 +118,25 @@ impl Journal {
     }
 
     /// Whether a capsule was moved to this file after its entry was made.
-    pub(super) fn has_moved(&self, uuid: &str, filename: &str, entry: &Entry) -> bool {
+    #[must_use]
+    pub fn has_moved(&self, uuid: &str, filename: &str, entry: &Entry) -> bool {
         self.moved.get(uuid).is_some_and(|(own, at)| own == filename && moment(at) > moment(&entry.updated_at()))
     }
 
     /// Whether a file with this content is an earlier state of a capsule.
-    pub(super) fn is_superseded(&self, filename: &str, content: &str) -> bool {
+    #[must_use]
+    pub fn is_superseded(&self, filename: &str, content: &str) -> bool {
         self.superseded.get(filename).is_some_and(|own| own == content)
     }
 
     /// Whether a capsule was deleted here.
-    pub(super) fn has_deleted(&self, uuid: &str) -> bool {
+    #[must_use]
+    pub fn has_deleted(&self, uuid: &str) -> bool {
         self.deleted.contains(uuid)
     }
 
     /// Puts right what a copy of the index from before undid.
-    pub(super) fn put_right(&self, index: &mut InstanceIndex, now: &str) {
+    pub fn put_right(&self, index: &mut InstanceIndex, now: &str) {
         for (uuid, tag, is_given) in self.compare(index).0 {
             if is_given {
                 index.add_tag(uuid, tag, now);
@@ -118,12 +147,14 @@ impl Journal {
     }
 
     /// Whether there is anything to be put right.
-    pub(super) fn is_undone_in(&self, index: &InstanceIndex) -> bool {
+    #[must_use]
+    pub fn is_undone_in(&self, index: &InstanceIndex) -> bool {
         !self.compare(index).0.is_empty()
     }
 
     /// The tags given here that somebody else has taken on purpose, as records to be written down.
-    pub(super) fn taken_by_others(&self, index: &InstanceIndex) -> Vec<Record> {
+    #[must_use]
+    pub fn taken_by_others(&self, index: &InstanceIndex) -> Vec<Record> {
         self.compare(index).1
     }
 
@@ -175,14 +206,16 @@ impl Journal {
     }
 
     /// Whether most of its lines are of no use any more.
-    pub(super) fn is_long(&self) -> bool {
+    #[must_use]
+    pub fn is_long(&self) -> bool {
         const FEW: usize = 1000;
         let tags: usize = self.marks.values().map(HashMap::len).sum();
         self.lines > FEW + 4 * (tags + self.moved.len() + self.superseded.len() + self.deleted.len())
     }
 
     /// Its text with only the lines that count.
-    pub(super) fn to_text(&self) -> String {
+    #[must_use]
+    pub fn to_text(&self) -> String {
         let mut text = String::new();
         for uuid in self.deleted.iter().cloned() {
             text.push_str(&line(&Record::Deleted { uuid }));
@@ -208,7 +241,8 @@ impl Journal {
 }
 
 /// A record as a line. It begins with a line break too, so that what a kill cut off before it spoils nothing.
-pub(super) fn line(record: &Record) -> String {
+#[must_use]
+pub fn line(record: &Record) -> String {
     // A record has only strings: it can always be written.
     format!("\n{}\n", serde_json::to_string(record).unwrap_or_default())
 }

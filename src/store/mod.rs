@@ -3,7 +3,7 @@
 
 mod files;
 mod instance;
-mod journal;
+pub mod journal;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

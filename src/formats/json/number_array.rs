@@ -8,7 +8,8 @@ use wide::u8x16;
 
 /// The offset after the `]` of a valid, non-empty array of numbers, of which `from` is the offset after its `[`;
 /// `None` if it is anything else, which the ordinary scanner then judges.
-pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+#[must_use]
+pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
     // A cheap look keeps arrays of strings and objects out of here.
     match bytes.get(from..)?.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))? {
         b'-' | b'0'..=b'9' => {}
@@ -20,6 +21,12 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
         #[allow(unsafe_code, reason = "calling code for newer processors is how Rust offers them at run time")]
         return unsafe { avx2::end(bytes, from) };
     }
+    end_on_any_processor(bytes, from)
+}
+
+/// The same without what only newer processors have. Of a text that does not begin as a number does, it gives `None` too.
+#[must_use]
+pub fn end_on_any_processor(bytes: &[u8], from: usize) -> Option<usize> {
     end_with(bytes, from, Block::new)
 }
 
