@@ -144,19 +144,22 @@ impl InstanceIndex {
         if tags.kind() != Kind::Object {
             return Err(Damage::new("its tags are not an object"));
         }
-        let _ = json::scan(tags.text().as_bytes(), |tag, tagged| {
-            let tag = lossy(&tag);
-            let items = json::items(tagged.text());
-            for uuid in items.iter().filter_map(string_of) {
+        let mut tagged = IndexMap::new();
+        let _ = json::scan(tags.text().as_bytes(), |tag, uuids| {
+            tagged.insert(lossy(&tag), json::items(uuids.text()));
+        });
+        for (tag, uuids) in &tagged {
+            for uuid in uuids.iter().filter_map(string_of) {
                 if let Some(entry) = self.entries.get_mut(&uuid)
-                    && !entry.tags.contains(&tag)
+                    && !entry.tags.contains(tag)
                 {
                     entry.tags.push(tag.clone());
                     entry.names_its_tags = false;
                 }
             }
-            self.tagged.insert(tag, items.iter().map(|item| item.text().into()).collect());
-        });
+        }
+        let texts = |uuids: Vec<Value<'_>>| uuids.iter().map(|uuid| uuid.text().into()).collect();
+        self.tagged = tagged.into_iter().map(|(tag, uuids)| (tag, texts(uuids))).collect();
         Ok(())
     }
 

@@ -498,7 +498,7 @@ fn push_code_point(out: &mut Vec<u8>, code_point: u32) {
     }
 }
 
-/// Appends `text` as a JSON string.
+/// Appends `text` as a JSON string, with the escapes that Python and JavaScript write.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
@@ -512,6 +512,8 @@ pub fn write_string(out: &mut String, text: &str) {
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
             control => {
                 const DIGITS: &[u8; 16] = b"0123456789abcdef";
                 out.push_str("\\u00");

@@ -108,10 +108,11 @@ fn writes_as_python_does() {
     let mut index = InstanceIndex::new("Nova", "t0");
     insert(&mut index, "a", "1", "t1");
     index.add_tag("a", "\u{fc}n\"i", "t2");
+    index.add_tag("a", "\u{8}\u{c}\u{1}\u{7f}", "t2");
     let parsed: Value = serde_json::from_str(&index.to_text()).expect("JSON");
     assert_eq!(index.to_text(), serde_json::to_string_pretty(&parsed).expect("JSON"));
     assert_eq!(parsed["capsules"]["a"]["capsule_version"], "1.0.0");
-    assert_eq!(parsed["tags"], json!({"\u{fc}n\"i": ["a"]}));
+    assert_eq!(parsed["tags"], json!({"\u{fc}n\"i": ["a"], "\u{8}\u{c}\u{1}\u{7f}": ["a"]}));
 }
 
 #[test]
@@ -123,6 +124,17 @@ fn a_tag_that_only_the_map_names_counts() {
     assert_eq!(tags(&index, "a"), ["gold"]);
     let entry: Value = serde_json::from_str(&index.entry("a").expect("an entry").to_json()).expect("JSON");
     assert_eq!(entry["tags"], json!(["gold"]));
+}
+
+/// As in every object, and as in Python: an earlier list of the same tag says nothing.
+#[test]
+fn of_equal_tags_in_the_map_the_last_counts() {
+    let mut index = InstanceIndex::new("Nova", "t0");
+    insert(&mut index, "a", "1", "t1");
+    let text = index.to_text().replace("\"tags\": {}", "\"tags\": {\"gold\": [\"a\"], \"gold\": [\"b\"]}");
+    let index = InstanceIndex::parse(text.as_bytes()).expect("an index");
+    assert!(tags(&index, "a").is_empty());
+    assert_eq!(InstanceIndex::parse(index.to_text().as_bytes()), Ok(index));
 }
 
 #[test]
