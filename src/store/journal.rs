@@ -220,9 +220,6 @@ impl Journal {
         for uuid in self.deleted.iter().cloned() {
             text.push_str(&line(&Record::Deleted { uuid }));
         }
-        for (filename, content) in self.superseded.clone() {
-            text.push_str(&line(&Record::Superseded { filename, content }));
-        }
         for (uuid, marks) in &self.marks {
             for (tag, mark) in marks {
                 let (uuid, tag) = (uuid.clone(), tag.clone());
@@ -235,6 +232,10 @@ impl Journal {
         for (uuid, (filename, at)) in &self.moved {
             let (uuid, filename, at) = (uuid.clone(), filename.clone(), at.clone());
             text.push_str(&line(&Record::Moved { uuid, filename, at }));
+        }
+        // Behind what was moved, which takes the same file's word back.
+        for (filename, content) in self.superseded.clone() {
+            text.push_str(&line(&Record::Superseded { filename, content }));
         }
         text
     }

@@ -32,6 +32,15 @@ fn only_the_last_word_on_a_tag_is_kept() {
     assert_eq!(short.marks, journal.marks);
 }
 
+/// A file to which a capsule was moved can hold an earlier state later.
+#[test]
+fn a_shortened_journal_says_the_same() {
+    let mut journal = Journal::default();
+    journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
+    journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned() });
+    assert_eq!(Journal::parse(journal.to_text().as_bytes()), journal);
+}
+
 #[test]
 fn times_compare_as_python_writes_them() {
     assert!(moment("2026-01-01T00:00:00.000001+00:00") > moment("2026-01-01T00:00:00+00:00"));
