@@ -158,6 +158,8 @@ fn parts(path: &Path) -> Vec<&str> {
 mod tests {
     use std::path::Path;
 
+    use proptest::prelude::*;
+
     use super::{Layout, Place};
     use crate::index::Directories;
 
@@ -193,6 +195,24 @@ mod tests {
         for path in constructs.iter().map(|(path, ..)| path).chain(memories.iter().map(|(path, _)| path)) {
             for folder in Path::new(path).ancestors().skip(1) {
                 assert!(layout.has_folder(folder), "{path}: {}", folder.display());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Else nobody would hear of the capsule.
+        #[test]
+        fn who_knows_a_capsule_knows_every_folder_above_it(
+            path in "(users/(shard_[0-9]/)?[a-z.]{1,3}/)?((capsules|instances|account)/)?\
+                ((capsule|versions|identity|memup|[a-z./]{1,3}|\\PC)/){0,9}(x[.]capsule|m[.]json|capsule[.]json|\\PC{0,3})"
+        ) {
+            let (layout, path) = (layout(), Path::new(&path));
+            if layout.place(path).is_some() {
+                for folder in path.ancestors().skip(1) {
+                    prop_assert!(layout.has_folder(folder), "{}", folder.display());
+                }
             }
         }
     }
