@@ -1,0 +1,34 @@
+//! A journal that is read and written again says the same, and what it puts right in an index stays right.
+//!
+//! The input is a journal and an index, with a zero byte between.
+
+use vvault_native::formats::instance_index::InstanceIndex;
+use vvault_native::store::journal::Journal;
+
+pub fn check(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let mut journal = Journal::parse(parts.next().unwrap_or_default());
+    let written = journal.to_text();
+    let again = Journal::parse(written.as_bytes());
+    assert_eq!(sorted_lines(&again.to_text()), sorted_lines(&written));
+    assert!(!again.is_long());
+
+    let Ok(mut index) = InstanceIndex::parse(parts.next().unwrap_or_default()) else { return };
+    for (uuid, entry) in index.entries() {
+        let _ = (journal.has_moved(uuid, entry.filename(), entry), journal.has_deleted(uuid));
+        let _ = journal.is_superseded(entry.filename(), uuid);
+    }
+    for record in journal.taken_by_others(&index) {
+        journal.note(record);
+    }
+    journal.put_right(&mut index, "9999-12-30T00:00:00.000000+00:00");
+    assert!(!journal.is_undone_in(&index), "{}", index.to_text());
+    assert_eq!(InstanceIndex::parse(index.to_text().as_bytes()), Ok(index));
+}
+
+/// Maps have no order.
+fn sorted_lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    lines.sort_unstable();
+    lines
+}
