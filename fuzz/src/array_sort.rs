@@ -4,8 +4,7 @@ use vvault_native::javascript::array_sort::sort;
 
 pub fn check(data: &[u8]) {
     // Each byte is a run: so long, and rising from its low bits. Runs are what the algorithm is about.
-    let keys: Vec<u8> =
-        data.iter().take(64).flat_map(|run| (0..=run >> 3).map(move |step| (run & 7) + step)).collect();
+    let keys: Vec<u8> = data.iter().take(64).flat_map(|run| (0..=run >> 3).map(move |step| (run & 7) + step)).collect();
     let mut expected: Vec<usize> = (0..keys.len()).collect();
     expected.sort_by_key(|at| keys[*at]);
     assert_eq!(sorted(keys.len(), |a, b| f64::from(keys[a]) - f64::from(keys[b])), expected);

@@ -125,7 +125,7 @@ pub fn refingerprint(text: &[u8]) -> Result<String, String> {
 pub fn adopt(text: &[u8], uuid: &str) -> Result<String, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
     let sections = sections(text)?;
-    let [Some(metadata), ..] = sections else { return Err("it has no metadata".to_owned()) };
+    let metadata = sections[0].filter(|value| value.kind() == Kind::Object).ok_or("it has no metadata")?;
     let metadata = with_member(metadata.text(), "uuid", &format!("\"{uuid}\""));
     let mut adopted = with_member(text, "metadata", &metadata);
     for (section, _) in SECTIONS.iter().zip(&sections).filter(|(_, value)| value.is_none()) {
@@ -190,6 +190,9 @@ mod tests {
         let header = Header::parse(adopted.as_bytes()).expect("a header");
         assert_eq!([header.uuid(), header.timestamp()], ["new", "t"]);
         assert_eq!(judge(adopted.as_bytes(), None).valid, Some(true));
-        assert!(adopt(b"{}", "new").is_err() && adopt(b"[]", "new").is_err());
+        for text in ["{}", r#"{"metadata":5}"#, r#"{"metadata":[{}]}"#, r#"{"metadata":"{"}"#] {
+            assert_eq!(adopt(text.as_bytes(), "new").err().as_deref(), Some("it has no metadata"), "{text}");
+        }
+        assert!(adopt(b"[]", "new").is_err());
     }
 }
