@@ -300,7 +300,11 @@ impl Store {
         let entries = match version {
             Version::Latest => listing.newest_first(None),
             Version::Tagged(tag) => listing.newest_first(Some(tag)),
-            Version::Uuid(uuid) => listing.index().entry(uuid).map(|entry| (&**uuid, entry)).into_iter().collect(),
+            // What the index calls a file may lead elsewhere: only what lies in the folder is one.
+            Version::Uuid(uuid) => {
+                let entry = listing.index().entry(uuid).filter(|entry| listing.has_file(entry));
+                entry.map(|entry| (&**uuid, entry)).into_iter().collect()
+            }
         };
         let folder = self.root.join(CAPSULES).join(name);
         Ok(entries.into_iter().map(|(_, entry)| folder.join(entry.filename())).collect())

@@ -276,6 +276,27 @@ fn a_file_that_python_gave_to_another_capsule_is_not_removed() {
 }
 
 /// A capsule of another instance may lie in the folder, and have the same UUID.
+/// The index is a file that others write: it must not give away another user's capsule as one of the store.
+#[test]
+fn an_entry_that_names_a_file_elsewhere_leads_nowhere() {
+    let vault = Vault::new();
+    let text = capsule("Nova", "a", "2026", "one");
+    let stored = vault.store.store(text.as_bytes()).expect("stored");
+    let private = vault.root().join("users/ann/instances/nova/nova.capsule");
+    fs::create_dir_all(private.parent().expect("a folder")).expect("a folder");
+    fs::write(&private, &text).expect("written");
+    let own = stored.path.file_name().expect("a name").to_string_lossy();
+    let index = fs::read_to_string(vault.index_path()).expect("an index");
+    for elsewhere in ["../../users/ann/instances/nova/nova.capsule", &private.to_string_lossy()] {
+        fs::write(vault.index_path(), index.replace(&*own, elsewhere)).expect("written");
+        let store = open(vault.root());
+        for version in [uuid("a"), Version::Latest] {
+            let versions = store.versions("Nova", &version).expect("paths");
+            assert!(versions.iter().all(|path| *path == stored.path), "{versions:?}");
+        }
+    }
+}
+
 #[test]
 fn deleting_leaves_what_is_another_instances() {
     let vault = Vault::new();
