@@ -19,9 +19,8 @@ pub fn check(data: &[u8]) {
         Err(error) if error.problem == "nested too deep" => {}
         Err(error) => assert_eq!(scanned, Err(error)),
     }
-    if let Ok(tree) = python {
-        assert!(scanned.is_ok() || has_python_number(&tree));
-    }
+    let has = |word: &[u8]| data.windows(word.len()).any(|part| part == word);
+    assert!(python.is_err() || scanned.is_ok() || has(b"NaN") || has(b"Infinity"));
 }
 
 fn assert_same(own: &Node<'_>, other: &Json) {
@@ -42,14 +41,5 @@ fn assert_same(own: &Node<'_>, other: &Json) {
             }
         }
         _ => panic!("{own:?} is of another type"),
-    }
-}
-
-fn has_python_number(node: &Node<'_>) -> bool {
-    match node {
-        Node::Number(text) => text.ends_with(['N', 'y']),
-        Node::Array(items) => items.iter().any(has_python_number),
-        Node::Object(members) => members.iter().any(|(_, value)| has_python_number(value)),
-        _ => false,
     }
 }

@@ -17,13 +17,14 @@ pub mod memory_capsule;
 pub mod names;
 pub mod number_array;
 mod reference;
+pub mod store;
 pub mod transcript;
 
 /// A target: its name and what it asserts.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("array_sort", array_sort::check),
     ("capsule", capsule::check),
     ("construct", construct::check),
@@ -38,5 +39,6 @@ pub const TARGETS: [Target; 15] = [
     ("memory_capsule", memory_capsule::check),
     ("names", names::check),
     ("number_array", number_array::check),
+    ("store", store::check),
     ("transcript", transcript::check),
 ];
