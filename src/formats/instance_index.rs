@@ -148,15 +148,16 @@ impl InstanceIndex {
         let _ = json::scan(tags.text().as_bytes(), |tag, uuids| {
             tagged.insert(lossy(&tag), json::items(uuids.text()));
         });
+        let own_tags = |(at, entry)| Entry::tags(entry).map(move |tag| (at, tag));
+        let mut known: HashSet<(usize, &str)> = self.entries.values().enumerate().flat_map(own_tags).collect();
+        let mut missing = Vec::new();
         for (tag, uuids) in &tagged {
-            for uuid in uuids.iter().filter_map(string_of) {
-                if let Some(entry) = self.entries.get_mut(&uuid)
-                    && !entry.tags.contains(tag)
-                {
-                    entry.tags.push(tag.clone());
-                    entry.names_its_tags = false;
-                }
-            }
+            let capsules = uuids.iter().filter_map(string_of).filter_map(|uuid| self.entries.get_index_of(&uuid));
+            missing.extend(capsules.filter(|at| known.insert((*at, tag))).map(|at| (at, tag.clone())));
+        }
+        for (at, tag) in missing {
+            self.entries[at].tags.push(tag);
+            self.entries[at].names_its_tags = false;
         }
         let texts = |uuids: Vec<Value<'_>>| uuids.iter().map(|uuid| uuid.text().into()).collect();
         self.tagged = tagged.into_iter().map(|(tag, uuids)| (tag, texts(uuids))).collect();

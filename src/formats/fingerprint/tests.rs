@@ -67,6 +67,14 @@ fn equals_the_real_programs_on_thousands_of_texts() {
     assert!(compared > 10_000, "only {compared}");
 }
 
+/// Looking for each of the keys in each of the objects would take minutes.
+#[test]
+fn many_keys_and_many_objects_are_no_bomb() {
+    let keys: String = (0..100_000).map(|key| format!("\"k{key}\":0,")).collect();
+    let text = format!("{{{keys}\"z\":[{}0]}}", "{},".repeat(100_000));
+    assert!(Recipe::ChattyValidator.fingerprint(text.as_bytes()).is_some());
+}
+
 #[test]
 fn raw_is_hashed_as_it_is() {
     assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

@@ -166,20 +166,25 @@ fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut V
             out.push(b']');
         }
         Node::Object(members) => {
-            let mut first = true;
+            let place = |key: &[u8]| keys.binary_search_by(|own| compare_utf16(own, key)).ok();
+            // Found by the members, since looking for each key in each object takes hours where both are many.
+            let own = members.iter().filter_map(|(key, value)| Some((place(key)?, Some(value))));
+            let mut written: Vec<(usize, Option<&Node<'_>>)> = own.collect();
+            // A key is looked up like any property: where an object has no own `__proto__`, that is its prototype,
+            // whose own prototype is null. Whatever else is inherited is a function and not written.
+            if let Some(place) = place(b"__proto__")
+                && written.iter().all(|(own, _)| *own != place)
+            {
+                written.push((place, None));
+            }
+            written.sort_unstable_by_key(|(place, _)| *place);
             out.push(b'{');
-            for key in keys {
-                let own = members.binary_search_by(|(own, _)| own.as_ref().cmp(key)).ok().map(|at| &members[at].1);
-                // A key is looked up like any property: where an object has no own `__proto__`, that is its prototype,
-                // whose own prototype is null. Whatever else is inherited is a function and not written.
-                if own.is_none() && *key != b"__proto__" {
-                    continue;
-                }
-                if !std::mem::take(&mut first) {
+            for (at, (place, own)) in written.iter().enumerate() {
+                if at > 0 {
                     out.push(b',');
                 }
                 line(out, depth + 1);
-                write_string(key, out);
+                write_string(keys[*place], out);
                 out.extend_from_slice(b": ");
                 if let Some(value) = own {
                     write_allow_listed(value, keys, depth + 1, out);
@@ -191,7 +196,7 @@ fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut V
                     out.push(b'}');
                 }
             }
-            if !first {
+            if !written.is_empty() {
                 line(out, depth);
             }
             out.push(b'}');

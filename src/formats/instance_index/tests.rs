@@ -126,6 +126,20 @@ fn a_tag_that_only_the_map_names_counts() {
     assert_eq!(entry["tags"], json!(["gold"]));
 }
 
+/// Comparing each tag with all of the others would take minutes.
+#[test]
+fn many_tags_of_one_capsule_are_no_bomb() {
+    let mut index = InstanceIndex::new("Nova", "t0");
+    insert(&mut index, "a", "1", "t1");
+    index.add_tag("a", "t5", "t2");
+    let tags: Vec<String> = (0..100_000).map(|tag| format!("\"t{tag}\": [\"a\", \"a\"]")).collect();
+    let whole = index.to_text();
+    let (before, _) = whole.split_once("\"tags\": {\n").expect("tags");
+    let text = format!("{before}\"tags\": {{{}}}, \"created_at\": \"t\", \"updated_at\": \"t\"}}", tags.join(","));
+    let index = InstanceIndex::parse(text.as_bytes()).expect("an index");
+    assert_eq!(index.entry("a").expect("an entry").tags().count(), 100_000);
+}
+
 /// As in every object, and as in Python: an earlier list of the same tag says nothing.
 #[test]
 fn of_equal_tags_in_the_map_the_last_counts() {
