@@ -52,7 +52,7 @@ impl Recipe {
     /// The fingerprint of a capsule's text; `None` where the recipe's own program refuses the text.
     #[must_use]
     pub fn fingerprint(self, text: &[u8]) -> Option<String> {
-        let hashed = match self {
+        let hasher = match self {
             Self::CapsuleForge | Self::VvaultCore => self.python(Node::parse(text, Dialect::Python).ok()?)?,
             Self::ChattyValidator | Self::SimForge => {
                 // Node.js decodes what is not UTF-8 as U+FFFD.
@@ -60,10 +60,10 @@ impl Recipe {
                 self.javascript(Node::parse(decoded.as_bytes(), Dialect::JavaScript).ok()?)?
             }
         };
-        Some(hexadecimal(&Sha256::digest(hashed)))
+        Some(hexadecimal(&hasher.finalize()))
     }
 
-    fn python(self, mut capsule: Node<'_>) -> Option<Vec<u8>> {
+    fn python(self, mut capsule: Node<'_>) -> Option<Sha256> {
         capsule.members()?;
         let metadata = capsule.get_mut("metadata");
         if self == Self::VvaultCore {
@@ -73,10 +73,10 @@ impl Recipe {
         } else if let Some(metadata) = metadata {
             metadata.remove("fingerprint_hash");
         }
-        write::python(&capsule)
+        write::python(&capsule).map(Sha256::new_with_prefix)
     }
 
-    fn javascript(self, mut capsule: Node<'_>) -> Option<Vec<u8>> {
+    fn javascript(self, mut capsule: Node<'_>) -> Option<Sha256> {
         capsule.members()?;
         if let Some(metadata) = capsule.get_mut("metadata") {
             metadata.remove("fingerprint_hash");
@@ -85,13 +85,13 @@ impl Recipe {
             }
         }
         if self == Self::ChattyValidator {
-            return Some(write::allow_listed(&capsule));
+            return write::allow_listed(&capsule);
         }
         if let Some(sigil) = capsule.get_mut("additional_data").and_then(|data| data.get_mut("sigil")) {
             sigil.remove("forged_timestamp");
         }
         capsule.remove("last_active");
-        Some(write::compact(&capsule))
+        Some(Sha256::new_with_prefix(write::compact(&capsule)))
     }
 }
 

@@ -70,9 +70,18 @@ fn equals_the_real_programs_on_thousands_of_texts() {
 /// Looking for each of the keys in each of the objects would take minutes.
 #[test]
 fn many_keys_and_many_objects_are_no_bomb() {
-    let keys: String = (0..100_000).map(|key| format!("\"k{key}\":0,")).collect();
-    let text = format!("{{{keys}\"z\":[{}0]}}", "{},".repeat(100_000));
+    let keys: Vec<String> = (0..100_000).map(|key| format!("\"k{key}\":0")).collect();
+    let text = format!("{{{},\"z\":[{}0]}}", keys.join(","), "{},".repeat(100_000));
     assert!(Recipe::ChattyValidator.fingerprint(text.as_bytes()).is_some());
+}
+
+/// In F3's text each item has a line of its own, with all of its indentation. Node.js has no string of these 600 MB.
+#[test]
+fn deep_nesting_is_no_bomb() {
+    let nested = |items| format!("{{\"a\":{}{}0{}}}", "[".repeat(980), "0,".repeat(items), "]".repeat(980));
+    let hash = |items| Recipe::ChattyValidator.fingerprint(nested(items).as_bytes());
+    assert!(hash(100).is_some());
+    assert_eq!(hash(300_000), None);
 }
 
 #[test]

@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::formats::json::tree::Node;
+
+/// The longest string of V8, in UTF-16 code units.
+const LONGEST_STRING: usize = (1 << 29) - 24;
 
 /// The most digits that Python converts to an integer.
 const LONGEST_INTEGER: usize = 4300;
@@ -137,33 +142,88 @@ fn write_compact(node: &Node<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// `JSON.stringify(node, Object.keys(node).sort(), 2)`: the list of keys goes for nested objects too.
-pub(super) fn allow_listed(node: &Node<'_>) -> Vec<u8> {
-    let mut keys: Vec<&[u8]> = node.members().unwrap_or_default().iter().map(|(key, _)| key.as_ref()).collect();
-    keys.sort_by(|left, right| compare_utf16(left, right));
-    let mut out = Vec::new();
-    write_allow_listed(node, &keys, 0, &mut out);
-    out
+/// Where a text goes.
+trait Sink {
+    fn put(&mut self, text: &[u8]);
+
+    fn put_spaces(&mut self, count: usize) {
+        const SPACES: [u8; 64] = [b' '; 64];
+        for at in (0..count).step_by(SPACES.len()) {
+            self.put(&SPACES[..SPACES.len().min(count - at)]);
+        }
+    }
 }
 
-fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut Vec<u8>) {
-    let line = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.resize(out.len() + depth * 2, b' ');
-    };
+impl Sink for Vec<u8> {
+    fn put(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+}
+
+/// Hashes a text that comes in many small parts.
+#[derive(Default)]
+struct Hashed {
+    hasher: Sha256,
+    pending: Vec<u8>,
+}
+
+impl Sink for Hashed {
+    fn put(&mut self, text: &[u8]) {
+        self.pending.extend_from_slice(text);
+        if self.pending.len() > 1 << 14 {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+    }
+}
+
+/// Counts UTF-16 code units.
+struct Length(usize);
+
+impl Sink for Length {
+    fn put(&mut self, text: &[u8]) {
+        let units = |byte: &u8| match byte {
+            0x80..0xc0 => 0,
+            0xf0.. => 2,
+            _ => 1,
+        };
+        self.0 += text.iter().map(units).sum::<usize>();
+    }
+
+    fn put_spaces(&mut self, count: usize) {
+        self.0 += count;
+    }
+}
+
+/// `JSON.stringify(node, Object.keys(node).sort(), 2)`, hashed: the list of keys goes for nested objects too. Indentation can
+/// make the text a thousand times as long as the file, so it is never held; `None` where it is longer than V8's strings.
+pub(super) fn allow_listed(node: &Node<'_>) -> Option<Sha256> {
+    let mut keys: Vec<&[u8]> = node.members().unwrap_or_default().iter().map(|(key, _)| key.as_ref()).collect();
+    keys.sort_by(|left, right| compare_utf16(left, right));
+    let mut length = Length(0);
+    write_allow_listed(node, &keys, 0, &mut length);
+    if length.0 > LONGEST_STRING {
+        return None;
+    }
+    let mut hashed = Hashed::default();
+    write_allow_listed(node, &keys, 0, &mut hashed);
+    Some(hashed.hasher.chain_update(hashed.pending))
+}
+
+fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut impl Sink) {
     match node {
-        Node::Array(items) if items.is_empty() => out.extend_from_slice(b"[]"),
+        Node::Array(items) if items.is_empty() => out.put(b"[]"),
         Node::Array(items) => {
-            out.push(b'[');
+            out.put(b"[");
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(b',');
+                    out.put(b",");
                 }
-                line(out, depth + 1);
+                line(depth + 1, out);
                 write_allow_listed(item, keys, depth + 1, out);
             }
-            line(out, depth);
-            out.push(b']');
+            line(depth, out);
+            out.put(b"]");
         }
         Node::Object(members) => {
             let place = |key: &[u8]| keys.binary_search_by(|own| compare_utf16(own, key)).ok();
@@ -178,59 +238,64 @@ fn write_allow_listed(node: &Node<'_>, keys: &[&[u8]], depth: usize, out: &mut V
                 written.push((place, None));
             }
             written.sort_unstable_by_key(|(place, _)| *place);
-            out.push(b'{');
+            out.put(b"{");
             for (at, (place, own)) in written.iter().enumerate() {
                 if at > 0 {
-                    out.push(b',');
+                    out.put(b",");
                 }
-                line(out, depth + 1);
+                line(depth + 1, out);
                 write_string(keys[*place], out);
-                out.extend_from_slice(b": ");
+                out.put(b": ");
                 if let Some(value) = own {
                     write_allow_listed(value, keys, depth + 1, out);
                 } else {
-                    out.push(b'{');
-                    line(out, depth + 2);
-                    out.extend_from_slice(b"\"__proto__\": null");
-                    line(out, depth + 1);
-                    out.push(b'}');
+                    out.put(b"{");
+                    line(depth + 2, out);
+                    out.put(b"\"__proto__\": null");
+                    line(depth + 1, out);
+                    out.put(b"}");
                 }
             }
             if !written.is_empty() {
-                line(out, depth);
+                line(depth, out);
             }
-            out.push(b'}');
+            out.put(b"}");
         }
         plain => write_plain(plain, out),
     }
 }
 
+fn line(depth: usize, out: &mut impl Sink) {
+    out.put(b"\n");
+    out.put_spaces(depth * 2);
+}
+
 /// Everything but arrays and objects, as `JSON.stringify` writes it.
-fn write_plain(node: &Node<'_>, out: &mut Vec<u8>) {
+fn write_plain(node: &Node<'_>, out: &mut impl Sink) {
     match node {
-        Node::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Node::Bool(value) => out.put(if *value { b"true" } else { b"false" }),
         Node::Number(text) => match text.parse::<f64>() {
             Ok(value) if value.is_finite() => {
-                out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
+                out.put(ryu_js::Buffer::new().format_finite(value).as_bytes());
             }
-            _ => out.extend_from_slice(b"null"),
+            _ => out.put(b"null"),
         },
         Node::String(text) => write_string(text, out),
-        Node::Null | Node::Array(_) | Node::Object(_) => out.extend_from_slice(b"null"),
+        Node::Null | Node::Array(_) | Node::Object(_) => out.put(b"null"),
     }
 }
 
 /// A string as `JSON.stringify` writes it: only what must be is escaped, and lone surrogates.
-fn write_string(text: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
+fn write_string(text: &[u8], out: &mut impl Sink) {
+    out.put(b"\"");
     for code_point in code_points(text) {
         if matches!(code_point, 0x22 | 0x5c | 0..0x20 | 0xd800..0xe000) {
             write_escape(code_point, out);
         } else if let Some(character) = char::from_u32(code_point) {
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            out.put(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
-    out.push(b'"');
+    out.put(b"\"");
 }
 
 /// A string as Python's `ensure_ascii` writes it.
@@ -251,7 +316,7 @@ fn write_ascii_string(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The escape of one UTF-16 code unit, the short one if there is one. Python and JavaScript have the same.
-fn write_escape(unit: u32, out: &mut Vec<u8>) {
+fn write_escape(unit: u32, out: &mut impl Sink) {
     let short = match unit {
         0x22 => b'"',
         0x5c => b'\\',
@@ -261,11 +326,11 @@ fn write_escape(unit: u32, out: &mut Vec<u8>) {
         0x0c => b'f',
         0x0d => b'r',
         _ => {
-            out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            out.put(format!("\\u{unit:04x}").as_bytes());
             return;
         }
     };
-    out.extend_from_slice(&[b'\\', short]);
+    out.put(&[b'\\', short]);
 }
 
 /// The order of two WTF-8 strings by their UTF-16 code units.
