@@ -460,6 +460,9 @@ struct Swept {
     broken: Vec<BrokenFile>,
 }
 
+/// The places of files that are as they were kept, and the others.
+type FoundFirst = (Vec<u32>, Vec<Arc<Entry>>);
+
 /// A name in the folder and what is known of it.
 struct Slot<'a> {
     name: &'a str,
@@ -547,9 +550,9 @@ impl Sweep<'_> {
     }
 
     /// Looks through a folder of which nothing is known, or only what was kept of it: files are looked at while further names
-    /// are still being listed. Gives the places of those that are as they were, and the others. `None` if a name is not
+    /// are still being listed. `None` if a name is not
     /// UTF-8, whose place among the others can't be told from the name that is left of it.
-    fn first(&self, kept: &Snapshot) -> io::Result<Option<(Vec<u32>, Vec<Arc<Entry>>)>> {
+    fn first(&self, kept: &Snapshot) -> io::Result<Option<FoundFirst>> {
         let (found, large) = (Mutex::new((Vec::new(), Vec::new())), Mutex::new(Vec::new()));
         let all_named = rayon::in_place_scope(|scope| {
             self.directory.list_in_batches(SPLIT, |mut batch| {

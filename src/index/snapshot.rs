@@ -283,8 +283,12 @@ impl Snapshot {
     pub(super) fn with_only(&self, places: &[u32], fresh: Vec<Arc<Entry>>) -> Self {
         let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
         let mut gone = Gone::default();
-        (0..count).for_each(|at| gone.add(at));
-        places.iter().for_each(|at| gone.remove(*at));
+        for at in 0..count {
+            gone.add(at);
+        }
+        for at in places {
+            gone.remove(*at);
+        }
         self.segment.forget((0..count).filter(|at| gone.has(*at) && !self.gone.has(*at)));
         Self::new(self.kind.clone(), self.segment.clone(), gone, fresh)
     }
@@ -299,7 +303,9 @@ impl Snapshot {
             match stored(&entry.name) {
                 Some(_) if went_in(entry) => {}
                 at => {
-                    at.into_iter().for_each(|at| gone.add(at));
+                    if let Some(at) = at {
+                        gone.add(at);
+                    }
                     fresh.push(entry.clone());
                 }
             }
@@ -308,7 +314,9 @@ impl Snapshot {
         let lost_of_segment = (0..).zip(0..self.segment.len()).map(|(at, _)| at);
         let lost_of_segment = lost_of_segment.filter(|at| self.gone.has(*at) && !taken.gone.has(*at));
         for name in lost.map(|entry| &*entry.name).chain(lost_of_segment.map(|at| self.segment.name(at))) {
-            stored(name).into_iter().for_each(|at| gone.add(at));
+            if let Some(at) = stored(name) {
+                gone.add(at);
+            }
         }
         Self::new(self.kind.clone(), Arc::new(segment), gone, fresh)
     }

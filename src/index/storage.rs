@@ -78,11 +78,11 @@ impl Storage {
     fn tidy(&self) {
         for item in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let Ok(name) = item.file_name().into_string() else { continue };
-            let is_temporary = name.ends_with(".tmp");
+            let has = |extension: &str| Path::new(&name).extension().is_some_and(|own| own == extension);
+            let (is_temporary, is_segment) = (has("tmp"), has("segment"));
             let oldest = if is_temporary { LEFT } else { UNUSED };
             let age = item.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
             let is_old = matches!(age, Ok(Ok(age)) if age > oldest);
-            let is_segment = name.ends_with(".segment");
             if (is_temporary || is_segment) && is_old || is_segment && is_orphan(&item.path()) {
                 let _ = std::fs::remove_file(item.path());
             }
@@ -93,8 +93,8 @@ impl Storage {
 /// One line of JSON, so that no two paths give one text.
 fn identity(path: &Path, kind: &FolderKind) -> String {
     let session = if let FolderKind::Transcripts { session } = kind { session } else { "" };
-    let escaped = path.to_str().is_none().then(|| format!("{path:?}"));
-    serde_json::json!([path.to_string_lossy(), session, escaped]).to_string()
+    let bytes = path.to_str().is_none().then_some(path.as_os_str().as_encoded_bytes());
+    serde_json::json!([path.to_string_lossy(), session, bytes]).to_string()
 }
 
 /// Whether the folder that a segment is of is there no more.
@@ -105,7 +105,7 @@ fn is_orphan(segment: &Path) -> bool {
     if io::BufReader::new(file).take(64 << 10).read_line(&mut line).is_err() {
         return false;
     }
-    let Ok((path, _, None::<String>)) = serde_json::from_str::<(PathBuf, String, Option<String>)>(&line) else {
+    let Ok((path, _, None)) = serde_json::from_str::<(PathBuf, String, Option<Vec<u8>>)>(&line) else {
         return false;
     };
     matches!(path.try_exists(), Ok(false))

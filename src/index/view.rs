@@ -201,9 +201,9 @@ impl View {
         // Of one time: in the order of the snapshots, and of the files in them.
         time > own
             || time >= own && {
-                let of_session = (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session);
+                let mut of_session = (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session);
                 // A construct's memories stand behind capsules, and have no file's name.
-                let of_session = if cursor.name.is_empty() { of_session.last() } else { of_session.min() };
+                let of_session = if cursor.name.is_empty() { of_session.next_back() } else { of_session.next() };
                 let order = self.snapshots[snapshot].kind().order(row.name(), &cursor.name);
                 let place = || self.snapshots[snapshot].place_among_nameless(row).cmp(&cursor.place);
                 of_session.is_none_or(|of_session| snapshot.cmp(&of_session).then(order).then_with(place).is_le())
@@ -369,35 +369,27 @@ impl<'a> Part<'a> {
         self.posting.map(|posting| self.order.postings(self.snapshot.segment()).get(posting))
     }
 
-    fn at_rank(&self, rank: u32) -> Option<RowRef<'a>> {
-        let place = *self.order.order.get(rank as usize)?;
-        Some(match self.stored {
+    fn in_place(&self, place: u32) -> RowRef<'a> {
+        match self.stored {
             Some(_) => RowRef::Stored(self.snapshot.segment(), place),
             None => RowRef::Fresh(&self.snapshot.fresh()[place as usize]),
-        })
+        }
     }
 
     fn row(&self, at: usize) -> Option<RowRef<'a>> {
         let rank = match self.ranks() {
-            Some(ranks) => *ranks.get(at)?,
-            None => u32::try_from(at).ok()?,
+            Some(ranks) => *ranks.get(at)? as usize,
+            None => at,
         };
-        self.at_rank(rank)
+        self.order.order.get(rank).map(|place| self.in_place(*place))
     }
 
     /// How many come first that are such; the others are not.
     fn partition_point(&self, is_such: impl Fn(RowRef<'_>) -> bool) -> usize {
-        let is_such = |rank: u32| self.at_rank(rank).is_some_and(&is_such);
+        let order = &self.order.order;
         match self.ranks() {
-            Some(ranks) => ranks.partition_point(|rank| is_such(*rank)),
-            None => {
-                let (mut low, mut high) = (0, self.order.order.len());
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    if u32::try_from(middle).is_ok_and(is_such) { low = middle + 1 } else { high = middle }
-                }
-                low
-            }
+            Some(ranks) => ranks.partition_point(|rank| is_such(self.in_place(order[*rank as usize]))),
+            None => order.partition_point(|place| is_such(self.in_place(*place))),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
-use crate::index::{ConstructCapsule, Entry, Folder, Progress, Row, Snapshot, Vault, WatchedFolders};
+use crate::index::{ConstructCapsule, Entry, Folder, Progress, Row, RowRef, Snapshot, Vault, WatchedFolders};
 use crate::lock::lock;
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
 
@@ -350,8 +350,8 @@ impl Catalogue {
                     Some(directory) => {
                         let seen = (known.get(*file), kept.as_deref());
                         match self.find((directory, is_local), file, place, seen, index.as_deref()) {
-                            Found::Read(read) if self.is_as_told(when, &read, file, record) => {
-                                Found::AsTold(read.known())
+                            Found::Read(found) if self.is_as_told(when, &found, file, record) => {
+                                Found::AsTold(found.known())
                             }
                             found => found,
                         }
@@ -362,7 +362,7 @@ impl Catalogue {
             if let Some(kept) = &kept {
                 let names: HashSet<&str> =
                     files.iter().filter_map(|(file, _)| file.file_name().and_then(|name| name.to_str())).collect();
-                let gone = kept.rows().map(|row| row.name()).filter(|name| !names.contains(name));
+                let gone = kept.rows().map(RowRef::name).filter(|name| !names.contains(name));
                 looking.changes.extend(gone.map(|name| (name.into(), None)));
             }
             let mut as_told = Vec::new();
