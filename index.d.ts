@@ -8,8 +8,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 export interface ReadMemoriesConfig {
   /** The vault's root folder. */
   vvaultPath: string;
-  /** Names of folders: `users` below the root, the others below a user's folder. */
+  /** Names of folders: `users` below the root, `capsules` and `transcripts` below a user's folder. */
   directories: { users: string; capsules: string; transcripts: string };
+  /** What is told on the console: nothing, if nothing is set. */
   logging: {
     /** Tell on the console where nothing was found. */
     debug?: boolean;
@@ -46,6 +47,7 @@ export interface CapsuleMemory {
   content: any;
   /** `role`, else `'system'`. Whatever JSON value stands in the file. */
   role: any;
+  /** What else is known of it. */
   metadata: {
     source: 'capsule';
     /** The file's name. */
@@ -70,13 +72,20 @@ export interface TranscriptMemory {
   /** `{session folder}_{timestamp}_{role}`. */
   id: string;
   type: 'transcript';
+  /** The header's timestamp, else the one in the file's name. */
   timestamp: string | null;
+  /** What follows the header, trimmed. */
   content: string;
+  /** The header's role, else the one in the file's name. */
   role: string | null;
+  /** The header's session, else the name of the session's folder. */
   sessionId: string;
+  /** The header's user. */
   userId: string | null;
+  /** What else is known of it. */
   metadata: {
     source: 'transcript';
+    /** The same as outside. */
     sessionId: string;
     /** The header's emotions, whatever JSON value they are. */
     emotions: any;
@@ -85,6 +94,7 @@ export interface TranscriptMemory {
   };
 }
 
+/** A memory, told apart by `type`. */
 export type Memory = CapsuleMemory | TranscriptMemory | RestoredMemory;
 
 /**
@@ -171,13 +181,16 @@ export interface RestoredMemory {
   type: 'construct';
   /** Its own time if it has one; else the memory section's `last_memory_timestamp`, else the capsule's. */
   timestamp: any;
+  /** Its text. */
   content: string;
   /** Its own role; of a line "user: …" or "assistant: …" in a log, that; else `'system'`. */
   role: string;
+  /** Where it comes from. */
   metadata: {
     source: 'construct';
     /** The list that it stood in. */
     kind: 'short-term' | 'long-term' | 'emotional' | 'procedural' | 'episodic' | 'log' | 'session';
+    /** The capsule's `instance_name`, else its `construct_id`. */
     instanceName: any;
     /** The capsule's UUID. */
     uuid: any;
@@ -190,10 +203,15 @@ export interface RestoredMemory {
 
 /** What a construct's capsule restores to. A section that is missing is empty. */
 export interface ConstructState {
+  /** The capsule's `instance_name`, else its `construct_id`. */
   instanceName: any;
+  /** The capsule's UUID. */
   uuid: any;
+  /** The capsule's own time. */
   timestamp: any;
+  /** `traits`, else `personality_traits`. */
   traits: Record<string, any>;
+  /** The section as it stands in the capsule. */
   personality: Record<string, any>;
   /**
    * The texts of all memories: short-term, long-term, emotional, procedural, episodic (VVAULT's order), then logs, the older
@@ -202,7 +220,9 @@ export interface ConstructState {
   memoryLog: string[];
   /** The same memories with what is known of each. */
   memories: RestoredMemory[];
+  /** The section as it stands in the capsule. */
   environment: Record<string, any>;
+  /** The section `additional_data` as it stands in the capsule. */
   additionalData: Record<string, any>;
 }
 
@@ -252,7 +272,9 @@ export interface Integrity {
 export interface VaultOptions {
   /** Make the vault's folders if they are not there. */
   create?: boolean;
-  /** Names of folders that are called otherwise: `users` below the root, the others below a user's folder. */
+  /**
+   * Names of folders that are called otherwise: `users` below the root, `capsules` and `transcripts` below a user's folder.
+   */
   directories?: { users?: string; capsules?: string; transcripts?: string };
   /**
    * What is done with a capsule whose stated hash or expected tether does not match: `'enforce'` (the default) leaves it out
@@ -281,7 +303,10 @@ export interface VaultOptions {
   cacheDir?: string | null;
   /** Is told how far an opening with `watch` has come, which reads the whole vault. */
   onProgress?: (progress: ReadProgress) => void;
-  /** Ends the opening early. What has been read until then is kept, and not read again by the next opening. */
+  /**
+   * Ends the opening early: it rejects with the signal's `reason`. What has been read until then is kept, and not read again
+   * by the next opening.
+   */
   signal?: AbortSignal;
 }
 
@@ -299,7 +324,10 @@ export interface VaultReadOptions extends ReadMemoriesOptions {
    * and go, so that a long history can be walked page by page.
    */
   before?: string | null;
-  /** Ends the call early. What has been read of the vault until then is kept, and not read again by the next call. */
+  /**
+   * Ends the call early: it rejects with the signal's `reason`. What has been read of the vault until then is kept, and not
+   * read again by the next call.
+   */
   signal?: AbortSignal;
 }
 
@@ -319,16 +347,23 @@ export interface ReadProgress {
 
 /** One version in an instance's index: the fields, names and values of Python's `VVAULTCore`. */
 export interface CapsuleMetadata {
+  /** Whose version it is. */
   instance_name: string;
+  /** The capsule's UUID. */
   uuid: string;
   /** The capsule's own time. */
   timestamp: string;
   /** The name of its file in `capsules/{instance_name}/`. */
   filename: string;
+  /** The hash that the capsule states. */
   fingerprint_hash: string | null;
+  /** Its tags, as `addTag` gives them. */
   tags: string[];
+  /** The version of the capsule's format; `1.0.0` if it states none. */
   capsule_version: string;
+  /** The program that made it; `CapsuleForge` if it states none. */
   generator: string;
+  /** Which vault it comes from; `VVAULT` if it states none. */
   vault_source: string;
   /** Bytes. */
   file_size: number;
@@ -340,13 +375,17 @@ export interface CapsuleMetadata {
 
 /** What an instance's index tells, as Python's `get_instance_info` has it. */
 export interface InstanceInfo {
+  /** Which instance. */
   instance_name: string;
+  /** How many versions it has. */
   total_capsules: number;
   /** The version stored last. */
   latest_uuid: string | null;
   /** How many versions have each tag. */
   tags: Record<string, number>;
+  /** When its index was made. */
   created_at: string;
+  /** When its index was last changed. */
   updated_at: string;
 }
 
@@ -372,28 +411,36 @@ export interface RetrievedCapsule {
 export interface DiscoveredCapsule {
   /** The file's name. */
   name: string;
+  /** Absolute. */
   path: string;
   /** Bytes. */
   size: number;
-  /** ISO date. */
+  /** When the file was last changed, as an ISO date. */
   modified: string;
   type: 'capsule';
   /** The capsule's `title`, else the file's name. */
   title: any;
+  /** The capsule's `description`, else `''`. */
   description: any;
   /** The capsule's `version`, else its `metadata.capsule_version`, else `1.0.0`. */
   version: any;
+  /** The file's own top-level `tags`, else `[]`; not those of `addTag`. */
   tags: any;
+  /** The capsule's `metadata.instance_name`. */
   instanceName?: any;
+  /** The capsule's `metadata.uuid`. */
   uuid?: any;
+  /** The capsule's `metadata.timestamp`. */
   timestamp?: any;
 }
 
 /** The verdict on a file. */
 export interface VerifiedCapsule {
+  /** Absolute. */
   path: string;
   /** A construct's capsule, or one memory. */
   format: 'construct' | 'memory';
+  /** What its hash and its tether say. */
   integrity: Integrity;
   /** Why it is not sound, else `null`. */
   reason: string | null;
@@ -401,6 +448,7 @@ export interface VerifiedCapsule {
 
 /** What happened to a capsule. What does not apply is `null`. */
 export interface CapsuleEvent {
+  /** The event's name behind `capsule:`. */
   kind: 'imported' | 'updated' | 'removed' | 'rejected';
   /** Absolute. */
   path: string;
@@ -410,9 +458,13 @@ export interface CapsuleEvent {
   userId: string | null;
   /** The construct's folder, else what the capsule calls its construct. */
   constructId: string | null;
+  /** What a construct's capsule calls it. */
   instanceName: any;
+  /** Of a construct's capsule: its UUID. */
   uuid: any;
+  /** Of a construct's capsule: its own time. */
   timestamp: any;
+  /** What its hash and its tether say. */
   integrity: Integrity;
   /** The restored memories. */
   memories: Memory[] | null;
@@ -431,12 +483,15 @@ export interface RuntimeConfig {
   id: string;
   /** The capsule's `instance_name`, else the construct's id. */
   name: string;
+  /** One line that names the construct. */
   description: string;
   /** The caller's, or made of name, traits, personality, key memories and the name in ChatGPT. */
   instructions: string;
+  /** The construct's id, as it was given. */
   construct_id: string;
   /** The vault's folder, absolute. */
   vvault_path: string;
+  /** Always `true`. */
   has_persistent_memory: boolean;
   memory_source: 'vvault';
   /** Whether a ChatGPT GPT is registered as this construct, in `{vault}/constructs/{construct_id}_chatgpt.json`. */
@@ -446,8 +501,8 @@ export interface RuntimeConfig {
   /** The registered GPT's name. */
   gpt_name: string | null;
   /**
-   * At most five memories of the capsule, long-term ones first, with their ids. Generated instructions quote each, in one line;
-   * one that `maxLength` leaves no room for is not here either.
+   * At most five memories of the capsule, long-term ones first, each with `id` and `content`. Generated instructions quote
+   * each, in one line; one that `maxLength` leaves no room for is not here either.
    */
   key_memories: { id: string; content: string }[];
 }
@@ -457,19 +512,25 @@ export interface RuntimeConfig {
  * not declared here, as Chatty's orchestrators have it as a private member.
  */
 export interface Orchestrator {
+  /** What restored memories are added to, in `ltmEntries` of what it returns. */
   prepareMemoryContext(overrides?: any): Promise<any>;
   /** Is handed each import as it happens. */
   receiveRestoredMemories?(memories: Memory[], event: CapsuleEvent): unknown;
 }
 
-/** The events of a vault. */
+/** The events of a vault, and what their listeners are called with. */
 export interface VaultEvents {
+  /** A capsule has arrived, or one that was rejected is mended. Without a watch: only what this vault stores or adopts. */
   'capsule:imported': [event: CapsuleEvent];
+  /** An accepted capsule has other content. Only on a watched vault. */
   'capsule:updated': [event: CapsuleEvent];
+  /** An accepted capsule is gone. Only on a watched vault. */
   'capsule:removed': [event: CapsuleEvent];
+  /** A capsule is broken, or its hash or tether is wrong. Without a watch: when a call meets one of the latter. */
   'capsule:rejected': [event: CapsuleEvent];
-  /** A reading takes longer than a tenth of a second, as the first of many memories does. */
+  /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */
   progress: [progress: ReadProgress & { userId: string }];
+  /** The watch, or an attached orchestrator, is in trouble. Without a listener it goes to `console.error`. */
   error: [error: Error];
 }
 
@@ -508,6 +569,7 @@ export class Vault extends EventEmitter<VaultEvents> {
   /** Keeps the process alive while the vault is watched, as it does at first. */
   ref(): this;
 
+  /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 
   /**
@@ -538,6 +600,8 @@ export class Vault extends EventEmitter<VaultEvents> {
    * has looked at it. The file stays as it is.
    *
    * @returns The path of the new version.
+   * @throws `VVAULT_INVALID_CAPSULE` and `VVAULT_TOO_LARGE` as `storeCapsule`; `VVAULT_UNSOUND` if its tether is wrong and
+   *   integrity is enforced.
    */
   adoptCapsule(path: string): Promise<string>;
 
@@ -574,7 +638,7 @@ export class Vault extends EventEmitter<VaultEvents> {
   /** The ids of all users, sorted: the folders in `users` and in its `shard_NNNN`, but for hidden ones and links. */
   listUsers(): Promise<string[]>;
 
-  /** The verdict on every capsule and memory file under the vault, or on the versions of some instances. */
+  /** The verdict on every capsule and memory file under the vault, or only on the stored versions of `instances`. */
   verifyCapsules(options?: { instances?: string[] }): Promise<VerifiedCapsule[]>;
 
   /**
@@ -610,8 +674,10 @@ export class Vault extends EventEmitter<VaultEvents> {
 
   /**
    * Lets an orchestrator remember: after it, what its `prepareMemoryContext()` returns also holds, in `ltmEntries`, the memories
-   * of this user and construct. The orchestrator's own entries stay; at least a quarter of the limit is kept for restored ones.
+   * of user `userId` and construct `constructId`. The orchestrator's own entries stay; at least a quarter of the limit is kept
+   * for restored ones.
    *
+   * @returns `detach()` undoes it.
    * @throws `VVAULT_INVALID_ARGUMENT` if it has no `prepareMemoryContext`.
    */
   attachOrchestrator<T extends Orchestrator>(
