@@ -59,4 +59,8 @@ runSteps([
     name: 'Platform packages are committed',
     run: () => succeeds('npx', '--no-install', 'napi', 'create-npm-dirs') && isCommitted('npm'),
   },
+  {
+    name: 'API reference is committed',
+    run: () => succeeds('node', 'scripts/api-reference.js') && isCommitted('docs/api.md'),
+  },
 ]);
