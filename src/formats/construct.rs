@@ -23,6 +23,10 @@ const LISTS: [(&str, &str); 5] = [
     ("episodic_memories", "episodic"),
 ];
 
+/// So many bytes do the memories of a capsule have at most: as an answer they are one string, and V8 has none that is
+/// longer.
+const LARGEST: usize = (1 << 29) - 24;
+
 /// What a capsule restores to. What is not a memory is kept as JSON.
 #[derive(Debug)]
 pub struct Restored {
@@ -82,7 +86,8 @@ impl Restored {
     }
 }
 
-/// Restores a capsule. `None` if the text is not a JSON object. `mark`, a JSON value, is put into the metadata of each memory
+/// Restores a capsule. `None` if the text is not a JSON object, or its memories, each with the capsule's name, UUID and
+/// time, would be larger than 512 MiB. `mark`, a JSON value, is put into the metadata of each memory
 /// as `integrity`.
 #[must_use]
 pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
@@ -117,11 +122,15 @@ pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
         seen: HashMap::new(),
         mark: mark.map(|mark| format!(",\"integrity\":{mark}")).unwrap_or_default(),
         memories: Vec::new(),
+        size: 0,
     };
     restoring.memory(memory);
     restoring.top_level(whole.text());
 
-    let Restoring { memories, .. } = restoring;
+    let Restoring { memories, size, .. } = restoring;
+    if size > LARGEST {
+        return None;
+    }
     Some(Restored {
         instance_name: text_of(name).to_owned(),
         uuid: text_of(uuid).to_owned(),
@@ -148,6 +157,8 @@ struct Restoring<'a> {
     /// What stands at the end of each memory's metadata.
     mark: String,
     memories: Vec<Memory>,
+    /// The bytes of the memories; beyond the largest none is made any more.
+    size: usize,
 }
 
 /// Where a memory stands.
@@ -224,6 +235,12 @@ impl<'a> Restoring<'a> {
 
     fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<Value<'_>>, id: Option<&str>) {
         let Place { kind, section, index } = place;
+        let time_text = time.map_or("null", |time| time.text());
+        self.size =
+            [content, role, time_text, self.name, self.uuid].iter().fold(self.size, |size, text| size + text.len());
+        if self.size > LARGEST {
+            return;
+        }
         let count = self.seen.entry((kind, content.to_owned())).or_default();
         let occurrence = std::mem::replace(count, *count + 1);
         let id = id.map_or_else(
@@ -244,7 +261,7 @@ impl<'a> Restoring<'a> {
             Origin::Construct,
             &[
                 (Member::Id, &id),
-                (Member::Timestamp, time.map_or("null", |time| time.text())),
+                (Member::Timestamp, time_text),
                 (Member::Content, content),
                 (Member::Role, role),
                 (Member::Details, &details),

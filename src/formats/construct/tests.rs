@@ -85,6 +85,18 @@ fn a_missing_section_is_empty() {
     }
 }
 
+/// Each memory names its version: here two megabytes that would become two gigabytes.
+#[test]
+fn a_long_uuid_of_many_memories_is_no_bomb() {
+    let text = |length: usize, memories: usize| {
+        let (uuid, list) = ("x".repeat(length), vec!["\"\""; memories].join(","));
+        format!("{{\"metadata\":{{\"uuid\":\"{uuid}\"}},\"memory\":{{\"short_term_memories\":[{list}]}}}}")
+    };
+    assert!(restore(text(2_000_000, 10).as_bytes(), None).is_some());
+    assert!(restore(text(10, 1000).as_bytes(), None).is_some());
+    assert!(restore(text(2_000_000, 1000).as_bytes(), None).is_none());
+}
+
 /// The same memory has the same id in the next version, also when others came before it.
 #[test]
 fn ids_are_stable() {
