@@ -22,7 +22,8 @@ for (const [what, rounds] of /** @type {const} */ ([
     const told = JSON.stringify(moments, null, 1);
     assert.ok(growthOf(moments, 'rss') < MEGABYTE / 4, told);
     assert.ok(growthOf(moments, 'heapUsed') < MEGABYTE / 4, told);
-    assert.ok(end.threads - settled.threads <= 3, told);
+    // The blocking threads of the pool, of which there are 8 at most, come as they are needed.
+    assert.ok(end.threads - settled.threads <= 8, told);
     assert.ok(end.descriptors - settled.descriptors <= 1, told);
   });
 }
