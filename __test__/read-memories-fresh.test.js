@@ -10,14 +10,14 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const { readMemories } = require('..');
+const { Vault, readMemories } = require('..');
 const { listenTo, temporaryVault } = require('./support/temporary-vault');
 
 const ROUNDS = 300;
 const WRITER = '--writer';
 
 /** @param {number} round */
-const text = (round) => `{"raw":"${String(round).padStart(8, '0')}"}`;
+const text = (round) => `{"created_ts":"2026-01-01T00:00:00Z","raw":"${String(round).padStart(8, '0')}"}`;
 
 /**
  * The ways in which a file gets the text of a round.
@@ -74,6 +74,25 @@ const CHANGES = {
   },
 };
 
+/** @type {Record<string, (users: string) => void>} How two users' folders change places. */
+const EXCHANGES = {
+  'the folder of memories': (users) =>
+    exchange(path.join(users, 'ann', 'capsules'), path.join(users, 'bob', 'capsules')),
+  'the user’s folder': (users) => exchange(path.join(users, 'ann'), path.join(users, 'bob')),
+  'the folder of all users': (users) => exchange(users, `${users}-2`),
+  'the vault': (users) => exchange(path.dirname(users), `${path.dirname(users)}-2`),
+};
+
+/**
+ * @param {string} one
+ * @param {string} other
+ */
+function exchange(one, other) {
+  fs.renameSync(one, `${one}.away`);
+  fs.renameSync(other, one);
+  fs.renameSync(`${one}.away`, other);
+}
+
 if (process.argv[2] === WRITER) {
   process.on('message', (/** @type {{ change: string, file: string, round: number }} */ { change, file, round }) => {
     CHANGES[change](file, round);
@@ -84,7 +103,7 @@ if (process.argv[2] === WRITER) {
     test(`${name}, by this process`, async (t) => {
       const vault = temporaryVault(t);
       const file = vault.write('ann', 'a.json', text(0));
-      vault.write('ann', 'b.json', { raw: 'beside', created_ts: '2000-01-01' });
+      vault.write('ann', 'b.json', { raw: 'beside', created_ts: '2000-01-01T00:00:00Z' });
       for (let round = 1; round <= ROUNDS; round++) {
         change(file, round);
         const memories = await readMemories(vault.config, 'ann');
@@ -109,6 +128,39 @@ if (process.argv[2] === WRITER) {
         }
       } finally {
         writer.kill();
+      }
+    });
+  }
+
+  for (const [name, change] of Object.entries(EXCHANGES)) {
+    test(`${name} is exchanged for another`, async (t) => {
+      const parent = temporaryVault(t);
+      for (const place of ['vault', 'vault-2']) {
+        for (const users of ['users', 'users-2']) {
+          for (const user of ['ann', 'bob']) {
+            const folder = parent.path(place, users, user, 'capsules');
+            fs.mkdirSync(folder, { recursive: true });
+            const raw = `${place}/${users}/${user}`;
+            fs.writeFileSync(path.join(folder, 'a.json'), JSON.stringify({ raw, created_ts: '2026-01-01T00:00:00Z' }));
+          }
+        }
+      }
+      const root = parent.path('vault');
+      const config = { ...parent.config, vvaultPath: root };
+      const vaults = [
+        await Vault.open(root, { cacheDir: null }),
+        await Vault.open(root, { cacheDir: null, watch: true }),
+      ];
+      for (const vault of vaults) t.after(() => vault.close());
+      const readers = [() => readMemories(config, 'ann'), ...vaults.map((vault) => () => vault.readMemories('ann'))];
+      for (let round = 0; round < 40; round++) {
+        const expected = JSON.parse(fs.readFileSync(path.join(root, 'users/ann/capsules/a.json'), 'utf8')).raw;
+        for (const read of readers) {
+          // The second time nothing has changed.
+          for (let time = 0; time < 2; time++)
+            assert.strictEqual((await read())[0].content, expected, `round ${round}`);
+        }
+        change(path.join(root, 'users'));
       }
     });
   }

@@ -199,9 +199,10 @@ impl Folder {
     }
 
     /// The folder's files, if nothing has changed since they were read and that can be told without waiting.
-    pub(super) fn unchanged(&self) -> Option<Arc<Snapshot>> {
+    /// `own` is of what has its name now: another folder may have taken its place with one above it, of which nothing tells.
+    pub(super) fn unchanged(&self, own: &Signature) -> Option<Arc<Snapshot>> {
         let mut state = self.state.try_lock().ok()?;
-        let (notifications, _) = state.notified.as_ref()?;
+        let (notifications, _) = state.notified.as_ref().filter(|(_, known)| known.is_same_file(own))?;
         let is_known = state.swept.is_some() && state.pending.is_empty() && state.snapshot.is_at_hand();
         if !is_known || !notifications.are_none() {
             return None;

@@ -13,7 +13,7 @@ use super::folder::Freshness;
 use super::reader::{Found, Request, Source};
 use super::snapshot::Snapshot;
 use super::view::View;
-use crate::vault::{Boundary, UserPath, real_path};
+use crate::vault::{Boundary, Signature, UserPath, real_folder};
 
 /// So many folders are remembered.
 const MOST: usize = 1024;
@@ -61,20 +61,24 @@ pub fn read_unchanged(request: &Request, is_quiet: impl FnOnce() -> bool) -> Opt
     UserPath::new(&request.users, &request.user).ok()?;
     let question = question(request)?;
     let place = PLACES.try_lock().ok()?.as_ref()?.get(&question)?.clone();
-    let is_there = real_path(&place.folder).as_deref() == Some(&place.real)
-        && real_path(&place.root).is_some_and(|root| place.boundary.is_at(&root));
-    if !is_there {
+    let (real, own) = real_folder(&place.folder)?;
+    if real != place.real || !real_folder(&place.root).is_some_and(|(root, _)| place.boundary.is_at(&root)) {
         return None;
     }
-    let (snapshot, freshness) = snapshot(request, place.real, is_quiet)?;
+    let (snapshot, freshness) = snapshot(request, real, &own, is_quiet)?;
     let view = View::new(vec![snapshot]);
     Some(Found { source: Source::Capsules, folder: Some(place.folder), view, warnings: Vec::new(), freshness })
 }
 
-fn snapshot(request: &Request, real: PathBuf, is_quiet: impl FnOnce() -> bool) -> Option<(Arc<Snapshot>, Freshness)> {
+fn snapshot(
+    request: &Request,
+    real: PathBuf,
+    own: &Signature,
+    is_quiet: impl FnOnce() -> bool,
+) -> Option<(Arc<Snapshot>, Freshness)> {
     if let Some(watched) = &request.watched {
         return is_quiet().then(|| watched.unchanged(&real)).flatten().map(|snapshot| (snapshot, Freshness::Watched));
     }
     let key = Key { path: real, kind: FolderKind::Capsules, storage: request.storage.clone() };
-    cache::known(&key)?.unchanged().map(|snapshot| (snapshot, Freshness::Notified))
+    cache::known(&key)?.unchanged(own).map(|snapshot| (snapshot, Freshness::Notified))
 }

@@ -287,10 +287,10 @@ pub fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     result
 }
 
-/// The real path of a folder, at the price of opening it; `None` where that can't be told so.
+/// The real path of a folder and its state, at the price of opening it; `None` where that can't be told so.
 #[must_use]
-pub fn real_path(folder: &Path) -> Option<PathBuf> {
-    system::real_path(folder)
+pub fn real_folder(folder: &Path) -> Option<(PathBuf, Signature)> {
+    system::real_folder(folder)
 }
 
 /// Reads the file at a path that the caller itself named.

@@ -23,16 +23,16 @@ const READ: OFlags =
 
 /// As the system itself knows the open folder.
 #[cfg(target_os = "linux")]
-pub(super) fn real_path(folder: &Path) -> Option<PathBuf> {
+pub(super) fn real_folder(folder: &Path) -> Option<(PathBuf, Signature)> {
     use std::os::fd::AsRawFd as _;
     let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let own = format!("/proc/self/fd/{}", folder.as_raw_fd());
     let path = rustix::fs::readlink(own, Vec::with_capacity(256)).ok()?;
-    Some(PathBuf::from(std::ffi::OsString::from(path.into_string().ok()?)))
+    Some((PathBuf::from(path.into_string().ok()?), signature(&fstat(&folder).ok()?)))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn real_path(_folder: &Path) -> Option<PathBuf> {
+pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Signature)> {
     None
 }
 

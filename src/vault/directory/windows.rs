@@ -125,6 +125,6 @@ fn kind(file: &File, metadata: &Metadata) -> ItemKind {
     }
 }
 
-pub(super) fn real_path(_folder: &Path) -> Option<PathBuf> {
+pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Signature)> {
     None
 }
