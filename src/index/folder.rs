@@ -260,7 +260,7 @@ impl Folder {
         let identity = Storage::identity(&self.path, &self.kind);
         let kept = self.storage.as_ref().and_then(|storage| {
             let file = storage.create(&self.path, &self.kind).ok()?;
-            Writing::write(file, &rows, &identity).ok()
+            storage.settle(Writing::write(file, &rows, &identity).ok()?)
         });
         let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &identity).ok()) else { return };
         let mut state = lock(&self.state);

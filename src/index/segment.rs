@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -87,14 +87,26 @@ struct Labels<'a> {
 }
 
 enum Texts {
-    Memory(Box<[u8]>),
-    File { file: File, path: PathBuf },
+    /// Perhaps from a file, which is closed.
+    Memory {
+        texts: Box<[u8]>,
+        path: Option<PathBuf>,
+    },
+    File {
+        file: File,
+        path: PathBuf,
+    },
 }
+
+/// So many files are open.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// At most so many stay so: a process may have few.
+const MOST_OPEN: usize = 200;
 
 impl std::fmt::Debug for Texts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Memory(texts) => write!(formatter, "{} bytes", texts.len()),
+            Self::Memory { texts, .. } => write!(formatter, "{} bytes", texts.len()),
             Self::File { path, .. } => write!(formatter, "{}", path.display()),
         }
     }
@@ -147,10 +159,13 @@ impl Segment {
             newest_first: Some(Vec::new()),
             folder: Cow::Borrowed(""),
         };
-        Arc::new(Self::new(&head, Texts::Memory(Box::default())))
+        Arc::new(Self::new(&head, Texts::Memory { texts: Box::default(), path: None }))
     }
 
     fn new(head: &Head<'_>, texts: Texts) -> Self {
+        if let Texts::File { .. } = texts {
+            OPEN.fetch_add(1, Ordering::SeqCst);
+        }
         let places = |wanted: &dyn Fn(&RowHead) -> bool| -> Box<[u32]> {
             (0..).zip(&head.rows).filter(|(_, row)| wanted(row)).map(|(place, _)| place).collect()
         };
@@ -198,12 +213,20 @@ impl Segment {
     ///
     /// # Errors
     /// If they can't be read.
-    pub(super) fn into_memory(self) -> io::Result<Self> {
-        let Texts::File { file, .. } = &self.texts else { return Ok(self) };
+    pub(super) fn into_memory(mut self) -> io::Result<Self> {
+        let Texts::File { file, path } = &self.texts else { return Ok(self) };
         let end = self.rows.iter().map(|row| row.text_start + u64::from(row.text_length)).max().unwrap_or(0);
         let mut texts = vec![0; usize::try_from(end).map_err(|_| io::ErrorKind::OutOfMemory)?];
         read_at(file, &mut texts, 0)?;
-        Ok(Self { texts: Texts::Memory(texts.into()), ..self })
+        let path = Some(path.clone());
+        OPEN.fetch_sub(1, Ordering::SeqCst);
+        self.texts = Texts::Memory { texts: texts.into(), path };
+        Ok(self)
+    }
+
+    /// Whether more files are open than should stay so.
+    pub(super) fn are_many_open() -> bool {
+        OPEN.load(Ordering::SeqCst) > MOST_OPEN
     }
 
     /// How many files it knows.
@@ -326,7 +349,7 @@ impl Segment {
 
     /// Bytes that it holds in memory, about.
     pub(super) fn heap_size(&self) -> usize {
-        let texts = if let Texts::Memory(texts) = &self.texts { texts.len() } else { 0 };
+        let texts = if let Texts::Memory { texts, .. } = &self.texts { texts.len() } else { 0 };
         let lists: usize = self.tag_lists.iter().map(|list| size_of::<Box<[u32]>>() + list.len() * 4).sum();
         let orders = self.rows.len() * 4;
         self.rows.len() * size_of::<RowHead>() + self.names.len() + self.labels.len() + lists + orders + texts
@@ -339,7 +362,7 @@ impl Segment {
 
     pub(super) fn damage(&self) -> Damaged {
         if !self.damaged.swap(true, Ordering::SeqCst)
-            && let Texts::File { path, .. } = &self.texts
+            && let Texts::File { path, .. } | Texts::Memory { path: Some(path), .. } = &self.texts
         {
             // Whoever opens it next would find the same.
             let _ = std::fs::remove_file(path);
@@ -349,11 +372,26 @@ impl Segment {
 
     /// Overwrites the texts of files that are gone or have changed: what somebody deleted is not kept here either.
     pub(super) fn forget(&self, places: impl Iterator<Item = u32>) {
+        let mut places = places.peekable();
+        if let Texts::Memory { path: Some(path), .. } = &self.texts
+            && places.peek().is_some()
+        {
+            // By now another process may have put its own in its place: which place has the text nobody knows.
+            let _ = std::fs::remove_file(path);
+        }
         let Texts::File { file, .. } = &self.texts else { return };
         for at in places {
             let row = &self.rows[at as usize];
             // If that fails the next writing of the segment leaves it out.
             let _ = write_at(file, &vec![0; row.text_length as usize], row.text_start);
+        }
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Texts::File { .. } = self.texts {
+            OPEN.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
@@ -543,7 +581,7 @@ impl<S: Sink> Writing<S> {
         let texts = match sink.finish()? {
             Finished::Memory(mut texts) => {
                 texts.truncate(usize::try_from(written).unwrap_or(usize::MAX));
-                Texts::Memory(texts.into())
+                Texts::Memory { texts: texts.into(), path: None }
             }
             Finished::File { file, path } => Texts::File { file, path },
         };
@@ -579,7 +617,7 @@ impl TextReader {
         let row = &segment.rows[at as usize];
         let length = row.text_length as usize;
         let text = match &segment.texts {
-            Texts::Memory(texts) => {
+            Texts::Memory { texts, .. } => {
                 let start = usize::try_from(row.text_start).map_err(|_| segment.damage())?;
                 texts.get(start..start + length).ok_or_else(|| segment.damage())?
             }

@@ -318,6 +318,7 @@ impl Snapshot {
                 gone.add(at);
             }
         }
+        segment.forget((0..).zip(0..segment.len()).map(|(at, _)| at).filter(|at| gone.has(*at)));
         Self::new(self.kind.clone(), Arc::new(segment), gone, fresh)
     }
 

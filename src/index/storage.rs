@@ -49,10 +49,11 @@ impl Storage {
         self.settle(segment)
     }
 
-    /// A network drive that hangs must not hold up every answer.
-    fn settle(&self, segment: Segment) -> Option<Segment> {
+    /// The segment with its texts where they may stay: a network drive that hangs must not hold up every answer, and a
+    /// process may have only so many open files.
+    pub(super) fn settle(&self, segment: Segment) -> Option<Segment> {
         let is_local = Directory::open(&self.folder).is_ok_and(|folder| folder.is_local());
-        if is_local { Some(segment) } else { segment.into_memory().ok() }
+        if is_local && !Segment::are_many_open() { Some(segment) } else { segment.into_memory().ok() }
     }
 
     /// A file for a new segment, which takes the place of the old one when it is finished.

@@ -328,6 +328,27 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
     assert_eq!(stored(&vault.sweep().0), 7);
 }
 
+/// As where many folders are open at once, or the cache folder is on a network drive.
+#[test]
+fn texts_in_memory_are_as_good() {
+    let mut vault = Vault::new(true);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &format!("secret-{number}"));
+    }
+    let contents = vault.contents();
+    vault.compact();
+    vault.reopen();
+    let storage = Storage::new(vault.cache.path());
+    let path = vault.place.path().canonicalize().expect("a folder");
+    let segment = storage.load(&path, &FolderKind::Capsules).expect("a segment").into_memory().expect("texts");
+    let snapshot = Snapshot::of_segment(FolderKind::Capsules, segment);
+    assert_eq!(texts(&snapshot), Some(contents));
+    assert!(vault.kept().is_some());
+    let without = snapshot.with([("3.json".into(), None)].into());
+    assert_eq!((without.len(), vault.kept()), (8, None), "what is deleted is not kept");
+    assert_eq!(vault.contents().len(), 9);
+}
+
 #[test]
 fn what_is_kept_of_a_folder_that_is_gone_goes() {
     let [mut vault, other] = Vault::both();
