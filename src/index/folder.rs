@@ -80,6 +80,8 @@ struct State {
     snapshot: Arc<Snapshot>,
     /// Whether it was looked for a segment that was kept.
     loaded: bool,
+    /// Of its files this process has not told yet which are broken.
+    untold: bool,
     /// When the sweep that made it began.
     swept: Option<Ticket>,
     /// The folder's own state when its names were listed, if it was settled then.
@@ -105,6 +107,7 @@ impl State {
         Self {
             snapshot: Arc::new(snapshot),
             loaded: false,
+            untold: false,
             swept: None,
             listed: None,
             watched: false,
@@ -175,7 +178,7 @@ impl Folder {
         }
         let mut broken = Vec::new();
         if state.swept.is_none_or(|swept| swept <= asked) {
-            let is_loaded = self.load(&mut state);
+            self.load(&mut state);
             if state.boundary.as_ref() != Some(boundary) {
                 state.boundary = Some(boundary.clone());
             }
@@ -187,8 +190,7 @@ impl Folder {
                 Some(broken) => broken,
                 None => Self::sweep(&mut state, &sweep)?,
             };
-            if is_loaded {
-                // Of those that this process has not told of.
+            if std::mem::take(&mut state.untold) {
                 let mut texts = TextReader::default();
                 broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
             }
@@ -219,15 +221,14 @@ impl Folder {
     }
 
     /// Takes what was kept of the folder, if that has not been looked for. Each file in it is still to be compared.
-    fn load(&self, state: &mut State) -> bool {
+    fn load(&self, state: &mut State) {
         if std::mem::replace(&mut state.loaded, true) {
-            return false;
+            return;
         }
-        let Some(segment) = self.storage.as_ref().and_then(|storage| storage.load(&self.path, &self.kind)) else {
-            return false;
-        };
-        state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
-        true
+        if let Some(segment) = self.storage.as_ref().and_then(|storage| storage.load(&self.path, &self.kind)) {
+            state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
+            state.untold = true;
+        }
     }
 
     /// The files that were kept of the folder, or are known already: each is still to be compared.
@@ -482,7 +483,13 @@ impl Sweep<'_> {
             if read.is_empty() && seen.len() == state.snapshot.len() {
                 return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken });
             }
-            return Ok(Swept { snapshot: Arc::new(state.snapshot.with_only(&seen, read)), listed, broken });
+            let snapshot = if self.progress.is_aborted() {
+                // Of those that were not looked at nothing is known: they stay, and the next sweep compares them.
+                state.snapshot.with(read.into_iter().map(|entry| (entry.name.clone(), Some(entry))).collect())
+            } else {
+                state.snapshot.with_only(&seen, read)
+            };
+            return Ok(Swept { snapshot: Arc::new(snapshot), listed, broken });
         }
         let known: Vec<RowRef<'_>> = state.snapshot.rows().collect();
         // A folder that has not changed since it was listed still holds the names that it held then.

@@ -459,6 +459,27 @@ fn an_aborted_reading_is_gone_on_with() {
     }
 }
 
+#[test]
+fn what_was_kept_stays_when_a_reading_is_aborted() {
+    for mut vault in Vault::both() {
+        for number in 0..300 {
+            vault.write(&format!("{number:03}.json"), &number.to_string());
+        }
+        fs::write(vault.path("broken.json"), "{").expect("a file");
+        let contents = vault.contents();
+        vault.compact();
+        vault.reopen();
+        let boundary = Boundary::new(vault.place.path()).expect("a vault");
+        let directory = Directory::open(vault.place.path()).expect("a folder");
+        let progress = Progress { aborted: AtomicBool::new(true), ..Progress::default() };
+        let aborted = vault.folder.refresh(&directory, &boundary, Ticket::draw(), &progress);
+        assert_eq!(aborted.expect_err("aborted").kind(), std::io::ErrorKind::Interrupted);
+        let (snapshot, broken) = vault.sweep();
+        assert_eq!((stored(&snapshot), broken.len()), (301, 1));
+        assert_eq!(texts(&snapshot), Some(contents));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Change {
     Write(u8, u8),
