@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::entry::{BrokenFile, Content, Entry, FolderKind};
 use super::segment::{TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
-use super::storage::Storage;
+use super::storage::{Storage, identity};
 use crate::formats::fingerprint::digest;
 use crate::lock::lock;
 use crate::vault::{
@@ -75,13 +75,21 @@ pub struct Folder {
     compacting: Mutex<()>,
 }
 
+/// What is known of a segment that was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// Whether there is one was not looked for.
+    NotLookedFor,
+    /// There was one, and it was not told yet which of its files are broken.
+    Untold,
+    /// Nothing is left to be done about it.
+    Known,
+}
+
 #[derive(Debug)]
 struct State {
     snapshot: Arc<Snapshot>,
-    /// Whether it was looked for a segment that was kept.
-    loaded: bool,
-    /// Of its files this process has not told yet which are broken.
-    untold: bool,
+    kept: Kept,
     /// When the sweep that made it began.
     swept: Option<Ticket>,
     /// The folder's own state when its names were listed, if it was settled then.
@@ -106,8 +114,7 @@ impl State {
     fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot: Arc::new(snapshot),
-            loaded: false,
-            untold: false,
+            kept: Kept::NotLookedFor,
             swept: None,
             listed: None,
             watched: false,
@@ -174,7 +181,7 @@ impl Folder {
         let mut state = lock(&self.state);
         state.used = Some(Instant::now());
         if state.snapshot.is_damaged() {
-            *state = State { loaded: true, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
+            *state = State { kept: Kept::Known, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
         }
         let mut broken = Vec::new();
         if state.swept.is_none_or(|swept| swept <= asked) {
@@ -190,7 +197,7 @@ impl Folder {
                 Some(broken) => broken,
                 None => Self::sweep(&mut state, &sweep)?,
             };
-            if std::mem::take(&mut state.untold) {
+            if std::mem::replace(&mut state.kept, Kept::Known) == Kept::Untold {
                 let mut texts = TextReader::default();
                 broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
             }
@@ -222,12 +229,13 @@ impl Folder {
 
     /// Takes what was kept of the folder, if that has not been looked for. Each file in it is still to be compared.
     fn load(&self, state: &mut State) {
-        if std::mem::replace(&mut state.loaded, true) {
+        if state.kept != Kept::NotLookedFor {
             return;
         }
+        state.kept = Kept::Known;
         if let Some(segment) = self.storage.as_ref().and_then(|storage| storage.load(&self.path, &self.kind)) {
             state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
-            state.untold = true;
+            state.kept = Kept::Untold;
         }
     }
 
@@ -258,12 +266,12 @@ impl Folder {
             RowRef::Stored(..) => true,
         };
         let rows: Vec<RowRef<'_>> = snapshot.rows().filter(can_go_in).collect();
-        let identity = Storage::identity(&self.path, &self.kind);
+        let name = identity(&self.path, &self.kind);
         let kept = self.storage.as_ref().and_then(|storage| {
             let file = storage.create(&self.path, &self.kind).ok()?;
-            storage.settle(Writing::write(file, &rows, &identity).ok()?)
+            storage.settle(Writing::write(file, &rows, &name).ok()?)
         });
-        let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &identity).ok()) else { return };
+        let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &name).ok()) else { return };
         let mut state = lock(&self.state);
         if state.snapshot.is_damaged() {
             return;
@@ -385,7 +393,7 @@ impl Folder {
     pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>, boundary: &Boundary) -> bool {
         let mut state = lock(&self.state);
         // A segment that was kept and is not known yet would have to be compared.
-        state.loaded = true;
+        state.kept = Kept::Known;
         state.pending.extend(changes);
         state.boundary.get_or_insert_with(|| boundary.clone());
         state.is_behind()

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,7 +78,7 @@ struct Head<'a> {
     /// If all dates are decided and valid.
     newest_first: Option<Vec<u32>>,
     /// Of the folder that it is of.
-    folder: Cow<'a, str>,
+    folder: &'a str,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,7 +158,7 @@ impl Segment {
             labels: Labels { bytes: &[], ends: Vec::new() },
             tag_lists: Vec::new(),
             newest_first: Some(Vec::new()),
-            folder: Cow::Borrowed(""),
+            folder: "",
         };
         Arc::new(Self::new(&head, Texts::Memory { texts: Box::default(), path: None }))
     }
@@ -234,6 +235,11 @@ impl Segment {
         self.rows.len()
     }
 
+    /// The places of its files.
+    pub(super) fn places(&self) -> Range<u32> {
+        0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
     /// The name of the file at this place.
     pub(super) fn name(&self, at: u32) -> &str {
         let at = at as usize;
@@ -243,7 +249,7 @@ impl Segment {
 
     /// The place of the file of this name.
     pub(super) fn find(&self, kind: &FolderKind, name: &str) -> Option<u32> {
-        let (mut low, mut high) = (0, u32::try_from(self.rows.len()).ok()?);
+        let Range { start: mut low, end: mut high } = self.places();
         while low < high {
             let middle = low + (high - low) / 2;
             match kind.order(self.name(middle), name) {
@@ -571,7 +577,7 @@ impl<S: Sink> Writing<S> {
             lists[place as usize] = list.into_iter().map(|label| sorted[label as usize]).collect();
         }
         let labels = Labels { bytes: &bytes, ends };
-        let head = Head { rows, names: &names, labels, tag_lists: lists, newest_first, folder: folder.into() };
+        let head = Head { rows, names: &names, labels, tag_lists: lists, newest_first, folder };
         let text = postcard::to_allocvec(&head).map_err(io::Error::other)?;
         sink.write_all(&text)?;
         sink.write_all(MARK.as_bytes())?;

@@ -281,15 +281,14 @@ impl Snapshot {
 
     /// Of its segment only the files at these places, and others that were read, in their order.
     pub(super) fn with_only(&self, places: &[u32], fresh: Vec<Arc<Entry>>) -> Self {
-        let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
         let mut gone = Gone::default();
-        for at in 0..count {
+        for at in self.segment.places() {
             gone.add(at);
         }
         for at in places {
             gone.remove(*at);
         }
-        self.segment.forget((0..count).filter(|at| gone.has(*at) && !self.gone.has(*at)));
+        self.segment.forget(self.segment.places().filter(|at| gone.has(*at) && !self.gone.has(*at)));
         Self::new(self.kind.clone(), self.segment.clone(), gone, fresh)
     }
 
@@ -311,14 +310,13 @@ impl Snapshot {
             }
         }
         let lost = taken.fresh.iter().filter(|entry| self.fresh_of(&entry.name).is_none());
-        let lost_of_segment = (0..).zip(0..self.segment.len()).map(|(at, _)| at);
-        let lost_of_segment = lost_of_segment.filter(|at| self.gone.has(*at) && !taken.gone.has(*at));
+        let lost_of_segment = self.segment.places().filter(|at| self.gone.has(*at) && !taken.gone.has(*at));
         for name in lost.map(|entry| &*entry.name).chain(lost_of_segment.map(|at| self.segment.name(at))) {
             if let Some(at) = stored(name) {
                 gone.add(at);
             }
         }
-        segment.forget((0..).zip(0..segment.len()).map(|(at, _)| at).filter(|at| gone.has(*at)));
+        segment.forget(segment.places().filter(|at| gone.has(*at)));
         Self::new(self.kind.clone(), Arc::new(segment), gone, fresh)
     }
 
@@ -362,8 +360,7 @@ impl Snapshot {
 
     /// All files, in Chatty's order.
     pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
-        let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
-        let mut stored = (0..count).filter(|at| !self.gone.has(*at)).peekable();
+        let mut stored = self.segment.places().filter(|at| !self.gone.has(*at)).peekable();
         let mut fresh = self.fresh.iter().peekable();
         std::iter::from_fn(move || {
             let is_fresh = match (stored.peek(), fresh.peek()) {

@@ -70,11 +70,6 @@ impl Storage {
         Ok(SegmentFile { file: Some(BufWriter::with_capacity(256 << 10, file)), temporary, place })
     }
 
-    /// What goes into a segment, so that it is known again.
-    pub(super) fn identity(path: &Path, kind: &FolderKind) -> String {
-        identity(path, kind)
-    }
-
     /// What nobody needs any more goes: no memory is to outlive its vault here.
     fn tidy(&self) {
         for item in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
@@ -91,8 +86,8 @@ impl Storage {
     }
 }
 
-/// One line of JSON, so that no two paths give one text.
-fn identity(path: &Path, kind: &FolderKind) -> String {
+/// What a segment says of the folder that it is of: one line of JSON, so that no two paths give one text.
+pub(super) fn identity(path: &Path, kind: &FolderKind) -> String {
     let session = if let FolderKind::Transcripts { session } = kind { session } else { "" };
     let bytes = path.to_str().is_none().then_some(path.as_os_str().as_encoded_bytes());
     serde_json::json!([path.to_string_lossy(), session, bytes]).to_string()

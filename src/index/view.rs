@@ -154,8 +154,8 @@ impl View {
             return None;
         }
         let steps = Steps(Cell::new(STEPS));
-        let selection = self.select_in(query, &steps).ok()?;
-        (steps.0.get() > 0).then_some(selection)
+        let rows = self.select_ordered(&self.parts(query)?, query, &steps).ok()?;
+        (steps.0.get() > 0).then(|| self.selection(rows, query))
     }
 
     /// Filters, sorts newest first, and cuts.
@@ -163,23 +163,29 @@ impl View {
     /// # Errors
     /// [`Error::Timestamp`] if JavaScript threw on a date that the question has to look at.
     pub fn select(&self, query: &Query) -> Result<Selection, Error> {
-        self.select_in(query, &Steps(Cell::new(usize::MAX)))
+        let rows = match self.parts(query) {
+            Some(parts) => self.select_ordered(&parts, query, &Steps(Cell::new(usize::MAX)))?,
+            None => self.select_unordered(query)?,
+        };
+        Ok(self.selection(rows, query))
     }
 
-    fn select_in(&self, query: &Query, steps: &Steps) -> Result<Selection, Error> {
-        let parts = self.snapshots.iter().enumerate().map(|(at, snapshot)| Part::of(at, snapshot, query));
-        let mut rows =
-            match parts.collect::<Option<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect::<Vec<_>>()) {
-                Some(parts) => self.select_ordered(&parts, query, steps)?,
-                None if steps.are_counted() => return Err(Error::Aborted),
-                None => self.select_unordered(query)?,
-            };
-        // One more was looked for, to know whether there is one.
+    /// What a question concerns; `None` if the dates have no fixed order.
+    fn parts(&self, query: &Query) -> Option<Vec<Part<'_>>> {
+        let mut parts = Vec::new();
+        for (at, snapshot) in self.snapshots.iter().enumerate() {
+            parts.extend(Part::of(at, snapshot, query)?);
+        }
+        Some(parts)
+    }
+
+    /// Rows of which one more was looked for, to know whether there is one.
+    fn selection(&self, mut rows: Vec<(usize, RowRef<'_>)>, query: &Query) -> Selection {
         let is_more = query.limit.is_some_and(|limit| rows.len() > limit);
         rows.truncate(query.limit.unwrap_or(usize::MAX));
         let next = rows.last().filter(|_| is_more).map(|(snapshot, row)| self.cursor(*snapshot, *row, query));
         let rows = rows.into_iter().map(|(_, row)| row.to_row()).collect();
-        Ok(Selection { rows, next, marks: query.policy == Some(Policy::Report) })
+        Selection { rows, next, marks: query.policy == Some(Policy::Report) }
     }
 
     fn cursor(&self, snapshot: usize, row: RowRef<'_>, query: &Query) -> PageCursor {
@@ -318,10 +324,6 @@ const QUICK: usize = 128;
 struct Steps(Cell<usize>);
 
 impl Steps {
-    fn are_counted(&self) -> bool {
-        self.0.get() < usize::MAX / 2
-    }
-
     /// Takes one, if there is one left.
     fn take(&self) -> bool {
         self.0.set(self.0.get().saturating_sub(1));
@@ -639,8 +641,7 @@ fn newest_first_of_segment(snapshot: &Snapshot, query: &Query) -> Option<NewestF
         return Some(known.clone());
     }
     // One that is gone can still be the reason why there is no order; rarely, and the slower way is right too.
-    let count = u32::try_from(segment.len()).ok()?;
-    *known = Some(newest_first((0..count).map(|at| (at, RowRef::Stored(segment, at))), query)?);
+    *known = Some(newest_first(segment.places().map(|at| (at, RowRef::Stored(segment, at))), query)?);
     known.clone()
 }
 
