@@ -43,10 +43,8 @@ export declare class LoadedCapsule {
 export declare class MemoryReading {
   /** The question is asked now: what was written before is in its answer. */
   constructor(request: ReadingRequest)
-  /** So many files have been looked at, of so many that are known of. */
-  progress(): [number, number]
-  /** Ends the reading as soon as can be. What has been read is kept, and not read again by the next. */
-  abort(): void
+  /** How far it has come, and how it is ended. */
+  progress(): ReadingProgress
   /**
    * The rows as a JSON array and the cursor behind them, on this thread: if nothing has changed since the last
    * question and the answer takes but some microseconds. Else `null`: then `run` is to be asked.
@@ -188,13 +186,13 @@ export declare class NativeVault {
   verify(instances?: Array<string> | undefined | null): Promise<JsonTexts>
 }
 
-/** How far an opening has come. */
-export declare class OpeningProgress {
-  /** Of an opening that is to begin. */
+/** How far a reading or an opening has come. */
+export declare class ReadingProgress {
+  /** Of a work that is to begin. */
   constructor()
   /** So many files have been looked at, of so many that are known of. */
-  progress(): [number, number]
-  /** Ends the opening as soon as can be. What has been read is kept, and not read again by the next. */
+  counts(): [number, number]
+  /** Ends the work as soon as can be. What has been read is kept, and not read again by the next. */
   abort(): void
 }
 
@@ -236,7 +234,7 @@ export declare function loadCapsule(path: string, expectedTether?: string | unde
  * # Errors
  * [`Error::NoVault`], [`Error::System`], [`Error::Aborted`]
  */
-export declare function openVault(root: string, options: VaultOptions, wake: (() => void) | undefined | null, progress: OpeningProgress): Promise<NativeVault>
+export declare function openVault(root: string, options: VaultOptions, wake: (() => void) | undefined | null, progress: ReadingProgress): Promise<NativeVault>
 
 /** How far a reading has come. */
 export interface ReadingOutcome {

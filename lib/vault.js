@@ -130,7 +130,7 @@ class Vault extends EventEmitter {
       cache: cacheDir === null ? undefined : path.resolve(cacheDir),
     };
     signal?.throwIfAborted();
-    const progress = new native.OpeningProgress();
+    const progress = new native.ReadingProgress();
     const opening = native.openVault(resolved, request, watch ? wake : undefined, progress);
     try {
       vault.#engine = await followed(opening, progress, signal, onProgress);
@@ -219,7 +219,7 @@ class Vault extends EventEmitter {
     const tell = isFollowed
       ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
       : undefined;
-    const found = await followed(reading.run(), reading, signal, tell);
+    const found = await followed(reading.run(), reading.progress(), signal, tell);
     warn(found);
     this.#tellOf(found.rejected);
     return abortable(memoriesOf(reading, found), signal);
@@ -602,7 +602,7 @@ const PROGRESS_INTERVAL = 100;
  *
  * @template T
  * @param {Promise<T>} promise
- * @param {{ abort(): void, progress(): [number, number] }} work
+ * @param {import('../binding').ReadingProgress} work
  * @param {AbortSignal} [signal]
  * @param {(progress: { done: number, total: number }) => void} [tell]
  * @returns {Promise<T>}
@@ -612,7 +612,7 @@ async function followed(promise, work, signal, tell) {
   signal?.addEventListener('abort', abort, { once: true });
   let told = -1;
   const tellNews = () => {
-    const [done, total] = work.progress();
+    const [done, total] = work.counts();
     if (done === told) return;
     told = done;
     try {

@@ -115,7 +115,7 @@ function folderOf({ vaultPath }) {
   if (typeof root !== 'string' || root === '') throw refused('vaultPath must be a non-empty string');
   const options = { create: false, report: false, users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
   return () => {
-    const opening = native.openVault(path.resolve(root), options, undefined, new native.OpeningProgress());
+    const opening = native.openVault(path.resolve(root), options, undefined, new native.ReadingProgress());
     // Each capsule's own call tells of a failure; there may be none.
     opening.catch(() => {});
     return async (id) => {

@@ -4,6 +4,7 @@
 //! message; `lib/errors.js` makes an `Error` with `code` and `path` of it.
 
 pub mod capsule;
+pub mod progress;
 pub mod reading;
 mod text;
 pub mod vault;

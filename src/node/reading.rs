@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use napi::JsString;
@@ -10,6 +9,7 @@ use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
 use napi_derive::napi;
 
 use super::off_thread;
+use super::progress::ReadingProgress;
 use super::text::Text;
 use super::vault::rejected;
 use crate::Error;
@@ -232,17 +232,11 @@ impl MemoryReading {
         Self::with(request, None)
     }
 
-    /// So many files have been looked at, of so many that are known of.
-    #[napi(catch_unwind, ts_return_type = "[number, number]")]
-    #[must_use]
-    pub fn progress(&self) -> Vec<f64> {
-        progress_of(&self.progress)
-    }
-
-    /// Ends the reading as soon as can be. What has been read is kept, and not read again by the next.
+    /// How far it has come, and how it is ended.
     #[napi(catch_unwind)]
-    pub fn abort(&self) {
-        self.progress.aborted.store(true, Ordering::Relaxed);
+    #[must_use]
+    pub fn progress(&self) -> ReadingProgress {
+        ReadingProgress::of(self.progress.clone())
     }
 
     /// The rows as a JSON array and the cursor behind them, on this thread: if nothing has changed since the last
@@ -406,12 +400,6 @@ fn string_of(text: &str) -> Option<Vec<u8>> {
 )]
 fn whole(limit: f64) -> usize {
     limit as usize
-}
-
-/// How many files have been looked at, of how many.
-#[allow(clippy::cast_precision_loss, reason = "there are fewer files than 2^53")]
-pub(super) fn progress_of(progress: &Progress) -> Vec<f64> {
-    [&progress.done, &progress.total].map(|count| count.load(Ordering::Relaxed) as f64).into()
 }
 
 impl From<Warning> for ReadingWarning {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,14 +11,15 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use super::off_thread;
-use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE, progress_of};
+use super::progress::ReadingProgress;
+use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use crate::Error;
 use crate::formats::construct;
 use crate::formats::integrity::Policy;
 use crate::formats::json::ObjectText;
 use crate::formats::memory::Memory;
-use crate::index::{Directories, Progress, Rejection, Row, Storage, Vault};
+use crate::index::{Directories, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
 use crate::vault::{ConstructName, Likeness};
@@ -51,36 +51,6 @@ pub struct VaultOptions {
     pub since: Option<Either<String, f64>>,
     /// Where the watch records what it told, and indexes are kept.
     pub cache: Option<String>,
-}
-
-/// How far an opening has come.
-#[napi]
-pub struct OpeningProgress {
-    progress: Arc<Progress>,
-}
-
-#[napi]
-impl OpeningProgress {
-    /// Of an opening that is to begin.
-    #[napi(constructor, catch_unwind)]
-    #[must_use]
-    #[allow(clippy::new_without_default, reason = "made by JavaScript")]
-    pub fn new() -> Self {
-        Self { progress: Arc::default() }
-    }
-
-    /// So many files have been looked at, of so many that are known of.
-    #[napi(catch_unwind, ts_return_type = "[number, number]")]
-    #[must_use]
-    pub fn progress(&self) -> Vec<f64> {
-        progress_of(&self.progress)
-    }
-
-    /// Ends the opening as soon as can be. What has been read is kept, and not read again by the next.
-    #[napi(catch_unwind)]
-    pub fn abort(&self) {
-        self.progress.aborted.store(true, Ordering::Relaxed);
-    }
 }
 
 /// JSON texts, handed out one by one.
@@ -200,10 +170,10 @@ pub fn open_vault<'env>(
     root: String,
     options: VaultOptions,
     wake: Option<Function<'_, (), ()>>,
-    progress: &OpeningProgress,
+    progress: &ReadingProgress,
 ) -> napi::Result<PromiseRaw<'env, NativeVault>> {
     // Weak: the JavaScript side decides what keeps the process alive.
-    let progress = progress.progress.clone();
+    let progress = progress.shared().clone();
     let wake = wake.map(|wake| wake.build_threadsafe_function().weak::<true>().build()).transpose()?;
     env.spawn_future(off_thread(move || {
         let mut store_options = Options {
