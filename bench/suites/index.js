@@ -719,7 +719,14 @@ function describeRequirement(summaries) {
   const quiet = (summary) => summary.asked.vault.quiet;
   const adding = (summary) => summary.asked.vault.adding;
   const against = (calls, others) => others && Math.max(...KINDS.map((kind) => calls[kind].p50 / others[kind].p50));
-  /** @type {[name: string, asked: string, figure: (summary: ReturnType<typeof summaryOf>) => string][]} */
+  /** @typedef {[name: string, asked: string, figure: (summary: ReturnType<typeof summaryOf>) => string]} Row */
+  /** @type {(name: string, asked: string, kind: string, floor: 'statFloor' | 'readFloor') => Row} */
+  const opening = (name, asked, kind, floor) => [
+    name,
+    asked,
+    (one) => formatRatio(one.opened[kind]?.whole, one[floor]),
+  ];
+  /** @type {Row[]} */
   const rows = [
     ['watching, newest ten, slowest kind, p50', 'at most 50 µs', (one) => formatTime(worst(quiet(one), 'p50'))],
     ['… p99', 'at most 500 µs', (one) => formatTime(worst(quiet(one), 'p99'))],
@@ -730,37 +737,17 @@ function describeRequirement(summaries) {
     ],
     ['… while another process adds, p50', 'at most 50 µs', (one) => formatTime(worst(adding(one), 'p50'))],
     ['… p99', 'at most 500 µs', (one) => formatTime(worst(adding(one), 'p99'))],
-    [
-      'reopening, of the stat floor',
-      'at most 2×',
-      ({ opened, statFloor }) => formatRatio(opened.reopened?.whole, statFloor),
-    ],
-    [
-      'reopening, drop-in, of the stat floor',
-      'at most 2×',
-      ({ opened, statFloor }) => formatRatio(opened['reopened-drop-in']?.whole, statFloor),
-    ],
-    [
-      'reopening, watching, of the stat floor',
-      'at most 2×',
-      ({ opened, statFloor }) => formatRatio(opened['reopened-watching']?.whole, statFloor),
-    ],
+    opening('reopening, of the stat floor', 'at most 2×', 'reopened', 'statFloor'),
+    opening('reopening, drop-in, of the stat floor', 'at most 2×', 'reopened-drop-in', 'statFloor'),
+    opening('reopening, watching, of the stat floor', 'at most 2×', 'reopened-watching', 'statFloor'),
     ['drop-in, repeated, p50', 'at most 100 µs', ({ asked }) => formatTime(asked['drop-in'].quiet.newest.p50)],
     [
       'drop-in by the sweep, of the stat floor',
       'at most 1.3×',
       ({ asked, statFloor }) => formatRatio(asked.swept?.quiet.newest.p50, statFloor),
     ],
-    [
-      'nothing cached, of the read floor',
-      'at most 1.3×',
-      ({ opened, readFloor }) => formatRatio(opened.cold?.whole, readFloor),
-    ],
-    [
-      'nothing cached, drop-in, of the read floor',
-      'at most 1.3×',
-      ({ opened, readFloor }) => formatRatio(opened['cold-drop-in']?.whole, readFloor),
-    ],
+    opening('nothing cached, of the read floor', 'at most 1.3×', 'cold', 'readFloor'),
+    opening('nothing cached, drop-in, of the read floor', 'at most 1.3×', 'cold-drop-in', 'readFloor'),
     [
       'all memories, of parsing and building',
       `below 1× at ${REQUIREMENT_SIZE.toLocaleString('en')}`,
