@@ -123,6 +123,22 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
     assert.deepStrictEqual(fs.readdirSync(home), []);
   });
 
+  test('where there is no cache folder nothing is kept', async (t) => {
+    const vault = temporaryVault(t);
+    writeMemory(vault, 1);
+    const program = `
+      const { cacheFolder } = require(${JSON.stringify(path.join(REPOSITORY, 'lib/cache-folder'))});
+      console.log(cacheFolder(), (await readMemories(vault.config, 'ann')).length);`;
+    for (const [env, expected] of /** @type {const} */ ([
+      [{ HOME: '', XDG_CACHE_HOME: '' }, process.platform === 'linux' ? 'null 1\n' : / 1\n$/],
+      [{ HOME: 'relative', XDG_CACHE_HOME: 'relative' }, process.platform === 'linux' ? 'null 1\n' : / 1\n$/],
+      [{ VVAULT_CACHE_DIR: '' }, 'null 1\n'],
+    ])) {
+      const { stdout, stderr } = await runProgram(vault, program, { env });
+      assert.ok(typeof expected === 'string' ? stdout === expected : expected.test(stdout), stdout + stderr);
+    }
+  });
+
   test('it is its owner’s alone, goes with what is deleted, and may be deleted itself', async (t) => {
     const { vault, cacheDir, kept } = await manyMemories(t);
     writeMemory(vault, 3, 'a secret');

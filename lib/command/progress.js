@@ -18,19 +18,15 @@ const MANY = 20;
  * @returns {Promise<T>}
  */
 async function withProgress(output, total, unit, work) {
-  if (!output.isWatched || total < MANY) return work(() => {});
-  const bar = barOf(unit);
-  const began = performance.now();
-  let done = 0;
-  bar.start(total, 0, { rate: 0 });
-  try {
-    return await work(() => {
+  if (total < MANY) return work(() => {});
+  return withToldProgress(output, unit, (tell) => {
+    let done = 0;
+    tell({ done, total });
+    return work(() => {
       done += 1;
-      bar.update(done, { rate: rateOf(done, began) });
+      tell({ done, total });
     });
-  } finally {
-    bar.stop();
-  }
+  });
 }
 
 /**
@@ -54,19 +50,12 @@ async function withToldProgress(output, unit, work) {
         bar.start(total, done, { rate: 0 });
       }
       bar.setTotal(total);
-      bar.update(done, { rate: rateOf(done, began) });
+      const seconds = Math.max(0.001, (performance.now() - began) / 1000);
+      bar.update(done, { rate: Math.round(done / seconds) });
     });
   } finally {
     bar?.stop();
   }
-}
-
-/**
- * @param {number} done
- * @param {number} began
- */
-function rateOf(done, began) {
-  return Math.round(done / Math.max(0.001, (performance.now() - began) / 1000));
 }
 
 /** @param {string} unit */
