@@ -9,6 +9,7 @@ const http = require('node:http');
 const { test } = require('node:test');
 
 const { Vault, createCapsuleHandler } = require('..');
+const { atEnd } = require('./support/at-end');
 const { ask, serve } = require('./support/capsule-server');
 const { makeCapsule } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
@@ -31,7 +32,7 @@ for (const name of ['express', 'express4']) {
   const application = async (t, mount, options) => {
     const place = temporaryVault(t);
     const vault = await Vault.open(place.root, { create: true });
-    t.after(() => vault.close());
+    atEnd(t, () => vault.close());
     await vault.storeCapsule(capsuleOf('Nova'));
     const app = express();
     mount(app, createCapsuleHandler(vault, options));

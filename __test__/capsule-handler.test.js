@@ -15,6 +15,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 const { Vault } = require('..');
 const { createCapsuleHandler } = require('../lib/capsule-handler');
 const { VVAULTClient } = require('../lib/vvault-client');
+const { atEnd } = require('./support/at-end');
 const { ask, serve } = require('./support/capsule-server');
 const { capsuleFilename, makeCapsule, timestampOf } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
@@ -41,7 +42,7 @@ const capsuleOf = (instanceName, day = 1, memories = ['kept']) =>
 async function serveVault(t, options = {}, mount = (handler) => handler) {
   const place = temporaryVault(t);
   const vault = await Vault.open(place.root, { create: true });
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const handler = createCapsuleHandler(vault, options);
   const served = await serve(t, mount(handler));
   const write = (/** @type {string} */ file, /** @type {string} */ text) => {
@@ -252,7 +253,7 @@ test('a body without end is refused while it comes, and one that breaks off is f
   endless.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`;
   const sending = setInterval(() => endless.write(chunk), 1);
-  t.after(() => clearInterval(sending));
+  atEnd(t, () => clearInterval(sending));
   const [answer] = await once(endless, 'data');
   assert.match(String(answer), /^HTTP\/1\.1 413 /);
   await once(endless, 'close');
@@ -435,7 +436,7 @@ test('imports are told as they happen, and again to those who come back', async 
 test('a watched vault tells of other writers, with its cursors', async (t) => {
   const { port, vault, write } = await serveVault(t);
   const watched = await Vault.open(vault.root, { watch: true, cacheDir: null });
-  t.after(() => watched.close());
+  atEnd(t, () => watched.close());
   const { port: other } = await serve(t, createCapsuleHandler(watched));
   const stream = await listen(other);
   write('users/ann/instances/nova-001/nova-001.capsule', capsuleOf('Nova'));
@@ -593,7 +594,7 @@ test('requests that come at once share a look at all', async (t) => {
 test('the tether that the vault expects is demanded here too', async (t) => {
   const place = temporaryVault(t);
   const vault = await Vault.open(place.root, { create: true, expectedTetherSignature: 'ANOTHER' });
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const { port } = await serve(t, createCapsuleHandler(vault));
   fs.mkdirSync(place.path('capsules/Nova'), { recursive: true });
   fs.writeFileSync(place.path('capsules/Nova/x.capsule'), capsuleOf('Nova'));
@@ -614,7 +615,7 @@ test('a body that comes too slowly is let go', async (t) => {
   slow.write('POST /api/capsules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n');
   slow.write('Content-Length: 1000\r\n\r\n');
   const drip = setInterval(() => slow.write(' '), 10);
-  t.after(() => clearInterval(drip));
+  atEnd(t, () => clearInterval(drip));
   const [answer] = await once(slow, 'data');
   assert.match(String(answer), /^HTTP\/1\.1 408 /);
   assert.match(String(answer), /\r\nConnection: close\r\n/i);

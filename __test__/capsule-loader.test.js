@@ -2,10 +2,10 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 const { CapsuleLoader } = require('..');
+const { temporaryVault } = require('./support/temporary-vault');
 
 const recorded = path.join(__dirname, 'recorded', 'capsules');
 /** @type {{ capsules: Record<string, any> }} */
@@ -58,8 +58,7 @@ test('the tether signature is compared where it is expected', async () => {
 });
 
 test('what is no capsule is told, and never thrown', async (context) => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'capsule-loader-'));
-  context.after(() => fs.rmSync(folder, { recursive: true }));
+  const { root: folder } = temporaryVault(context);
   const loader = new CapsuleLoader();
   const missing = await loader.loadCapsule(path.join(folder, 'missing.capsule'));
   assert.equal(missing.isValid, false);

@@ -13,6 +13,7 @@ const { test } = require('node:test');
 const stringWidth = require('string-width');
 
 const { Vault } = require('..');
+const { atEnd, endOf } = require('./support/at-end');
 const { makeCapsule, metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
 const { REPOSITORY, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
@@ -182,7 +183,7 @@ test('memories: what the vault gives, with each of its options', async (t) => {
   const root = path.join(REPOSITORY, 'example/vault');
   const user = 'mira_lindqvist_1741035327000';
   const vault = await Vault.open(root);
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const since = '2025-06-01';
   /** @type {[string[], import('..').VaultReadOptions][]} */
   const questions = [
@@ -354,7 +355,7 @@ test('verify: every file that the vault judges, with the same verdict, past brok
   write('ann', 'changed.json', { ...memory('before'), raw: 'after' });
   write('ann', 'not-in-a-folder-of-capsules.txt', 'text');
   const vault = await Vault.open(root);
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const expected = (await vault.verifyCapsules()).map((judged) => [
     judged.path,
     judged.format,
@@ -454,8 +455,7 @@ test('watch: events as they happen, a clean end, and what was missed meanwhile',
   write('ann', 'there-before.json', memory('there before'));
   const watch = async (/** @type {string[]} */ ...args) => {
     const child = start(['watch', '--json', '--vault', root, ...args], { env: { XDG_CACHE_HOME: cache } });
-    t.after(() => child.kill('SIGKILL'));
-    const closed = once(child, 'close');
+    const closed = endOf(t, child);
     const [lines, notes] = [child.stdout, child.stderr].map((input) =>
       createInterface({ input })[Symbol.asyncIterator](),
     );
@@ -491,7 +491,7 @@ test('watch: events as they happen, a clean end, and what was missed meanwhile',
 test('runtime-config: what the vault makes, with each of its options', async (t) => {
   const { nova, root, path: at } = await vaultWithNova(t);
   const vault = await Vault.open(root);
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const { created_at: _now, ...expected } = await vault.createRuntimeConfig('nova-001', 'ann');
   const args = ['runtime-config', 'nova-001', 'ann'];
   const [{ created_at: _then, ...told }] = objects(await output(nova(...args, '--json')));
@@ -524,8 +524,7 @@ test(
     const { root } = await vaultWithNova(t);
     const env = { XDG_CACHE_HOME: temporaryVault(t).root };
     const child = start(['serve', '--port', '0', '--json', '--vault', root], { env });
-    t.after(() => child.kill('SIGKILL'));
-    const closed = once(child, 'close');
+    const closed = endOf(t, child);
     const { value: line } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
     assert.strictEqual((await fetch(JSON.parse(line).url)).status, 200);
     child.kill('SIGINT');

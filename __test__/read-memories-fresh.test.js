@@ -11,6 +11,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Vault, readMemories } = require('..');
+const { atEnd } = require('./support/at-end');
 const { listenTo, temporaryVault } = require('./support/temporary-vault');
 
 const ROUNDS = 300;
@@ -151,7 +152,7 @@ if (process.argv[2] === WRITER) {
         await Vault.open(root, { cacheDir: null }),
         await Vault.open(root, { cacheDir: null, watch: true }),
       ];
-      for (const vault of vaults) t.after(() => vault.close());
+      for (const vault of vaults) atEnd(t, () => vault.close());
       const readers = [() => readMemories(config, 'ann'), ...vaults.map((vault) => () => vault.readMemories('ann'))];
       for (let round = 0; round < 40; round++) {
         const expected = JSON.parse(fs.readFileSync(path.join(root, 'users/ann/capsules/a.json'), 'utf8')).raw;

@@ -6,6 +6,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Vault } = require('..');
+const { atEnd } = require('./support/at-end');
 const { makeCapsule, metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
 const { REPOSITORY, listenTo, temporaryVault } = require('./support/temporary-vault');
 
@@ -33,7 +34,7 @@ async function vaultWith(t, files, options) {
     fs.writeFileSync(at(below), text);
   }
   const vault = await Vault.open(root, options);
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   return { vault, root, at };
 }
 
@@ -228,7 +229,7 @@ test('an unsound capsule is refused, unless unsound ones are only reported', asy
   await assert.rejects(vault.createRuntimeConfig('nova-001', 'mira', { write: true }), { code: 'VVAULT_UNSOUND' });
   assert.ok(!fs.existsSync(at('nova-001')), 'nothing was written');
   const lenient = await Vault.open(root, { integrity: 'report' });
-  t.after(() => lenient.close());
+  atEnd(t, () => lenient.close());
   assert.strictEqual((await lenient.createRuntimeConfig('nova-001', 'mira')).key_memories.length, 5);
 });
 

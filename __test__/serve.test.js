@@ -12,6 +12,7 @@ const { test } = require('node:test');
 
 const { Vault } = require('..');
 const { serveVault } = require('../lib/serve');
+const { atEnd } = require('./support/at-end');
 const { openPage, skip, untilIn } = require('./support/browser');
 const { ask } = require('./support/capsule-server');
 const { metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
@@ -40,9 +41,9 @@ async function served(t, { token, fill } = {}) {
   fs.mkdirSync(root);
   fill?.(put);
   const vault = await Vault.open(root, { create: true, watch: true, cacheDir: null });
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   const server = await serveVault(vault, { port: 0, token });
-  t.after(() => server.close());
+  atEnd(t, () => server.close());
   const port = Number(new URL(server.url).port);
   /** @param {string} where @param {http.OutgoingHttpHeaders} [headers] */
   const get = async (where, headers = {}) => {
@@ -82,7 +83,7 @@ const ROUTES = [
 
 test('a host that others can reach is refused without a token, and wrong options are', async (t) => {
   const vault = await Vault.open(temporaryVault(t).root, { create: true });
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   for (const host of ['0.0.0.0', '::', '192.0.2.1']) {
     await assert.rejects(serveVault(vault, { host, port: 0 }), { code: 'VVAULT_TOKEN_REQUIRED' });
   }
@@ -644,7 +645,7 @@ async function wire(t, port) {
     isCut = true;
     for (const socket of sockets) socket.destroy();
   };
-  t.after(() => {
+  atEnd(t, () => {
     cut();
     server.close();
   });

@@ -11,6 +11,7 @@ const { describe, test } = require('node:test');
 const { setTimeout: wait } = require('node:timers/promises');
 
 const { Vault } = require('..');
+const { endOf } = require('./support/at-end');
 const { REPOSITORY, runProgram, temporaryVault } = require('./support/temporary-vault');
 
 /** @typedef {import('node:test').TestContext} TestContext */
@@ -210,15 +211,11 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
           stderr += text;
         });
       }
-      await Promise.all(children.map((child) => once(child.stdout, 'data')));
+      const ends = children.map((child) => endOf(t, child));
+      await Promise.all(children.map((child, place) => Promise.race([once(child.stdout, 'data'), ends[place]])));
       await wait(300 + round * 137);
       for (const child of children) child.kill('SIGKILL');
-      const ended = await Promise.all(children.map((child) => once(child, 'exit')));
-      assert.deepStrictEqual(
-        ended.map(([code]) => code),
-        [null, null],
-        stderr,
-      );
+      for (const end of ends) assert.deepStrictEqual(await end, [null, 'SIGKILL'], stderr);
       const { memories } = await readElsewhere(vault, cacheDir);
       assert.deepStrictEqual(memories, (await readElsewhere(vault, null)).memories);
     }

@@ -16,6 +16,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 const { promisify } = require('node:util');
 
 const { readMemories, Vault } = require('..');
+const { atEnd, endOf } = require('./support/at-end');
 const { sealCapsule, timestampOf } = require('./support/construct-capsules');
 const { listenTo, runProgram, vaultAt } = require('./support/temporary-vault');
 const watched = require('./support/watched-vault');
@@ -76,12 +77,11 @@ function placeOf(root, file) {
  */
 function startChild(t, ...args) {
   const child = spawn(process.execPath, ['--expose-gc', CHILD, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
   const output = { text: '' };
   child.stdout.setEncoding('utf8').on('data', (piece) => {
     output.text += piece;
   });
-  return { child, output, closed: once(child, 'close') };
+  return { child, output, closed: endOf(t, child) };
 }
 
 /**
@@ -705,7 +705,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
     eachMethod('another vault of this process, and another process', async (t, method) => {
       const { root, folder, record } = await watchVault(t, method);
       const other = await Vault.open(root, { watch: true, cacheDir: path.join(folder, 'other cache') });
-      t.after(() => other.close());
+      atEnd(t, () => other.close());
       let told = 0;
       other.on('capsule:imported', (event) => {
         if (event.instanceName === 'Nova') told++;
@@ -770,7 +770,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
       const vaults = [vault];
       for (const name of ['second', 'third']) {
         const other = await Vault.open(root, { watch: true, cacheDir: path.join(folder, name) });
-        t.after(() => other.close());
+        atEnd(t, () => other.close());
         vaults.push(other);
       }
       /** @type {Promise<void>[]} */

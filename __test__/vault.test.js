@@ -9,6 +9,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Vault } = require('..');
+const { atEnd } = require('./support/at-end');
 const { makeCapsule } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
 
@@ -16,7 +17,7 @@ const { temporaryVault } = require('./support/temporary-vault');
 async function openVault(t, options = {}) {
   const { root } = temporaryVault(t);
   const vault = await Vault.open(root, { create: true, ...options });
-  t.after(() => vault.close());
+  atEnd(t, () => vault.close());
   return { root, vault };
 }
 
@@ -156,7 +157,7 @@ test('reads a user’s memories with a construct’s, by tags, and without unsou
   assert.deepStrictEqual(rejected, ['bad.json']);
 
   const lenient = await Vault.open(root, { integrity: 'report' });
-  t.after(() => lenient.close());
+  atEnd(t, () => lenient.close());
   const [marked] = await lenient.readMemories('ann', { limit: 1 });
   assert.deepStrictEqual(/** @type {any} */ (marked.metadata).integrity, { valid: false, recipe: null, tether: null });
   assert.deepStrictEqual(await contents({}, lenient), ['abd', 'new', 'abc']);

@@ -10,6 +10,7 @@ const { test } = require('node:test');
 const zlib = require('node:zlib');
 
 const { VVAULTClient, rawMember } = require('../lib/vvault-client');
+const { atEnd } = require('./support/at-end');
 const { serve } = require('./support/capsule-server');
 const { makeCapsule } = require('./support/construct-capsules');
 const { REPOSITORY, temporaryVault } = require('./support/temporary-vault');
@@ -49,7 +50,7 @@ function setEnvironment(t, values) {
       if (wanted === undefined) delete process.env[name];
       else process.env[name] = wanted;
     };
-    t.after(() => set(before));
+    atEnd(t, () => set(before));
     set(value);
   }
 }

@@ -8,6 +8,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 
 // By a name that the type checker does not follow: its types need those of a browser.
 const { chromium } = require(/** @type {string} */ ('playwright-core'));
+const { atEnd } = require('./at-end');
 
 /** @typedef {any} BrowserPage As playwright-core has it. */
 
@@ -44,7 +45,7 @@ async function openPage(test, url, options = {}) {
   const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
   launched ??= chromium.launch({ executablePath: executablePath ?? 'chromium', args });
   const context = await (await launched).newContext({ locale: 'en-GB', timezoneId: 'UTC', ...options });
-  test.after(() => context.close());
+  atEnd(test, () => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   /** @type {string[]} */

@@ -5,6 +5,8 @@
 const { once } = require('node:events');
 const http = require('node:http');
 
+const { atEnd } = require('./at-end');
+
 /**
  * @typedef {object} Answer
  * @property {number} status
@@ -21,7 +23,7 @@ const http = require('node:http');
  */
 async function serve(test, listener) {
   const server = http.createServer(listener).listen(0, '127.0.0.1');
-  test.after(() => {
+  atEnd(test, () => {
     server.closeAllConnections();
     server.close();
   });

@@ -26,6 +26,8 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
+const { atEnd } = require('./at-end');
+
 const REPOSITORY = path.join(__dirname, '../..');
 
 /**
@@ -36,7 +38,7 @@ const REPOSITORY = path.join(__dirname, '../..');
  */
 function temporaryVault(test) {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'vvault-test-'));
-  test.after(() => fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(test, () => fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
   return vaultAt(root);
 }
 

@@ -22,6 +22,7 @@ const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 
 const { Vault } = require('../..');
+const { atEnd } = require('./at-end');
 const { makeCapsule, timestampOf } = require('./construct-capsules');
 const { temporaryVault } = require('./temporary-vault');
 
@@ -180,9 +181,6 @@ function temporaryFolders(test) {
  *   `prepare` fills the vault before it is opened.
  */
 async function watchVault(test, method, { root: given, prepare, ...options } = {}) {
-  /** @type {import('../..').Vault | undefined} */
-  let opened;
-  test.after(() => opened?.close());
   const folders = given
     ? {
         folder: path.dirname(given),
@@ -195,7 +193,7 @@ async function watchVault(test, method, { root: given, prepare, ...options } = {
   prepare?.(write, folders.root);
   const { root, cacheDir } = folders;
   const vault = await Vault.open(root, { create: true, watch: method, pollInterval: 50, cacheDir, ...options });
-  opened = vault;
+  atEnd(test, () => vault.close());
   const record = new EventRecord(root, vault);
   return { ...folders, vault, record, write, at: (/** @type {string[]} */ ...below) => path.join(root, ...below) };
 }
