@@ -4,6 +4,7 @@
 
 const assert = require('node:assert');
 const { spawn } = require('node:child_process');
+const { createHash } = require('node:crypto');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -180,6 +181,38 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
       assert.deepStrictEqual((await readElsewhere(vault, cacheDir)).memories, memories);
       fs.truncateSync(kept()[0] ?? file, Math.floor(bytes.length * share));
       assert.deepStrictEqual((await readElsewhere(vault, cacheDir, '{ watch: true }')).memories, memories);
+    }
+  });
+
+  test('an answer of many texts is whole, also when what is kept turns out damaged in its midst', async (t) => {
+    const vault = temporaryVault(t);
+    const cacheDir = temporaryVault(t).root;
+    const letters = ['a', 'é', '’', '😀', '\\', '\u2028', '\0'];
+    const expected = Array.from({ length: 3000 }, (_, place) => {
+      const id = `m${String(place).padStart(5, '0')}`;
+      const created = new Date(1_700_000_000_000 - place * 1000).toISOString();
+      const raw = `${letters[place % 7]} ${'text '.repeat(250)}`;
+      // With both members, with one, and with none.
+      const ends = place % 4 === 0 ? {} : { embed_model: place % 3 ? 'model' : null };
+      const sha = place % 4 === 2 ? {} : { raw_sha256: createHash('sha256').update(raw).digest('hex') };
+      vault.write('ann', `${id}.json`, { created_ts: created, raw, ...ends, ...sha });
+      const metadata = { source: 'capsule', filename: `${id}.json`, capsuleId: id, tags: [], consent: 'unknown' };
+      const named = 'embed_model' in ends ? { embedModel: ends.embed_model } : {};
+      const hash = 'raw_sha256' in sha ? { hash: sha.raw_sha256 } : {};
+      const rest = { content: raw, role: 'system', metadata: { ...metadata, ...named, ...hash } };
+      return { id, type: 'capsule', timestamp: created, ...rest };
+    });
+    await wait(200);
+    assert.deepStrictEqual((await readElsewhere(vault, cacheDir)).memories, expected);
+    for (const share of [0.2, 0.5, 0.8]) {
+      const [file] = keptIn(cacheDir);
+      const bytes = fs.readFileSync(file);
+      bytes[Math.floor(bytes.length * share)] ^= 0x10;
+      fs.writeFileSync(file, bytes);
+      const { memories, read } = await readElsewhere(vault, cacheDir);
+      assert.deepStrictEqual(memories, expected);
+      assert.ok(read === null || read > 3000 * 1000, 'the files were read again');
+      assert.deepStrictEqual((await readElsewhere(vault, cacheDir)).memories, expected);
     }
   });
 

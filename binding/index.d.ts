@@ -72,7 +72,14 @@ export declare class MemoryReading {
    */
   select(): Promise<ReadingOutcome>
   /**
-   * The next rows, as a JSON array; `null` when there are no more.
+   * Makes more texts for `next`, while those that are there are taken out.
+   *
+   * # Errors
+   * As `run`.
+   */
+  more(): Promise<ReadingOutcome>
+  /**
+   * The next rows, as a JSON array; `null` when there are none by now.
    *
    * # Errors
    * If the JavaScript engine can't make the string.
@@ -246,6 +253,10 @@ export interface ReadingOutcome {
   undecided: boolean
   /** How many memories there are: `next` hands them out. */
   count: number
+  /** Behind those that `next` has by now there are others: `more` makes them. */
+  more: boolean
+  /** What was handed out is void, as the memories had to be read again: `next` begins anew. */
+  again: boolean
   /** The cursor behind the last of them; absent if no more follow. */
   next?: string
   /** What was left out as unsound and was not told of before: events, as JSON. */

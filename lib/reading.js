@@ -45,8 +45,12 @@ function requestOf(vaultPath, directories, userId, options) {
   };
 }
 
+/** Milliseconds of the event loop that memories are made of rows for before it has a turn. */
+const TURN_MS = 1;
+
 /**
- * The memories of a reading that has been run.
+ * The memories of a reading that has been run. Many come as several texts: while some are parsed the next are made, and
+ * the event loop has its turns.
  *
  * @param {import('../binding').MemoryReading} reading
  * @param {Outcome} found
@@ -58,7 +62,53 @@ async function memoriesOf(reading, found) {
     outcome = await decideDates(reading);
     warn(outcome);
   }
-  return pageOf(await rows(reading), outcome.next ?? null);
+  /** @type {Memory[]} */
+  const memories = [];
+  let { more } = outcome;
+  for (;;) {
+    const making = more ? reading.more() : undefined;
+    let began = performance.now();
+    for (let text = reading.next(); text !== null; text = reading.next()) {
+      takeRows(text, memories);
+      if (performance.now() - began < TURN_MS) continue;
+      await turn();
+      began = performance.now();
+    }
+    if (!making) return pageOf(memories, outcome.next ?? null);
+    const made = await making;
+    if (made.again) {
+      warn(made);
+      return memoriesOf(reading, made);
+    }
+    more = made.more;
+  }
+}
+
+/**
+ * The memories of a text of rows, behind others. The usual one is an array of what its file tells: it takes V8 a third
+ * less time to parse and to build than a whole memory.
+ *
+ * @param {string} text
+ * @param {Memory[]} memories
+ */
+function takeRows(text, memories) {
+  for (const row of JSON.parse(text)) memories.push(Array.isArray(row) ? memoryOf(row) : row);
+}
+
+/**
+ * @param {any[]} row
+ * @returns {Memory}
+ */
+function memoryOf([filename, timestamp, content, role, tags, consent, embedModel, hash]) {
+  const id = filename.slice(0, -'.json'.length);
+  return {
+    id,
+    type: 'capsule',
+    timestamp,
+    content,
+    role,
+    metadata: { source: 'capsule', filename, capsuleId: id, tags, consent, embedModel, hash },
+  };
 }
 
 /**
@@ -69,7 +119,11 @@ async function memoriesOf(reading, found) {
  */
 function unchangedOf(reading) {
   const unchanged = reading.unchanged();
-  return unchanged && pageOf(JSON.parse(unchanged[0]), unchanged[1]);
+  if (unchanged === null) return null;
+  /** @type {Memory[]} */
+  const memories = [];
+  takeRows(unchanged[0], memories);
+  return pageOf(memories, unchanged[1]);
 }
 
 /**
@@ -128,7 +182,7 @@ async function decideDates(reading) {
 }
 
 /**
- * Few rows come as one text. Many come as several, one for each turn of the event loop, so that none takes it for long.
+ * What is in JSON texts of arrays. Between two texts the event loop has a turn.
  *
  * @template T
  * @param {{ next(): string | null }} texts
@@ -136,12 +190,12 @@ async function decideDates(reading) {
  */
 async function rows(texts) {
   /** @type {T[]} */
-  const memories = JSON.parse(texts.next() ?? '[]');
+  const found = JSON.parse(texts.next() ?? '[]');
   for (let text = texts.next(); text !== null; text = texts.next()) {
     await turn();
-    for (const memory of JSON.parse(text)) memories.push(memory);
+    for (const row of JSON.parse(text)) found.push(row);
   }
-  return memories;
+  return found;
 }
 
 function turn() {

@@ -85,10 +85,10 @@ async function runProgram(vault, program, { env = {}, timeout = 60_000 } = {}) {
     killSignal: 'SIGKILL',
   });
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (piece) => {
+  child.stdout.setEncoding('utf8').on('data', (piece) => {
     stdout += piece;
   });
-  child.stderr.on('data', (piece) => {
+  child.stderr.setEncoding('utf8').on('data', (piece) => {
     stderr += piece;
   });
   const [code, signal] = await once(child, 'close');

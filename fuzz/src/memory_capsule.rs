@@ -24,6 +24,17 @@ pub fn check(data: &[u8]) {
     };
     let members = if let Value::Object(members) = capsule { members } else { Map::new() };
     assert_eq!(written, expected(&members));
+    let mut row = String::new();
+    memory.write_row("a\"b.json", "NOW", false, &mut row);
+    match serde_json::from_str(&row).expect("a row is JSON") {
+        Value::Array(row) => {
+            let told = ["timestamp", "content", "role"].map(|member| written[member].clone());
+            let [name, rest @ ..] =
+                ["filename", "tags", "consent", "embedModel", "hash"].map(|member| written["metadata"][member].clone());
+            assert_eq!(row, [[name].as_slice(), &told, &rest].concat());
+        }
+        whole => assert_eq!(whole, written),
+    }
     let role = written["role"].as_str();
     assert_eq!(memory.has_role(role.unwrap_or("system").as_bytes()), role.is_some());
     let is_tag = |tag: &str| written["metadata"]["tags"].as_array().is_some_and(|tags| tags.contains(&json!(tag)));

@@ -263,6 +263,28 @@ impl Memory {
         self.texts.len()
     }
 
+    /// Appends what tells the memory in the fewest bytes, as JSON: the usual capsule's as an array, `[file name, timestamp,
+    /// content, role, tags, consent, embed model, hash]`; any other as [`write_json`](Self::write_json) does. The
+    /// arguments are those of that.
+    pub fn write_row(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {
+        let is_usual = self.origin == Origin::Capsule && file_name.strip_suffix(".json").is_some() && !marked;
+        let [embed_model, hash] = [Member::EmbedModel, Member::Hash].map(|member| self.member(member));
+        if !is_usual || self.moment == Moment::Now || embed_model.is_empty() || hash.is_empty() {
+            return self.write_json(file_name, now, marked, out);
+        }
+        out.push('[');
+        json::write_string(out, file_name);
+        for member in [Member::Timestamp, Member::Content, Member::Role, Member::Tags, Member::Consent] {
+            out.push(',');
+            out.push_str(self.member(member));
+        }
+        for text in [embed_model, hash] {
+            out.push(',');
+            out.push_str(text);
+        }
+        out.push(']');
+    }
+
     /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for
     /// a file that names none. `marked` puts into the metadata that its hash is wrong.
     pub fn write_json(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {

@@ -489,7 +489,7 @@ impl UndecidedDate {
 }
 
 /// The memories that answer a question, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Selection {
     rows: Vec<Row>,
     next: Option<PageCursor>,
@@ -515,18 +515,22 @@ impl Selection {
         self.next.as_ref()
     }
 
-    /// As JSON arrays of memories, each closed as soon as it has `size` bytes.
+    /// From the memory `from` on as JSON arrays of rows ([`Memory::write_row`]), each closed as soon as it has `size` bytes; at most `most` of them. And
+    /// how many memories there are before what is left.
     ///
     /// # Errors
     /// If what was kept on disk is damaged: to be read again.
-    pub fn to_json(&self, now: &str, size: usize) -> Result<Vec<String>, Damaged> {
+    pub fn to_rows(&self, now: &str, size: usize, from: usize, most: usize) -> Result<(Vec<String>, usize), Damaged> {
         let mut texts = Vec::new();
         let mut text = String::from("[");
         let mut stored = TextReader::default();
-        for row in &self.rows {
+        for (at, row) in self.rows.iter().enumerate().skip(from) {
             if text.len() >= size {
                 text.push(']');
                 texts.push(std::mem::replace(&mut text, String::from("[")));
+                if texts.len() == most {
+                    return Ok((texts, at));
+                }
             } else if text.len() > 1 {
                 text.push(',');
             }
@@ -535,18 +539,18 @@ impl Selection {
             match row {
                 RowRef::Fresh(entry) => {
                     if let Content::Memory(memory) = &entry.content {
-                        memory.write_json(&entry.name, now, marked, &mut text);
+                        memory.write_row(&entry.name, now, marked, &mut text);
                     }
                 }
                 RowRef::Stored(segment, at) => {
                     let memory = stored.memory(segment, at)?.ok_or(Damaged)?;
-                    memory.write_json(segment.name(at), now, marked, &mut text);
+                    memory.write_row(segment.name(at), now, marked, &mut text);
                 }
             }
         }
         text.push(']');
         texts.push(text);
-        Ok(texts)
+        Ok((texts, self.rows.len()))
     }
 }
 

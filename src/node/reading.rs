@@ -15,8 +15,8 @@ use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    FoundInVault, Freshness, PageCursor, Progress, Query, Rejection, Request, SessionFilter, Source, Storage, Ticket,
-    UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
+    Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Rejection, Request, Selection, SessionFilter,
+    Source, Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -24,6 +24,12 @@ use crate::watch::Watch;
 /// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
 /// would get memory pages of its own.
 pub(super) const TEXT_SIZE: usize = 64 << 10;
+
+/// So many texts are made before a reading is told to be done: what comes after them is made while JavaScript parses.
+const FIRST_TEXTS: usize = 4;
+
+/// So many are made at a time afterwards, about a megabyte: more must wait until JavaScript has parsed them.
+const MORE_TEXTS: usize = 16;
 
 /// What is asked for; paths absolute, times in milliseconds since 1970.
 #[napi(object)]
@@ -75,6 +81,10 @@ pub struct ReadingOutcome {
     pub undecided: bool,
     /// How many memories there are: `next` hands them out.
     pub count: u32,
+    /// Behind those that `next` has by now there are others: `more` makes them.
+    pub more: bool,
+    /// What was handed out is void, as the memories had to be read again: `next` begins anew.
+    pub again: bool,
     /// The cursor behind the last of them; absent if no more follow.
     pub next: Option<String>,
     /// What was left out as unsound and was not told of before: events, as JSON.
@@ -118,8 +128,16 @@ struct State {
     undecided: VecDeque<UndecidedDate>,
     /// Those that JavaScript is just being asked for.
     asked: Vec<UndecidedDate>,
-    texts: VecDeque<Text>,
+    /// How often what was kept of the vault was found damaged.
+    damaged: usize,
+    selection: Selection,
+    /// So many memories of the selection are in texts.
+    written: usize,
+    texts: Texts,
 }
+
+/// With a lock of its own: JavaScript takes out what is there while more is made.
+type Texts = Arc<Mutex<VecDeque<Text>>>;
 
 impl State {
     /// Finds the memories and selects, if no date is undecided.
@@ -127,15 +145,38 @@ impl State {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
-        let mut tries = 0;
         loop {
-            let done = self.find().and_then(|()| self.select_decided());
-            tries += 1;
-            match done {
-                Err(Error::Damaged) if tries < TRIES => self.view.distrust_after(tries),
+            match self.find().and_then(|()| self.select_decided()) {
+                Err(Error::Damaged) if self.may_try_again() => {}
                 done => return done,
             }
         }
+    }
+
+    fn may_try_again(&mut self) -> bool {
+        self.damaged += 1;
+        self.view.distrust_after(self.damaged);
+        self.damaged < TRIES
+    }
+
+    /// Makes more texts of what was selected.
+    fn more(&mut self) -> Result<ReadingOutcome, Error> {
+        match self.write(MORE_TEXTS) {
+            Err(Damaged) if self.may_try_again() => Ok(ReadingOutcome { again: true, ..self.run()? }),
+            written => written.map(|()| self.outcome()).map_err(Error::from),
+        }
+    }
+
+    fn write(&mut self, most: usize) -> Result<(), Damaged> {
+        let (texts, written) = self.selection.to_rows(&self.now_text, TEXT_SIZE, self.written, most)?;
+        let texts: Vec<Text> = texts.into_iter().map(Text::of_json).collect();
+        self.written = written;
+        if self.written == self.selection.len() {
+            // What keeps memories in memory goes with the last of them.
+            (self.selection, self.written) = (Selection::default(), 0);
+        }
+        lock(&self.texts).extend(texts);
+        Ok(())
     }
 
     fn unchanged(&self) -> Option<(String, Option<String>)> {
@@ -144,8 +185,8 @@ impl State {
         }
         let found = read_unchanged(&self.request, || self.watch.as_ref().is_some_and(|watch| watch.is_settled()))?;
         let selection = found.view.select_quickly(&self.query)?;
-        let mut texts = selection.to_json(&self.now_text, TEXT_SIZE).ok()?;
-        let text = texts.pop().filter(|_| texts.is_empty())?;
+        let (mut texts, written) = selection.to_rows(&self.now_text, TEXT_SIZE, 0, 1).ok()?;
+        let text = texts.pop().filter(|_| written == selection.len())?;
         Some((text, selection.next().map(PageCursor::to_string)))
     }
 
@@ -177,10 +218,12 @@ impl State {
     }
 
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
-        let selection = self.view.select(&self.query)?;
-        self.texts = selection.to_json(&self.now_text, TEXT_SIZE)?.into_iter().map(Text::from).collect();
-        let count = u32::try_from(selection.len()).unwrap_or(u32::MAX);
-        let next = selection.next().map(PageCursor::to_string);
+        self.selection = self.view.select(&self.query)?;
+        self.written = 0;
+        lock(&self.texts).clear();
+        let count = u32::try_from(self.selection.len()).unwrap_or(u32::MAX);
+        let next = self.selection.next().map(PageCursor::to_string);
+        self.write(FIRST_TEXTS)?;
         Ok(ReadingOutcome { count, next, ..self.outcome() })
     }
 
@@ -195,6 +238,8 @@ impl State {
             warnings: Vec::new(),
             undecided: !self.undecided.is_empty(),
             count: 0,
+            more: !self.selection.is_empty(),
+            again: false,
             next: None,
             rejected: Vec::new(),
             freshness: match self.freshness {
@@ -220,6 +265,7 @@ pub struct ThrownDate {
 #[napi]
 pub struct MemoryReading {
     state: Arc<Mutex<State>>,
+    texts: Texts,
     progress: Arc<Progress>,
 }
 
@@ -247,7 +293,7 @@ impl MemoryReading {
     #[napi(catch_unwind, ts_return_type = "[string, string | null] | null")]
     pub fn unchanged<'env>(&self, env: &'env Env) -> napi::Result<Option<(JsString<'env>, Option<String>)>> {
         let Some((text, next)) = lock(&self.state).unchanged() else { return Ok(None) };
-        Ok(Some((Text::from(text).to_js(env)?, next)))
+        Ok(Some((Text::of_json(text).to_js(env)?, next)))
     }
 
     /// Finds the memories and, if no date is undecided, selects.
@@ -308,13 +354,23 @@ impl MemoryReading {
         }))
     }
 
-    /// The next rows, as a JSON array; `null` when there are no more.
+    /// Makes more texts for `next`, while those that are there are taken out.
+    ///
+    /// # Errors
+    /// As `run`.
+    #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
+    pub fn more<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
+        let state = self.state.clone();
+        env.spawn_future(off_thread(move || lock(&state).more()))
+    }
+
+    /// The next rows, as a JSON array; `null` when there are none by now.
     ///
     /// # Errors
     /// If the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
-        let text = lock(&self.state).texts.pop_front();
+        let text = lock(&self.texts).pop_front();
         text.map(|text| text.to_js(env)).transpose()
     }
 }
@@ -366,6 +422,7 @@ impl MemoryReading {
             storage,
             progress: progress.clone(),
         };
+        let texts = Texts::default();
         let state = State {
             request: request_of_core,
             vault,
@@ -381,9 +438,12 @@ impl MemoryReading {
             view: View::default(),
             undecided: VecDeque::new(),
             asked: Vec::new(),
-            texts: VecDeque::new(),
+            damaged: 0,
+            selection: Selection::default(),
+            written: 0,
+            texts: texts.clone(),
         };
-        Self { state: Arc::new(Mutex::new(state)), progress }
+        Self { state: Arc::new(Mutex::new(state)), texts, progress }
     }
 }
 

@@ -4,10 +4,37 @@ use encoding_rs::mem;
 use napi::JsString;
 use napi::bindgen_prelude::Env;
 
+/// The first byte in UTF-8 of all characters that are no Latin-1 is this one or a higher one, and no other byte is.
+const FIRST_WIDE: u8 = 0xC4;
+
 /// A text as V8 keeps it, so that handing it over is a copy: V8 decodes UTF-8 as slowly as it parses JSON.
 pub(super) enum Text {
     Latin1(Vec<u8>),
     Utf16(Vec<u16>),
+}
+
+impl Text {
+    /// Of a JSON text. If few of its characters are no Latin-1 – a typographic quote, an emoji – they are escaped: at two
+    /// bytes for each of the others V8 takes half as long again, and keeps strings twice as large.
+    pub(super) fn of_json(text: String) -> Self {
+        const RARE: usize = 16;
+        let wide = text.bytes().filter(|byte| *byte >= FIRST_WIDE).count();
+        if wide == 0 || wide > text.len() / RARE {
+            return Self::from(text);
+        }
+        let mut bytes = Vec::with_capacity(text.len() + 8 * wide);
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (latin1, behind) = rest.split_at(mem::str_latin1_up_to(rest));
+            bytes.extend_from_slice(&mem::encode_latin1_lossy(latin1));
+            let mut characters = behind.chars();
+            for unit in characters.by_ref().take(1).collect::<String>().encode_utf16() {
+                bytes.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+            rest = characters.as_str();
+        }
+        Self::Latin1(bytes)
+    }
 }
 
 impl From<String> for Text {

@@ -80,14 +80,14 @@ impl JsonTexts {
         for value in values {
             if text.len() >= TEXT_SIZE {
                 text.push(']');
-                texts.push_back(Text::from(std::mem::replace(&mut text, String::from("["))));
+                texts.push_back(Text::of_json(std::mem::replace(&mut text, String::from("["))));
             } else if text.len() > 1 {
                 text.push(',');
             }
             text.push_str(&value);
         }
         text.push(']');
-        texts.push_back(Text::from(text));
+        texts.push_back(Text::of_json(text));
         Self { texts: Mutex::new(texts) }
     }
 }
