@@ -185,7 +185,6 @@ impl Folder {
         }
         let mut broken = Vec::new();
         if state.swept.is_none_or(|swept| swept <= asked) {
-            self.load(&mut state);
             if state.boundary.as_ref() != Some(boundary) {
                 state.boundary = Some(boundary.clone());
             }
@@ -195,7 +194,7 @@ impl Folder {
             let sweep = Sweep { kind: &self.kind, directory, boundary, local, began, progress };
             broken = match self.apply_notified(&mut state, &sweep)? {
                 Some(broken) => broken,
-                None => Self::sweep(&mut state, &sweep)?,
+                None => self.sweep(&mut state, &sweep)?,
             };
             if std::mem::replace(&mut state.kept, Kept::Known) == Kept::Untold {
                 let mut texts = TextReader::default();
@@ -237,6 +236,17 @@ impl Folder {
             state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
             state.kept = Kept::Untold;
         }
+    }
+
+    /// Takes what was kept of the folder, and looks at its files meanwhile: neither has to wait for the other. `None` if
+    /// nothing was kept, or names can't be told.
+    fn load_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<Looked>>> {
+        let is_kept = |storage: &Arc<Storage>| storage.has(&self.path, &self.kind);
+        if state.kept != Kept::NotLookedFor || !self.storage.as_ref().is_some_and(is_kept) {
+            state.kept = if state.kept == Kept::Untold { Kept::Untold } else { Kept::Known };
+            return Ok(None);
+        }
+        rayon::join(|| self.load(state), || sweep.look()).1
     }
 
     /// The files that were kept of the folder, or are known already: each is still to be compared.
@@ -306,11 +316,12 @@ impl Folder {
         settled
     }
 
-    fn sweep(state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
+    fn sweep(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
         // Before anything is looked at, so that no change comes in between.
         let own = sweep.directory.signature()?;
         let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, own));
-        let Swept { snapshot, listed, broken } = sweep.run(state)?;
+        let looked = self.load_and_look(state, sweep)?;
+        let Swept { snapshot, listed, broken } = sweep.run(state, looked)?;
         state.snapshot = snapshot;
         if sweep.progress.is_aborted() {
             state.listed = None;
@@ -470,8 +481,18 @@ struct Swept {
     broken: Vec<BrokenFile>,
 }
 
-/// The places of files that are as they were kept, and the others.
-type FoundFirst = (Vec<u32>, Vec<Arc<Entry>>);
+/// A name in the folder, and the state of its file if there is one that could be read.
+type Looked = (Box<str>, Option<Signature>);
+
+/// What came of a file in a folder of which nothing was known, or only what was kept of it.
+enum Visit {
+    /// It is as it was kept at this place.
+    AsKept(u32),
+    Read(Arc<Entry>),
+    /// Too large to be read beside others.
+    Large(Box<str>),
+    NotWanted,
+}
 
 /// A name in the folder and what is known of it.
 struct Slot<'a> {
@@ -481,12 +502,16 @@ struct Slot<'a> {
 
 impl Sweep<'_> {
     /// If it is aborted, what it gives holds what was read until then, and may hold what is gone.
-    fn run(&self, state: &State) -> io::Result<Swept> {
+    fn run(&self, state: &State, looked: Option<Vec<Looked>>) -> io::Result<Swept> {
         let own = self.directory.signature()?;
         let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
-        if state.snapshot.fresh().is_empty()
-            && let Some((seen, read)) = self.first(&state.snapshot)?
-        {
+        let found = match looked {
+            _ if !state.snapshot.fresh().is_empty() => None,
+            None if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
+            Some(looked) => Some(self.compare(&state.snapshot, looked)),
+            None => self.look()?.map(|looked| self.compare(&state.snapshot, looked)),
+        };
+        if let Some((seen, read)) = found {
             let broken = read.iter().filter_map(|entry| entry.broken()).collect();
             if read.is_empty() && seen.len() == state.snapshot.len() {
                 return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken });
@@ -565,51 +590,74 @@ impl Sweep<'_> {
         Ok(Swept { snapshot: Arc::new(state.snapshot.with_several(changes, several)), listed, broken })
     }
 
-    /// Looks through a folder of which nothing is known, or only what was kept of it: files are looked at while further names
-    /// are still being listed. `None` if a name is not
-    /// UTF-8, whose place among the others can't be told from the name that is left of it.
-    fn first(&self, kept: &Snapshot) -> io::Result<Option<FoundFirst>> {
-        let (found, large) = (Mutex::new((Vec::new(), Vec::new())), Mutex::new(Vec::new()));
+    /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
+    /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
+    fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
+        let visits = self.visit_all(|name| self.visit(name))?;
+        Ok(visits.map(|visits| self.sorted(visits).1))
+    }
+
+    /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
+    fn look(&self) -> io::Result<Option<Vec<Looked>>> {
+        self.visit_all(|name| {
+            give_way();
+            let signature = self.directory.file_signature(&name, self.boundary).ok();
+            (name, signature)
+        })
+    }
+
+    /// Which files are as they were kept, by their places; the others are read.
+    fn compare(&self, kept: &Snapshot, looked: Vec<Looked>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+        let kept = kept.by_name();
+        let visit = |(name, signature): Looked| match kept.find(&name) {
+            Some(known @ RowRef::Stored(_, at)) if signature.is_some() && known.signature() == signature => {
+                self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
+                Visit::AsKept(at)
+            }
+            _ => self.visit(name),
+        };
+        self.sorted(looked.into_par_iter().with_min_len(SPLIT).map(visit).collect())
+    }
+
+    /// Does something with every name while further ones are still being listed.
+    fn visit_all<T: Send>(&self, visit: impl Fn(Box<str>) -> T + Sync) -> io::Result<Option<Vec<T>>> {
+        let visited = Mutex::new(Vec::new());
         let all_named = rayon::in_place_scope(|scope| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|name| self.kind.takes(name));
                 self.progress.total.fetch_add(batch.len() as u64, atomic::Ordering::Relaxed);
-                let (found, large) = (&found, &large);
+                let (visited, visit) = (&visited, &visit);
                 scope.spawn(move |_| {
-                    let (mut seen, mut read) = (Vec::new(), Vec::new());
-                    for name in batch {
-                        if self.progress.is_aborted() {
-                            break;
-                        }
-                        let known = kept.find(&name);
-                        if let Some(RowRef::Stored(_, at)) = known
-                            && self.is_current(&Slot { name: &name, known })
-                        {
-                            seen.push(at);
-                            continue;
-                        }
-                        match self.read(name, None, LARGE) {
-                            Ok(entry) => read.push(entry),
-                            Err(name) => lock(large).push(name),
-                        }
-                    }
-                    let mut found = lock(found);
-                    found.0.append(&mut seen);
-                    found.1.append(&mut read);
+                    let wanted = batch.into_iter().take_while(|_| !self.progress.is_aborted());
+                    let mut of_batch: Vec<T> = wanted.map(visit).collect();
+                    lock(visited).append(&mut of_batch);
                 });
             })
         })?;
-        if !all_named {
-            return Ok(None);
+        Ok(all_named.then(|| visited.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn visit(&self, name: Box<str>) -> Visit {
+        if self.progress.is_aborted() {
+            return Visit::NotWanted;
         }
-        let (seen, mut read) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for name in large.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            if !self.progress.is_aborted() {
-                read.extend(self.read(name, None, LARGEST_FILE));
+        self.read(name, None, LARGE).map_or_else(Visit::Large, Visit::Read)
+    }
+
+    /// The places of files that are as they were kept, and the others in Chatty's order.
+    fn sorted(&self, visits: Vec<Visit>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+        let (mut kept, mut read) = (Vec::new(), Vec::new());
+        for visit in visits {
+            match visit {
+                Visit::AsKept(at) => kept.push(at),
+                Visit::Read(entry) => read.push(entry),
+                // One at a time: each may take as much memory as a file may be large.
+                Visit::Large(name) if !self.progress.is_aborted() => read.extend(self.read(name, None, LARGEST_FILE)),
+                Visit::Large(_) | Visit::NotWanted => {}
             }
         }
         read.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
-        Ok(Some((seen, read)))
+        (kept, read)
     }
 
     fn names(&self) -> io::Result<Vec<Box<str>>> {

@@ -160,10 +160,10 @@ impl Segment {
             newest_first: Some(Vec::new()),
             folder: "",
         };
-        Arc::new(Self::new(&head, Texts::Memory { texts: Box::default(), path: None }))
+        Arc::new(Self::new(head, Texts::Memory { texts: Box::default(), path: None }))
     }
 
-    fn new(head: &Head<'_>, texts: Texts) -> Self {
+    fn new(head: Head<'_>, texts: Texts) -> Self {
         if let Texts::File { .. } = texts {
             OPEN.fetch_add(1, Ordering::SeqCst);
         }
@@ -178,13 +178,13 @@ impl Segment {
             escapes: head.rows.iter().any(|row| row.signature.is_aliased()),
             names: head.names.into(),
             labels: head.labels.bytes.into(),
-            label_ends: head.labels.ends.as_slice().into(),
-            tag_lists: head.tag_lists.iter().map(|list| list.as_slice().into()).collect(),
-            rows: head.rows.as_slice().into(),
+            label_ends: head.labels.ends.into(),
+            tag_lists: head.tag_lists.into_iter().map(Into::into).collect(),
+            rows: head.rows.into(),
             texts,
             damaged: AtomicBool::new(false),
             answers: Mutex::default(),
-            newest_first: Mutex::new(head.newest_first.as_deref().map(|order| NewestFirst::new(None, order.into()))),
+            newest_first: Mutex::new(head.newest_first.map(|order| NewestFirst::new(None, order.into()))),
         }
     }
 
@@ -207,7 +207,7 @@ impl Segment {
             return None;
         }
         let head: Head<'_> = postcard::from_bytes(&head).ok()?;
-        (head.folder == folder && head.is_good(start, kind)).then(|| Self::new(&head, Texts::File { file, path }))
+        (head.folder == folder && head.is_good(start, kind)).then(|| Self::new(head, Texts::File { file, path }))
     }
 
     /// The same with its texts in memory.
@@ -591,7 +591,7 @@ impl<S: Sink> Writing<S> {
             }
             Finished::File { file, path } => Texts::File { file, path },
         };
-        Ok(Segment::new(&head, texts))
+        Ok(Segment::new(head, texts))
     }
 }
 

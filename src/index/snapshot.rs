@@ -401,6 +401,13 @@ impl Snapshot {
         Some(RowRef::Stored(&self.segment, at))
     }
 
+    /// For who looks for most of the files by their names: by hash, which at many files is several times as quick.
+    #[must_use]
+    pub fn by_name(&self) -> ByName<'_> {
+        let stored = self.segment.places().filter(|at| !self.gone.has(*at));
+        ByName { snapshot: self, stored: stored.map(|at| (self.segment.name(at), at)).collect() }
+    }
+
     /// The place of a memory that comes from no folder; 0 of others, which have names.
     pub(super) fn place_among_nameless(&self, row: RowRef<'_>) -> u32 {
         let RowRef::Fresh(entry) = row else { return 0 };
@@ -461,6 +468,22 @@ impl Snapshot {
     #[must_use]
     pub fn heap_size(&self) -> usize {
         self.heap_size
+    }
+}
+
+/// See [`Snapshot::by_name`].
+#[derive(Debug)]
+pub struct ByName<'a> {
+    snapshot: &'a Snapshot,
+    stored: hashbrown::HashMap<&'a str, u32>,
+}
+
+impl<'a> ByName<'a> {
+    /// The file of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<RowRef<'a>> {
+        let fresh = self.snapshot.fresh_of(name).map(RowRef::Fresh);
+        fresh.or_else(|| self.stored.get(name).map(|at| RowRef::Stored(&self.snapshot.segment, *at)))
     }
 }
 

@@ -37,6 +37,11 @@ impl Storage {
         self.folder.join(String::from_utf8_lossy(&hash.as_bytes()[..32]).into_owned() + ".segment")
     }
 
+    /// Whether something was kept of the folder at this real path.
+    pub(super) fn has(&self, path: &Path, kind: &FolderKind) -> bool {
+        self.place(path, kind).exists()
+    }
+
     /// The segment that was kept of the folder at this real path.
     pub(super) fn load(&self, path: &Path, kind: &FolderKind) -> Option<Segment> {
         let place = self.place(path, kind);
