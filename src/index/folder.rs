@@ -249,6 +249,13 @@ impl Folder {
         rayon::join(|| self.load(state), || sweep.look()).1
     }
 
+    /// Whether something was kept of the folder, or is known already.
+    #[must_use]
+    pub fn has_kept(&self) -> bool {
+        let is_known = !lock(&self.state).snapshot.is_empty();
+        is_known || self.storage.as_ref().is_some_and(|storage| storage.has(&self.path, &self.kind))
+    }
+
     /// The files that were kept of the folder, or are known already: each is still to be compared.
     #[must_use]
     pub fn kept(&self) -> Arc<Snapshot> {

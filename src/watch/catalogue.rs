@@ -2,18 +2,19 @@
 //!
 //! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use super::Writer;
+use super::known::KnownFiles;
 use super::layout::{Layout, Place, RelativePath};
-use super::record::{Cursor, Line, Record};
+use super::record::{Cursor, Record, Told};
+use super::{SPLIT, Writer};
 use crate::Error;
 use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
@@ -27,8 +28,6 @@ use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer}
 const HALF: Duration = Duration::from_millis(1500);
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
-/// Below so many files a second thread costs more than it brings.
-const SPLIT: usize = 64;
 /// One that its writer has not closed is taken for whole when it was left alone for so long.
 const OPEN: Duration = Duration::from_millis(400);
 /// One that is not whole, and that its writer has not closed.
@@ -116,7 +115,7 @@ pub(super) struct Catalogue {
 
 #[derive(Debug)]
 struct State {
-    known: BTreeMap<RelativePath, Known>,
+    known: KnownFiles<Known>,
     waiting: HashMap<RelativePath, Waiting>,
     folders: HashMap<PathBuf, WatchedFolder>,
     /// Files that can't be read, and the reason that was told.
@@ -143,6 +142,8 @@ pub(super) struct Looked {
     pub(super) events: Vec<(u64, Event)>,
     /// Files to be looked at again, and when.
     pub(super) again: Vec<(RelativePath, Duration)>,
+    /// How many files are as they were told before.
+    as_told: usize,
 }
 
 /// A file as it was found.
@@ -175,7 +176,7 @@ impl Catalogue {
     pub(super) fn new(vault: Arc<Vault>) -> Self {
         let layout = Layout::new(vault.directories());
         let state = State {
-            known: BTreeMap::new(),
+            known: KnownFiles::default(),
             waiting: HashMap::new(),
             folders: HashMap::new(),
             unreadable: HashMap::new(),
@@ -226,15 +227,20 @@ impl Catalogue {
         let mut events = looked.events;
         let mut state = lock(&self.state);
         let State { known, record, .. } = &mut *state;
-        let is_gone = |line: &&Line| !known.contains_key(&RelativePath::from(&line.path));
-        let mut gone: Vec<Line> = record.lines().filter(is_gone).cloned().collect();
-        gone.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        for mut line in gone {
+        let is_there = |line: &Told| line.digest.is_some();
+        // Most often all that were there still are.
+        let all_are_there = record.lines().filter(|(_, line)| is_there(line)).count() == looked.as_told;
+        let is_gone =
+            |(path, line): &(&str, &Told)| !(all_are_there && is_there(line)) && known.get(Path::new(path)).is_none();
+        let gone = record.lines().filter(is_gone).map(|(path, line)| (path.to_owned(), line.clone()));
+        let mut gone: Vec<(String, Told)> = gone.collect();
+        gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (path, mut line) in gone {
             if line.digest.take().is_some() {
                 line.number = record.draw();
-                record.note(line.clone());
+                record.note(&path, line.clone());
             }
-            let file = RelativePath::from(&line.path);
+            let file = RelativePath::from(&path);
             if let Some(place) = self.layout.place(&file)
                 && line.accepted
                 // Who never heard of it is not told that it went.
@@ -266,6 +272,7 @@ impl Catalogue {
             Place::Memory { user } => (Some(user.clone()), None, Content::Memory(None)),
             Place::Construct { user, construct } => (user.clone(), construct.clone(), Content::Construct(None)),
         };
+        let [user, construct] = [user, construct].map(|name| name.map(|name| name.as_ref().to_owned()));
         Event { happening, path, user, construct, content: content.unwrap_or(nothing), verdict, seen, cursor }
     }
 
@@ -291,12 +298,7 @@ impl Catalogue {
 
     /// The known files in a folder and below it.
     pub(super) fn below(&self, folder: &Path) -> Vec<RelativePath> {
-        let state = lock(&self.state);
-        // As strings, "folder-2" and what is in it lie between "folder" and what is in that.
-        let own = state.known.get_key_value(&RelativePath::from(folder));
-        let from = RelativePath::from(folder.join(""));
-        let below = state.known.range(from..).take_while(|(path, _)| path.starts_with(folder));
-        own.into_iter().chain(below).map(|(path, _)| path.clone()).collect()
+        lock(&self.state).known.below(folder)
     }
 
     /// Looks at files and says what happened. `open` are those that somebody may be writing.
@@ -313,10 +315,12 @@ impl Catalogue {
         let mut state = lock(&self.state);
         let mut looking = Looking { stage: when, looked: Looked::default(), changes: Vec::new() };
         let mut constructs_changed = false;
-        for files in files.chunk_by(|one, other| one.parent() == other.parent()) {
+        for files in files.chunk_by(|one, other| one.folder() == other.folder()) {
             let Some(folder) = files[0].parent() else { continue };
+            let Some(capsules) = self.layout.folder(folder) else { continue };
+            let place = |file: &RelativePath| capsules.place(file.file_name()?.to_str()?);
             let files: Vec<(&RelativePath, Place)> =
-                files.iter().filter_map(|file| Some((file, self.layout.place(file)?))).collect();
+                files.iter().filter_map(|file| Some((file, place(file)?))).collect();
             let path = self.root().join(folder);
             let real = self.vault.boundary().resolve(&path).ok().flatten();
             let opened = real.as_ref().map(|real| Directory::open(real));
@@ -338,17 +342,34 @@ impl Catalogue {
             }
             let index = state.folders.get(folder).map(|folder| folder.index.clone());
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
-            let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
+            let (kept, signatures) = match (&index, &directory) {
+                (Some(index), Some(directory)) if matches!(when, Stage::Beginning(..)) => {
+                    self.kept_and_seen(index, directory, &files)
+                }
+                _ => (None, Vec::new()),
+            };
+            let kept_by_name = kept.as_ref().map(|kept| kept.by_name());
+            let met = AtomicUsize::new(0);
             let State { known, record, .. } = &*state;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let found: Vec<Found> = files
                 .par_iter()
                 .with_min_len(SPLIT)
-                .map(|(file, place)| match &directory {
+                .enumerate()
+                .map(|(at, (file, place))| match &directory {
                     // Nothing is said of it.
                     Some(_) if when.is_aborted() => Found::Unknown,
                     Some(directory) => {
-                        let seen = (known.get(*file), kept.as_deref());
+                        let row = kept_by_name.as_ref().and_then(|kept| kept.find(file.file_name()?.to_str()?));
+                        met.fetch_add(usize::from(row.is_some()), Ordering::Relaxed);
+                        let as_kept = row.and_then(of_kept);
+                        let as_kept = as_kept.filter(|kept| signatures.get(at) == Some(&Some(kept.signature)));
+                        if let Some(kept) = as_kept
+                            && self.is_as_told(when, &kept, file, record)
+                        {
+                            return Found::AsTold(kept.known());
+                        }
+                        let seen = (known.get(file), row);
                         match self.find((directory, is_local), file, place, seen, index.as_deref()) {
                             Found::Read(found) if self.is_as_told(when, &found, file, record) => {
                                 Found::AsTold(found.known())
@@ -359,7 +380,9 @@ impl Catalogue {
                     None => Found::Gone,
                 })
                 .collect();
-            if let Some(kept) = &kept {
+            if let Some(kept) = &kept
+                && met.into_inner() < kept.len()
+            {
                 let names: HashSet<&str> =
                     files.iter().filter_map(|(file, _)| file.file_name().and_then(|name| name.to_str())).collect();
                 let gone = kept.rows().map(RowRef::name).filter(|name| !names.contains(name));
@@ -368,14 +391,16 @@ impl Catalogue {
             let mut as_told = Vec::new();
             for ((file, place), found) in files.into_iter().zip(found) {
                 if let Found::AsTold(known) = found {
-                    as_told.push((file.clone(), known));
+                    as_told.extend(file.file_name().map(|name| (name.into(), known)));
                     continue;
                 }
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
                 self.decide(&mut state, file, &place, found, &mut looking);
             }
-            as_told.par_sort_unstable_by(|(one, _), (other, _): &(RelativePath, Known)| one.cmp(other));
-            state.known.append(&mut as_told.into_iter().collect());
+            looking.looked.as_told += as_told.len();
+            if !as_told.is_empty() {
+                state.known.extend(folder, as_told);
+            }
             let changes = std::mem::take(&mut looking.changes);
             if let Some(index) = index
                 && !changes.is_empty()
@@ -391,12 +416,30 @@ impl Catalogue {
         looking.looked
     }
 
+    /// What was kept of a folder, and the states of its files: neither has to wait for the other.
+    fn kept_and_seen(
+        &self,
+        index: &Folder,
+        directory: &Directory,
+        files: &[(&RelativePath, Place)],
+    ) -> (Option<Arc<Snapshot>>, Vec<Option<Signature>>) {
+        if !index.has_kept() {
+            return (None, Vec::new());
+        }
+        let files = files.par_iter().with_min_len(SPLIT);
+        rayon::join(|| Some(index.kept()), || files.map(|(file, _)| self.signature(directory, file)).collect())
+    }
+
+    fn signature(&self, directory: &Directory, file: &Path) -> Option<Signature> {
+        directory.file_signature(file.file_name()?.to_str()?, self.vault.boundary()).ok()
+    }
+
     fn find(
         &self,
         (directory, is_local): (&Directory, bool),
         file: &Path,
         place: &Place,
-        (known, kept): (Option<&Known>, Option<&Snapshot>),
+        (known, kept): (Option<&Known>, Option<RowRef<'_>>),
         index: Option<&Folder>,
     ) -> Found {
         let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Found::Gone };
@@ -406,7 +449,7 @@ impl Catalogue {
         {
             return Found::Unchanged;
         }
-        if let Some(read) = kept.and_then(|kept| of_kept(kept, name))
+        if let Some(read) = kept.and_then(of_kept)
             && directory.file_signature(name, boundary) == Ok(read.signature)
         {
             return Found::Read(Box::new(read));
@@ -494,7 +537,7 @@ impl Catalogue {
                     apply(looking, None);
                     if state.must_wait(file, None, GONE, looking) {
                         // If it comes back as it was, readers must have it back.
-                        state.known.entry(file.to_owned()).and_modify(|known| known.settled = false);
+                        state.known.change(file, |known| known.settled = false);
                         return;
                     }
                 }
@@ -556,7 +599,7 @@ impl Catalogue {
                         reason.push_str(&changed.join(", "));
                     }
                 }
-                state.known.insert(file.to_owned(), Known { signature, settled, digest, accepted, sections });
+                state.known.insert(file, Known { signature, settled, digest, accepted, sections });
                 if same.is_none() {
                     let happening = match (is_usable, known.is_some_and(|known| known.accepted)) {
                         (false, _) => Happening::Rejected,
@@ -583,12 +626,12 @@ impl Catalogue {
         let Noticed { file, place, mut happening, content, verdict, read } = noticed;
         self.vault.note_told(&self.root().join(file), happening == Happening::Rejected);
         let record = &mut state.record;
-        let path = file.to_string_lossy().into_owned();
+        let path = file.to_string_lossy();
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
         let digest = read.map(|(digest, _)| digest);
         let before = record.line(&path).cloned();
         let when = read.map(|(_, signature)| signature.changed());
-        let is_told = |line: &&Line| line.digest == digest && line.accepted == accepted;
+        let is_told = |line: &&Told| line.digest == digest && line.accepted == accepted;
         let (number, imported) = match (looking.stage, before.as_ref().filter(is_told)) {
             (Stage::Beginning(..), Some(told)) => (told.number, told.imported),
             // What was there before anything was recorded.
@@ -606,7 +649,7 @@ impl Catalogue {
         if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
             // A capsule that went stays one, so that its going can be told later.
             let accepted = accepted || happening == Happening::Removed;
-            record.note(Line { path, number, imported, digest, accepted });
+            record.note(&path, Told { number, imported, digest, accepted });
         }
         if let Stage::Beginning(since, _) = looking.stage {
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };
@@ -692,8 +735,10 @@ impl Read {
 }
 
 /// What an index knows of a memory that was read before.
-fn of_kept(kept: &Snapshot, name: &str) -> Option<Read> {
-    let row = kept.find(name).filter(|row| row.is_memory())?;
+fn of_kept(row: RowRef<'_>) -> Option<Read> {
+    if !row.is_memory() {
+        return None;
+    }
     Some(Read {
         signature: row.signature()?,
         settled: true,

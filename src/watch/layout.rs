@@ -17,6 +17,16 @@ const DEEPEST: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct RelativePath(Arc<OsStr>);
 
+impl RelativePath {
+    /// The path of the folder, as a string; of what lies in the root an empty one.
+    pub(super) fn folder(&self) -> &OsStr {
+        match self.0.to_str() {
+            Some(path) => OsStr::new(path.rsplit_once(is_separator).map_or("", |(folder, _)| folder)),
+            None => self.parent().unwrap_or(Path::new("")).as_os_str(),
+        }
+    }
+}
+
 impl Deref for RelativePath {
     type Target = Path;
 
@@ -43,15 +53,43 @@ pub(super) enum Place {
     /// One memory of a user.
     Memory {
         /// The user's name.
-        user: String,
+        user: Arc<str>,
     },
     /// A construct's capsule.
     Construct {
         /// The user's name; `None` for one of the vault's own.
-        user: Option<String>,
+        user: Option<Arc<str>>,
         /// The name of the construct's folder, if it has one.
-        construct: Option<String>,
+        construct: Option<Arc<str>>,
     },
+}
+
+/// A folder that holds capsules.
+#[derive(Debug)]
+pub(super) struct CapsuleFolder {
+    user: Option<Arc<str>>,
+    construct: Option<Arc<str>>,
+    /// Whether memories lie in it, too.
+    has_memories: bool,
+    /// Whether a construct's capsule may be called `capsule.json` in it.
+    has_identity: bool,
+}
+
+impl CapsuleFolder {
+    /// Whether a file of this name in it is a capsule.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        is_capsule(name) || self.has_memories && is_memory(name) || self.has_identity && name == "capsule.json"
+    }
+
+    /// What a file of this name in it is; `None` if it is no capsule.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        match &self.user {
+            Some(user) if self.has_memories && is_memory(name) => Some(Place::Memory { user: user.clone() }),
+            user => {
+                self.takes(name).then(|| Place::Construct { user: user.clone(), construct: self.construct.clone() })
+            }
+        }
+    }
 }
 
 /// The places of one vault. Paths are relative to its root.
@@ -85,23 +123,24 @@ impl Layout {
 
     /// What a file is; `None` if it is no capsule.
     pub(super) fn place(&self, file: &Path) -> Option<Place> {
-        let path = parts(file);
-        let (name, folder) = path.split_last()?;
-        if let Some((user, rest)) = self.user(folder) {
-            let user = user.to_owned();
+        self.folder(file.parent()?)?.place(file.file_name()?.to_str()?)
+    }
+
+    /// What a folder holds; `None` if that are no capsules.
+    pub(super) fn folder(&self, folder: &Path) -> Option<CapsuleFolder> {
+        let folder = parts(folder);
+        if let Some((user, rest)) = self.user(&folder) {
+            let user = Some(user.into());
             if rest == self.capsules {
-                return if is_memory(name) {
-                    Some(Place::Memory { user })
-                } else {
-                    is_capsule(name).then_some(Place::Construct { user: Some(user), construct: None })
-                };
+                return Some(CapsuleFolder { user, construct: None, has_memories: true, has_identity: false });
             }
-            return in_base(rest, name, Some(user));
+            return in_base(rest, user);
         }
-        if folder.first() == Some(&"capsules") && folder.len() <= DEEPEST && is_capsule(name) {
-            return Some(Place::Construct { user: None, construct: folder.get(1).map(|name| (*name).to_owned()) });
+        if folder.first() == Some(&"capsules") && folder.len() <= DEEPEST {
+            let construct = folder.get(1).map(|name| (*name).into());
+            return Some(CapsuleFolder { user: None, construct, has_memories: false, has_identity: false });
         }
-        in_base(folder, name, None)
+        in_base(&folder, None)
     }
 
     fn is_of_users(&self, path: &[&str]) -> bool {
@@ -131,15 +170,15 @@ fn is_in_base(path: &[&str]) -> bool {
     )
 }
 
-/// What a file is in a folder from a user's folder or the root.
-fn in_base(folder: &[&str], name: &str, user: Option<String>) -> Option<Place> {
-    let construct = match folder {
-        ["instances", construct, "identity"] if is_capsule(name) || name == "capsule.json" => Some(*construct),
-        ["instances", construct] | ["instances", construct, "memup"] if is_capsule(name) => Some(*construct),
-        ["account", "capsule"] | ["account", "capsule", "versions"] if is_capsule(name) => None,
+/// What a folder holds, from a user's folder or the root.
+fn in_base(folder: &[&str], user: Option<Arc<str>>) -> Option<CapsuleFolder> {
+    let (construct, has_identity) = match folder {
+        ["instances", construct, "identity"] => (Some((*construct).into()), true),
+        ["instances", construct] | ["instances", construct, "memup"] => (Some((*construct).into()), false),
+        ["account", "capsule"] | ["account", "capsule", "versions"] => (None, false),
         _ => return None,
     };
-    Some(Place::Construct { user, construct: construct.map(str::to_owned) })
+    Some(CapsuleFolder { user, construct, has_memories: false, has_identity })
 }
 
 fn is_above_or_same(path: &[&str], other: &[String]) -> bool {
@@ -186,11 +225,11 @@ mod tests {
         let memories = [("users/ann/capsules/m.json", "ann"), ("users/shard_0001/bob/capsules/m.json", "bob")];
         let layout = layout();
         for (path, user, construct) in constructs {
-            let [user, construct] = [user, construct].map(|name: Option<&str>| name.map(str::to_owned));
+            let [user, construct] = [user, construct].map(|name: Option<&str>| name.map(Into::into));
             assert_eq!(layout.place(Path::new(path)), Some(Place::Construct { user, construct }), "{path}");
         }
         for (path, user) in memories {
-            assert_eq!(layout.place(Path::new(path)), Some(Place::Memory { user: user.to_owned() }), "{path}");
+            assert_eq!(layout.place(Path::new(path)), Some(Place::Memory { user: user.into() }), "{path}");
         }
         for path in constructs.iter().map(|(path, ..)| path).chain(memories.iter().map(|(path, _)| path)) {
             for folder in Path::new(path).ancestors().skip(1) {

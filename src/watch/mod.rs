@@ -10,11 +10,13 @@
 mod catalogue;
 #[cfg(target_os = "linux")]
 mod inotify;
+mod known;
 mod layout;
 mod library;
 mod record;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,6 +34,8 @@ use record::Record;
 
 /// So many events wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
+/// Below so many files a second thread costs more than it brings.
+const SPLIT: usize = 64;
 /// So many files are looked at in one go.
 const BATCH: usize = 512;
 /// A file that is being written is looked at after so long without a change, if nothing tells that it was closed.
@@ -424,14 +428,17 @@ impl Shared {
                 let (now, after) = (Instant::now(), INTERVAL / 4);
                 lock(&self.hints).paths.insert(folder.as_path().into(), Due { first: now, at: now + after });
             }
+            let capsules = layout.folder(&folder);
+            let takes = |name: &OsStr| capsules.as_ref().zip(name.to_str()).is_some_and(|(own, name)| own.takes(name));
             for item in items.into_iter().flatten().flatten() {
-                let relative = folder.join(item.file_name());
-                let Ok(kind) = item.file_type() else { continue };
-                let is_folder = kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&relative);
-                if is_folder && layout.has_folder(&relative) {
-                    folders.push(relative);
-                } else if !is_folder && layout.place(&relative).is_some() {
-                    files.push(relative.into());
+                let (name, Ok(kind)) = (item.file_name(), item.file_type()) else { continue };
+                if kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&folder.join(&name)) {
+                    let below = folder.join(name);
+                    if layout.has_folder(&below) {
+                        folders.push(below);
+                    }
+                } else if takes(&name) {
+                    files.push(folder.join(name).into());
                 }
             }
         }

@@ -1,0 +1,115 @@
+//! The files that are known, by folder: of a folder with many they come, and are looked for, together.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use hashbrown::HashMap;
+
+use super::layout::RelativePath;
+
+/// What is known of every file.
+#[derive(Debug)]
+pub(super) struct KnownFiles<T> {
+    /// By the path of the folder, and by name.
+    folders: BTreeMap<RelativePath, HashMap<Box<OsStr>, T>>,
+}
+
+impl<T> Default for KnownFiles<T> {
+    fn default() -> Self {
+        Self { folders: BTreeMap::new() }
+    }
+}
+
+impl<T> KnownFiles<T> {
+    /// What is known of a file.
+    pub(super) fn get(&self, file: &Path) -> Option<&T> {
+        self.folders.get(file.parent()?.as_os_str())?.get(file.file_name()?)
+    }
+
+    /// Changes what is known of a file.
+    pub(super) fn change(&mut self, file: &Path, change: impl FnMut(&mut T)) {
+        let folder = file.parent().and_then(|folder| self.folders.get_mut(folder.as_os_str()));
+        let known = folder.zip(file.file_name()).and_then(|(files, name)| files.get_mut(name));
+        known.into_iter().for_each(change);
+    }
+
+    /// Takes what is known of a file in the place of what was.
+    pub(super) fn insert(&mut self, file: &Path, known: T) {
+        if let (Some(folder), Some(name)) = (file.parent(), file.file_name()) {
+            self.extend(folder, [(name.into(), known)]);
+        }
+    }
+
+    /// Takes what is known of files in one folder, by their names.
+    pub(super) fn extend(&mut self, folder: &Path, files: impl IntoIterator<Item = (Box<OsStr>, T)>) {
+        if let Some(known) = self.folders.get_mut(folder.as_os_str()) {
+            known.extend(files);
+        } else {
+            self.folders.insert(folder.into(), files.into_iter().collect());
+        }
+    }
+
+    /// Nothing is known of a file any more.
+    pub(super) fn remove(&mut self, file: &Path) {
+        let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
+        let Some(known) = self.folders.get_mut(folder.as_os_str()) else { return };
+        known.remove(name);
+        if known.is_empty() {
+            self.folders.remove(folder.as_os_str());
+        }
+    }
+
+    /// The file of this path, and those below the folder of this path.
+    pub(super) fn below(&self, path: &Path) -> Vec<RelativePath> {
+        let own = self.get(path).map(|_| path.into());
+        // As strings, "folder-2" and what is in it lie between "folder" and what is in that.
+        let deeper = RelativePath::from(path.join(""));
+        let deeper = self.folders.range(deeper..).take_while(|(folder, _)| folder.starts_with(path));
+        let direct = self.folders.get_key_value(path.as_os_str()).filter(|_| !path.as_os_str().is_empty());
+        let folders = direct.into_iter().chain(deeper);
+        own.into_iter().chain(folders.flat_map(files_of)).collect()
+    }
+}
+
+fn files_of<'a, T>(
+    (folder, files): (&'a RelativePath, &'a HashMap<Box<OsStr>, T>),
+) -> impl Iterator<Item = RelativePath> {
+    files.keys().map(move |name| folder.join(&**name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::KnownFiles;
+
+    proptest! {
+        /// A folder's files are its own and those of the folders in it, and no others.
+        #[test]
+        fn files_are_found_below_their_folders(
+            paths in prop::collection::btree_map("([ab-]{1,2}/){0,3}[ab-]{1,2}", any::<bool>(), 0..20),
+            folder in "(([ab-]{1,2}/){0,2}[ab-]{1,2})?",
+        ) {
+            let mut known = KnownFiles::default();
+            for path in paths.keys() {
+                known.insert(Path::new(path), path.clone());
+            }
+            for (path, _) in paths.iter().filter(|(_, stays)| !**stays) {
+                known.remove(Path::new(path));
+            }
+            for (path, stays) in &paths {
+                prop_assert_eq!(known.get(Path::new(path)), stays.then_some(path));
+            }
+            let mut found: Vec<String> =
+                known.below(Path::new(&folder)).iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            found.sort_unstable();
+            let below = |path: &String| Path::new(path).starts_with(&folder);
+            let expected: Vec<String> =
+                paths.iter().filter(|(path, stays)| **stays && below(path)).map(|(path, _)| path.clone()).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
