@@ -3,6 +3,9 @@
 const os = require('node:os');
 const path = require('node:path');
 
+/** Below the home folder; elsewhere `.cache`. @type {Partial<Record<NodeJS.Platform, string>>} */
+const FOLDERS = { darwin: path.join('Library', 'Caches'), win32: path.join('AppData', 'Local') };
+
 /** `null` for a user without one, as containers have them. */
 const home = (() => {
   try {
@@ -19,15 +22,19 @@ const home = (() => {
 function cacheFolder() {
   const { LOCALAPPDATA, VVAULT_CACHE_DIR, XDG_CACHE_HOME } = process.env;
   if (VVAULT_CACHE_DIR !== undefined) return VVAULT_CACHE_DIR === '' ? null : path.resolve(VVAULT_CACHE_DIR);
-  const below = (/** @type {string[]} */ ...names) => home && path.join(home, ...names);
-  const folders = {
-    darwin: below('Library', 'Caches'),
-    win32: LOCALAPPDATA || below('AppData', 'Local'),
-  };
-  // A relative one is none: https://specifications.freedesktop.org/basedir-spec/latest/
-  const others = XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : below('.cache');
-  const folder = process.platform in folders ? folders[/** @type {keyof typeof folders} */ (process.platform)] : others;
+  const folder = systemFolder(LOCALAPPDATA, XDG_CACHE_HOME);
   return folder && path.isAbsolute(folder) ? path.join(folder, 'vvault-native') : null;
+}
+
+/**
+ * @param {string | undefined} local
+ * @param {string | undefined} xdg
+ */
+function systemFolder(local, xdg) {
+  if (process.platform === 'win32' && local) return local;
+  // A relative one is none: https://specifications.freedesktop.org/basedir-spec/latest/
+  if (!(process.platform in FOLDERS) && xdg && path.isAbsolute(xdg)) return xdg;
+  return home && path.join(home, FOLDERS[process.platform] ?? '.cache');
 }
 
 module.exports = { cacheFolder };

@@ -1,6 +1,7 @@
 'use strict';
 
 const path = require('node:path');
+const { cacheFolder } = require('./cache-folder');
 const { MemoryReading } = require('./native');
 const { refused, toVaultError, withCode } = require('./errors');
 const { freshnessOf, invalid, memoriesOf, requestOf, unchangedOf, warn } = require('./reading');
@@ -51,7 +52,7 @@ async function read(config, userId, options) {
   // In Chatty's order, in which it stumbles over a faulty configuration.
   const userPath = path.join(path.join(config.vvaultPath, config.directories.users), userId);
   const { capsules, transcripts } = config.directories;
-  const reading = new MemoryReading(requestOf(config.vvaultPath, config.directories, userId, options));
+  const reading = readingOf(config, userId, options);
   const unchanged = unchangedOf(reading);
   if (unchanged) return told(config, userId, options, unchanged);
   const found = await reading.run();
@@ -78,6 +79,17 @@ async function read(config, userId, options) {
  * @param {Config} config
  * @param {string} userId
  * @param {Options} options
+ */
+function readingOf(config, userId, options) {
+  const request = requestOf(config.vvaultPath, config.directories, userId, options);
+  request.cache = cacheFolder() ?? undefined;
+  return new MemoryReading(request);
+}
+
+/**
+ * @param {Config} config
+ * @param {string} userId
+ * @param {Options} options
  * @param {Memory[]} memories
  */
 function told(config, userId, options, memories) {
@@ -95,8 +107,7 @@ function told(config, userId, options, memories) {
 readMemories.freshness = async (config, userId) => {
   const [problem] = invalid(userId, {});
   if (problem) throw refused(problem);
-  const request = requestOf(config.vvaultPath, config.directories, userId, { limit: 1 });
-  return freshnessOf(new MemoryReading(request));
+  return freshnessOf(readingOf(config, userId, { limit: 1 }));
 };
 
 module.exports = { readMemories };

@@ -3,7 +3,6 @@
 // One question to the engine: what `readMemories` and `Vault.readMemories` share.
 
 const path = require('node:path');
-const { cacheFolder } = require('./cache-folder');
 const { toVaultError } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 
@@ -41,7 +40,10 @@ function requestOf(vaultPath, directories, userId, options) {
     now: now.getTime(),
     nowText: now.toISOString(),
     zone: timeZone(),
-    cache: cacheFolder() ?? undefined,
+    before: undefined,
+    tags: undefined,
+    construct: undefined,
+    cache: undefined,
   };
 }
 

@@ -211,8 +211,10 @@ class Vault extends EventEmitter {
     if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
     signal?.throwIfAborted();
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
-    const more = { tags: tags ?? undefined, construct: constructId || undefined, before: before ?? undefined };
-    const reading = engine.reading({ ...request, ...more });
+    request.tags = tags ?? undefined;
+    request.construct = constructId || undefined;
+    request.before = before ?? undefined;
+    const reading = engine.reading(request);
     const unchanged = unchangedOf(reading);
     if (unchanged) return unchanged;
     const isFollowed = this.listenerCount('progress') > 0;

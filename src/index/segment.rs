@@ -612,6 +612,8 @@ fn newest_first(rows: &[RowRef<'_>]) -> Option<Vec<u32>> {
 #[derive(Debug, Default)]
 pub(super) struct TextReader {
     window: Vec<u8>,
+    /// So much was to be read into it at once: more with each time.
+    size: usize,
     start: u64,
     /// Whose: its address.
     of: usize,
@@ -637,7 +639,8 @@ impl TextReader {
                 } else {
                     // Only who goes on from one text to the next is likely to want what follows.
                     let goes_on = self.of == own && offset.is_some_and(|offset| offset <= self.window.len());
-                    self.window.resize(length.max(if goes_on { WINDOW } else { WINDOW / 16 }), 0);
+                    self.size = if goes_on { WINDOW.min(4 * self.size) } else { WINDOW / 16 };
+                    self.window.resize(length.max(self.size), 0);
                     let read = read_up_to(file, &mut self.window, row.text_start).map_err(|_| segment.damage())?;
                     self.window.truncate(read);
                     (self.start, self.of) = (row.text_start, own);

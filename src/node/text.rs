@@ -18,6 +18,9 @@ impl Text {
     /// bytes for each of the others V8 takes half as long again, and keeps strings twice as large.
     pub(super) fn of_json(text: String) -> Self {
         const RARE: usize = 16;
+        if text.is_ascii() {
+            return Self::Latin1(text.into_bytes());
+        }
         let wide = text.bytes().filter(|byte| *byte >= FIRST_WIDE).count();
         if wide == 0 || wide > text.len() / RARE {
             return Self::from(text);
