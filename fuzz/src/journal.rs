@@ -5,6 +5,9 @@
 use vvault_native::formats::instance_index::InstanceIndex;
 use vvault_native::store::journal::Journal;
 
+const NOW: &str = "9999-12-30T00:00:00.000000+00:00";
+const EARLIER: &str = "2026-01-01T00:00:00.000000+00:00";
+
 pub fn check(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let mut journal = Journal::parse(parts.next().unwrap_or_default());
@@ -21,8 +24,13 @@ pub fn check(data: &[u8]) {
     for record in journal.taken_by_others(&index) {
         journal.note(record);
     }
-    journal.put_right(&mut index, "9999-12-30T00:00:00.000000+00:00");
+    journal.put_right(&mut index, NOW);
     assert!(!journal.is_undone_in(&index), "{}", index.to_text());
+    // By a clock that is right, all of that was to come.
+    for record in journal.dated_ahead(EARLIER) {
+        journal.note(record);
+    }
+    assert!(journal.dated_ahead(EARLIER).is_empty());
     assert_eq!(InstanceIndex::parse(index.to_text().as_bytes()), Ok(index));
 }
 

@@ -249,7 +249,8 @@ impl Instance {
             IndexFile::Whole(index, seen) => {
                 state.index = Some(Arc::new(index));
                 state.index_seen = Some(seen);
-                state.ahead = false;
+                // What is still to be written down is in no index.
+                state.ahead = !state.unrecorded.is_empty();
             }
             IndexFile::Missing(seen) => {
                 state.index = None;
@@ -281,6 +282,11 @@ impl Instance {
             }
             if journal.is_undone_in(index) {
                 journal.put_right(Arc::make_mut(index), &now);
+                *ahead = true;
+            }
+            for record in journal.dated_ahead(&now) {
+                journal.note(record.clone());
+                unrecorded.push(record);
                 *ahead = true;
             }
             // Deleted here, and brought back by a copy from before.

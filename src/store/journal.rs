@@ -158,6 +158,33 @@ impl Journal {
         self.compare(index).1
     }
 
+    /// What was done by a clock that was ahead, as done `now`, so that what others do from now on is later. To be written
+    /// down when the index shows it: until then an entry of that clock could not be told from a later one.
+    #[must_use]
+    pub fn dated_ahead(&self, now: &str) -> Vec<Record> {
+        let present = moment(now);
+        let is_ahead = |at: &str| at > now && is_ahead(moment(at), present);
+        let mut records = Vec::new();
+        for (uuid, marks) in &self.marks {
+            for (tag, mark) in marks {
+                let (Mark::Given { at, .. } | Mark::Taken { at }) = mark;
+                if !is_ahead(at) {
+                    continue;
+                }
+                let (uuid, tag, at) = (uuid.clone(), tag.clone(), now.to_owned());
+                records.push(match mark.clone() {
+                    Mark::Given { before, .. } => Record::Tagged { uuid, tag, at, before },
+                    Mark::Taken { .. } => Record::Untagged { uuid, tag, at },
+                });
+            }
+        }
+        for (uuid, (filename, _)) in self.moved.iter().filter(|(_, (_, at))| is_ahead(at)) {
+            let (uuid, filename, at) = (uuid.clone(), filename.clone(), now.to_owned());
+            records.push(Record::Moved { uuid, filename, at });
+        }
+        records
+    }
+
     /// The tags that are missing, or there again, though nobody took or gave them on purpose since; and those that somebody
     /// took.
     fn compare(&self, index: &InstanceIndex) -> (Vec<(&str, &str, bool)>, Vec<Record>) {
@@ -171,12 +198,12 @@ impl Journal {
                         // Taken on purpose, if who changed the entry since knew of the tag: because it has just the tags
                         // that it had before, or shows something later of ours, or was changed so much later that no copy
                         // from before can have been in anybody's hands. Born later: Python stored it again, which forgets
-                        // tags.
-                        let (since, own) = (moment(&entry.updated_at()), moment(at));
-                        let on_purpose = since > own
-                            && moment(&entry.created_at()) <= own
+                        // tags; but born after it was changed it was by a clock that was ahead.
+                        let [own, born, changed] = [at, &entry.created_at(), &entry.updated_at()].map(|at| moment(at));
+                        let on_purpose = changed > own
+                            && (born <= own || born > changed)
                             && (shown.is_some_and(|shown| shown > own)
-                                || since.saturating_sub(own) > LONGEST_CHANGE
+                                || changed.saturating_sub(own) > LONGEST_CHANGE
                                 || entry.tags().map(str::to_owned).collect::<BTreeSet<_>>() == *before);
                         if on_purpose {
                             let (uuid, tag, at) = (uuid.clone(), tag.clone(), entry.updated_at());
@@ -250,6 +277,13 @@ pub fn line(record: &Record) -> String {
 
 /// Microseconds: so long at most does a program keep a copy of an index before it writes that back.
 const LONGEST_CHANGE: i64 = 1_000_000;
+
+/// Whether a clock that was ahead gave a time: it is to come, by more than the clocks of several machines differ.
+fn is_ahead(time: i64, now: i64) -> bool {
+    /// Microseconds.
+    const DIFFERENCE: i64 = 3_600_000_000;
+    time > now.saturating_add(DIFFERENCE)
+}
 
 /// A time as Python writes it, in microseconds since 1970; what is none lies before all others.
 fn moment(time: &str) -> i64 {

@@ -1,6 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
 
 use super::{Journal, Record, line, moment};
+use crate::formats::instance_index::InstanceIndex;
 
 fn tagged(uuid: &str, tag: &str) -> Record {
     Record::Tagged { uuid: uuid.to_owned(), tag: tag.to_owned(), at: "t".to_owned(), before: BTreeSet::new() }
@@ -46,4 +49,45 @@ fn times_compare_as_python_writes_them() {
     assert!(moment("2026-01-01T00:00:00.000001+00:00") > moment("2026-01-01T00:00:00+00:00"));
     assert!(moment("2026-01-01T00:00:01+00:00") > moment("2026-01-01T00:00:00.999999+00:00"));
     assert_eq!(moment("no time"), i64::MIN);
+}
+
+/// An index with one entry.
+fn index(tags: &[&str], created: &str, updated: &str) -> InstanceIndex {
+    let tagged: BTreeMap<&str, [&str; 1]> = tags.iter().map(|tag| (*tag, ["a"])).collect();
+    let entry = json!({
+        "instance_name": "Nova", "uuid": "a", "timestamp": "t", "filename": "f", "fingerprint_hash": "", "tags": tags,
+        "capsule_version": "1.0.0", "generator": "CapsuleForge", "vault_source": "VVAULT", "file_size": 1,
+        "created_at": created, "updated_at": updated,
+    });
+    let index = json!({
+        "instance_name": "Nova", "capsules": {"a": entry}, "tags": tagged, "latest_uuid": "a", "created_at": created,
+        "updated_at": updated,
+    });
+    InstanceIndex::parse(index.to_string().as_bytes()).expect("an index")
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_dated_is_not_later_than_everything() {
+    const AHEAD: &str = "2036-01-01T00:00:00.000001+00:00";
+    const NOW: &str = "2026-01-01T00:00:00.000001+00:00";
+    const LATER: &str = "2026-01-01T00:00:01.500001+00:00";
+    let mut journal = Journal::default();
+    journal.note(Record::Tagged { uuid: "a".into(), tag: "gold".into(), at: AHEAD.into(), before: BTreeSet::new() });
+    journal.note(Record::Untagged { uuid: "a".into(), tag: "lead".into(), at: AHEAD.into() });
+    journal.note(Record::Moved { uuid: "a".into(), filename: "f".into(), at: AHEAD.into() });
+    assert_eq!(journal.dated_ahead(AHEAD), [], "by that clock itself");
+    assert!(!journal.is_undone_in(&index(&["gold"], AHEAD, AHEAD)));
+    assert!(journal.is_undone_in(&index(&[], NOW, NOW)), "perhaps a copy from before");
+    let records = journal.dated_ahead(NOW);
+    assert_eq!(records.len(), 3);
+    for record in records {
+        journal.note(record);
+    }
+    assert_eq!(journal.dated_ahead(NOW), []);
+
+    let taken = index(&["lead"], AHEAD, LATER);
+    assert!(!journal.is_undone_in(&taken));
+    assert_eq!(journal.taken_by_others(&taken).len(), 1);
+    assert!(!journal.has_moved("a", "f", taken.entry("a").expect("an entry")));
+    assert!(journal.is_undone_in(&index(&["lead"], AHEAD, NOW)), "a copy from before");
 }
