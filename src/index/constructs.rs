@@ -54,7 +54,7 @@ pub struct ConstructCapsule {
     pub uuid: String,
     /// Its own time, as JSON.
     pub timestamp: String,
-    /// Milliseconds since 1970; the beginning of time if it states none.
+    /// Milliseconds since 1970, with a fraction; the beginning of time if it states none.
     time: f64,
     /// What it calls its construct, the surest first.
     calls_itself: Vec<String>,
@@ -307,7 +307,15 @@ fn text_of(value: &Value<'_>) -> Option<String> {
 /// A capsule's time: one without a zone is taken as UTC, so that the order does not depend on the machine.
 fn time_of(value: &Value<'_>) -> Option<f64> {
     let text = value.string()?;
-    date::from_iso(&text).or_else(|| date::from_iso(&[&text, &b"Z"[..]].concat())).filter(|time| !time.is_nan())
+    let time = date::from_iso(&text).or_else(|| date::from_iso(&[&text, &b"Z"[..]].concat()));
+    time.filter(|time| !time.is_nan()).map(|time| time + f64::from(microseconds(&text)) / 1000.0)
+}
+
+/// The fourth to sixth digit of a time's fraction of a second, which Python writes and JavaScript's dates don't have.
+fn microseconds(time: &[u8]) -> u32 {
+    let fraction = time.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+    let mut digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).skip(3);
+    (0..3).fold(0, |value, _| value * 10 + digits.next().map_or(0, |digit| u32::from(digit - b'0')))
 }
 
 fn no_construct(message: String) -> Error {
