@@ -52,6 +52,9 @@ class CapsuleLoader {
    * @returns {ConstructState}
    */
   restoreConstruct(capsuleData) {
+    if (typeof capsuleData === 'object' && capsuleData && 'isValid' in capsuleData && 'capsuleData' in capsuleData) {
+      throw refused('this is what loadCapsule gave: restore its capsuleData');
+    }
     try {
       return JSON.parse(native.restoreConstruct(JSON.stringify(capsuleData) ?? 'null'));
     } catch (thrown) {
@@ -69,6 +72,9 @@ class CapsuleLoader {
       const message =
         'no runtime takes memories: give new CapsuleLoader({ runtime }) one with addMemory(content, metadata)';
       throw withCode(new Error(message), 'VVAULT_NO_RUNTIME');
+    }
+    if (typeof memories?.[Symbol.iterator] !== 'function') {
+      throw refused('memories must be a list, such as the memories that restoreConstruct gives');
     }
     let taken = 0;
     for (const memory of memories) {

@@ -16,6 +16,22 @@ const { createRuntimeConfig } = require('./runtime-config');
 /** @typedef {import('../index').CapsuleMetadata} CapsuleMetadata */
 /** @typedef {import('../index').Memory} Memory */
 
+/** What `Vault.open` can be told. */
+const OPEN_OPTIONS = [
+  'create',
+  'directories',
+  'integrity',
+  'expectedTetherSignature',
+  'maxCapsuleBytes',
+  'watch',
+  'pollInterval',
+  'since',
+  'cacheDir',
+  'onProgress',
+  'signal',
+];
+/** What `readMemories` can be asked. */
+const READ_OPTIONS = ['limit', 'sessionId', 'role', 'since', 'until', 'tags', 'constructId', 'before', 'signal'];
 const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
 
 /** A folder among the users that is one of users, as Chatty shards them. */
@@ -90,9 +106,11 @@ class Vault extends EventEmitter {
    * @returns {Promise<Vault>}
    */
   static async open(root, options = {}) {
+    named(options, OPEN_OPTIONS);
     const { create = false, integrity = 'enforce', expectedTetherSignature, maxCapsuleBytes, signal } = options;
     const { watch = false, pollInterval = 1000, since, cacheDir = cacheFolder(), onProgress } = options;
     text(root, 'root');
+    if (/^~(?:[\\/]|$)/.test(root)) throw refused(`${root}: only a shell knows what ~ means; give the whole path`);
     if (integrity !== 'enforce' && integrity !== 'report') throw refused("integrity must be 'enforce' or 'report'");
     if (maxCapsuleBytes !== undefined && !(Number.isSafeInteger(maxCapsuleBytes) && maxCapsuleBytes > 0)) {
       throw refused('maxCapsuleBytes must be a whole number above 0');
@@ -198,6 +216,7 @@ class Vault extends EventEmitter {
   async readMemories(userId, options = {}) {
     const engine = this.#open();
     const problems = invalid(userId, options);
+    named(options, READ_OPTIONS);
     const { tags, constructId, before, signal } = options;
     if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
       problems.push('tags must be an array of strings');
@@ -247,6 +266,9 @@ class Vault extends EventEmitter {
     const storing = engine.store(content, Boolean(refingerprint));
     const stored = await storing.catch((thrown) => {
       const error = /** @type {import('./errors').VaultError} */ (toVaultError(thrown));
+      if (error.code === 'VVAULT_INVALID_CAPSULE' && typeof capsule === 'string' && !capsule.includes('{')) {
+        error.message += '. What is stored is the text of a capsule, not the path of its file';
+      }
       if (!isObject || error.code !== 'VVAULT_UNSOUND') throw error;
       const message =
         `${error.message}. An object that went through JSON.parse may have lost what the hash covers (1.0 becomes 1, big ` +
@@ -263,7 +285,11 @@ class Vault extends EventEmitter {
    */
   async adoptCapsule(file) {
     text(file, 'path');
-    const stored = await settled(this.#open().adopt(path.resolve(file)));
+    const whole = path.resolve(file);
+    const stored = await settled(this.#open().adopt(whole)).catch((error) => {
+      error.path ??= whole;
+      throw error;
+    });
     await this.#tellOfStored(stored);
     return stored.path;
   }
@@ -548,6 +574,8 @@ function contentOf(capsule) {
   if (typeof capsule !== 'object' || capsule === null || Array.isArray(capsule)) {
     throw refused('a capsule is JSON text, a Buffer or an object');
   }
+  if (typeof (/** @type {any} */ (capsule).then) === 'function')
+    throw refused('this is a promise of a capsule: await it');
   return JSON.stringify(capsule, null, 2);
 }
 
@@ -557,6 +585,20 @@ function contentOf(capsule) {
  */
 function text(value, name) {
   if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
+}
+
+/**
+ * Refuses what are no options, and a name that is written otherwise than an option's: it would be passed over in silence.
+ *
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ */
+function named(options, known) {
+  if (typeof options !== 'object' || options === null) throw refused('options must be an object');
+  for (const name of Object.keys(options)) {
+    const meant = known.find((own) => own !== name && own.toLowerCase() === name.toLowerCase());
+    if (meant) throw refused(`there is no option ${name}: it is called ${meant}`);
+  }
 }
 
 /**

@@ -28,12 +28,12 @@ pub enum Error {
         message: String,
     },
     /// There is no vault where one was to be opened.
-    #[error("{} is no folder: {message}", path.display())]
+    #[error("there is no vault at {}: {problem}", path.display())]
     NoVault {
         /// Where.
         path: PathBuf,
-        /// What the system says, and what to do.
-        message: String,
+        /// Why not, and what to do.
+        problem: &'static str,
     },
     /// A name that can't be an instance's.
     #[error("{name:?} can't be the name of an instance: {problem}")]

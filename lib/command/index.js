@@ -73,8 +73,8 @@ async function main(args) {
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     const error = /** @type {import('../errors').VaultError} */ (thrown);
-    if (error.code === 'VVAULT_NO_VAULT') output.problem`there is no vault at ${error.path ?? ''}`;
-    else output.problem`${error.message}`;
+    // Without the advice for who calls the package from a program.
+    output.problem`${error.code === 'VVAULT_NO_VAULT' ? error.message.split('; make it')[0] : error.message}`;
     return WRONG_USAGE.has(error.code ?? '') ? 2 : 1;
   }
   return output.failed ? 1 : 0;

@@ -153,10 +153,11 @@ pub fn read(request: &Request) -> Result<Found, Error> {
     let user = UserPath::new(&request.users, &request.user)?;
     // A vault that is configured elsewhere than its users is bounded by the users.
     let root = if request.users.starts_with(&request.vault) { &request.vault } else { &request.users };
-    let Ok(boundary) = Boundary::new(root) else { return Ok(nothing(Source::NoUser, Vec::new())) };
+    let nobody = || Ok(nothing(Source::NoUser, denied(&request.user).into_iter().collect()));
+    let Ok(boundary) = Boundary::new(root) else { return nobody() };
     let user = match find_user(&user, &boundary) {
         UserFolder::Found(user) => user,
-        UserFolder::Missing => return Ok(nothing(Source::NoUser, Vec::new())),
+        UserFolder::Missing => return nobody(),
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
     let mut reading =
@@ -172,7 +173,7 @@ pub fn read(request: &Request) -> Result<Found, Error> {
                 return reading.found(Source::Capsules, Some(path), view);
             }
             Ok(None) => reading.warnings.push(outside(&path)),
-            Err(_) => {}
+            Err(_) => reading.warnings.extend(denied(&path)),
         }
     }
     let view = match &request.transcripts {
@@ -184,6 +185,13 @@ pub fn read(request: &Request) -> Result<Found, Error> {
 
 fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
     Found { source, folder: None, view: View::default(), warnings, freshness: Freshness::Swept }
+}
+
+/// A folder that this process may not look into is no missing one, though Chatty's own reader takes it for that.
+fn denied(path: &Path) -> Option<Warning> {
+    let error = path.canonicalize().err().filter(|error| error.kind() == io::ErrorKind::PermissionDenied)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Some(Warning { kind: WarningKind::CapsulesFolder, name, message: describe(&error, "scandir", path) })
 }
 
 fn outside(path: &Path) -> Warning {

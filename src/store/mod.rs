@@ -6,6 +6,7 @@ mod instance;
 pub mod journal;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -111,11 +112,19 @@ impl Store {
                 files.create_folder(&folder).map_err(|error| Error::system(&error, "mkdir", &folder))?;
             }
         }
-        let no_vault = |message: String| Error::NoVault { path: root.to_owned(), message };
-        let boundary = Boundary::new(root)
-            .map_err(|error| no_vault(format!("{error}; make it, or open it with {{ create: true }}")))?;
+        let no_vault = |problem| Error::NoVault { path: root.to_owned(), problem };
+        let boundary = Boundary::new(root).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => no_vault("no such folder; make it, or open it with { create: true }"),
+            _ => Error::system(&error, "open", root),
+        })?;
         if !root.is_dir() {
-            return Err(no_vault("a vault is a folder".to_owned()));
+            return Err(no_vault("it is no folder"));
+        }
+        match root.join(CAPSULES).symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::system(&error, "open", root));
+            }
+            _ => {}
         }
         let store = Self { root: root.to_owned(), boundary, options, files, instances: Mutex::default() };
         for name in store.instances()? {
@@ -150,7 +159,7 @@ impl Store {
     /// [`Error::System`]
     pub fn instances(&self) -> Result<Vec<String>, Error> {
         let folder = self.root.join(CAPSULES);
-        let system = |error: std::io::Error| Error::system(&error, "scandir", &folder);
+        let system = |error: io::Error| Error::system(&error, "scandir", &folder);
         let Ok(Some(real)) = self.boundary.resolve(&folder) else { return Ok(Vec::new()) };
         let names = Directory::open(&real).and_then(|folder| folder.list()).map_err(system)?;
         let is_folder =

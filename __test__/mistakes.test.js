@@ -1,0 +1,152 @@
+'use strict';
+
+// What newcomers do wrong, and whether the error says what to do.
+
+const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const { CapsuleLoader, Vault } = require('..');
+const { atEnd } = require('./support/at-end');
+const { constructText } = require('./support/watched-vault');
+const { REPOSITORY, temporaryVault } = require('./support/temporary-vault');
+
+/** @param {import('node:test').TestContext} t */
+async function openVault(t) {
+  const files = temporaryVault(t);
+  const vault = await Vault.open(files.root, { create: true });
+  atEnd(t, () => vault.close());
+  return { files, vault };
+}
+
+/**
+ * @param {() => unknown} call
+ * @param {string} code
+ * @param {RegExp} message
+ * @param {string} [where] Its `path`.
+ */
+function refuses(call, code, message, where) {
+  return assert.rejects(
+    async () => call(),
+    (/** @type {any} */ error) => {
+      assert.strictEqual(error.code, code, error.stack);
+      assert.match(error.message, message);
+      if (where) assert.strictEqual(error.path, where);
+      return true;
+    },
+  );
+}
+
+test('a path that is no vault', async (t) => {
+  const files = temporaryVault(t);
+  const file = files.write('ann', 'a.json', '{}');
+  const missing = files.path('missing');
+  await refuses(() => Vault.open(missing), 'VVAULT_NO_VAULT', /no such folder; make it/, missing);
+  await refuses(() => Vault.open(missing, { watch: true }), 'VVAULT_NO_VAULT', /no such folder; make it/, missing);
+  await refuses(() => Vault.open(file), 'VVAULT_NO_VAULT', /it is no folder/, file);
+  for (const root of ['~/vault', '~', '~\\vault']) {
+    await refuses(
+      () => Vault.open(root, { create: true }),
+      'VVAULT_INVALID_ARGUMENT',
+      /only a shell knows what ~ means/,
+    );
+  }
+  const inFolder = path.relative(process.cwd(), files.root);
+  for (const root of [`${files.root}/`, inFolder, `${files.root}/users/..`]) {
+    const vault = await Vault.open(root);
+    assert.strictEqual(vault.root, files.root);
+    await vault.close();
+  }
+  const { status, stderr } = spawnSync(process.execPath, [
+    path.join(REPOSITORY, 'bin/vvault.js'),
+    'list',
+    '--vault',
+    file,
+  ]);
+  assert.strictEqual(status, 1);
+  assert.strictEqual(String(stderr), `vvault: there is no vault at ${file}: it is no folder\n`);
+});
+
+test('options that are none, or are written otherwise', async (t) => {
+  const { files, vault } = await openVault(t);
+  for (const options of [null, 'watch', 5]) {
+    await refuses(
+      () => Vault.open(files.root, /** @type {any} */ (options)),
+      'VVAULT_INVALID_ARGUMENT',
+      /options must be/,
+    );
+  }
+  for (const [options, meant] of [
+    [{ Watch: true }, 'watch'],
+    [{ cachedir: null }, 'cacheDir'],
+  ]) {
+    const message = new RegExp(`it is called ${meant}`);
+    await refuses(() => Vault.open(files.root, /** @type {any} */ (options)), 'VVAULT_INVALID_ARGUMENT', message);
+  }
+  const misnamed = /** @type {any} */ ({ constructID: 'nova-001' });
+  await refuses(() => vault.readMemories('ann', misnamed), 'VVAULT_INVALID_ARGUMENT', /it is called constructId/);
+  assert.deepStrictEqual([...(await vault.readMemories('ann', /** @type {any} */ ({ others: 'are ignored' })))], []);
+});
+
+test('something else than a capsule is stored, adopted or restored', async (t) => {
+  const { files, vault } = await openVault(t);
+  const file = files.path('nova-001.capsule');
+  fs.writeFileSync(file, constructText('one'));
+  await refuses(() => vault.storeCapsule(file), 'VVAULT_INVALID_CAPSULE', /not the path of its file/);
+  await refuses(() => vault.storeCapsule(fs.promises.readFile(file)), 'VVAULT_INVALID_ARGUMENT', /await it/);
+  const memory = files.write('ann', 'a.json', { raw: 'one' });
+  await refuses(() => vault.adoptCapsule(memory), 'VVAULT_INVALID_CAPSULE', /it has no metadata/, memory);
+
+  const loader = new CapsuleLoader({ runtime: { addMemory() {} } });
+  const loaded = await loader.loadCapsule(file);
+  await refuses(() => loader.restoreConstruct(loaded), 'VVAULT_INVALID_ARGUMENT', /restore its capsuleData/);
+  await refuses(() => loader.restoreConstruct(/** @type {any} */ ('{}')), 'VVAULT_NOT_A_CAPSULE', /JSON object/);
+  await refuses(() => loader.dropMemIntoRuntime(/** @type {any} */ (undefined)), 'VVAULT_INVALID_ARGUMENT', /a list/);
+});
+
+test('a vault, or a folder in it, of somebody else', { skip: process.platform === 'win32' && 'no such modes' }, (t) => {
+  const files = temporaryVault(t);
+  const vault = files.path('vault');
+  for (const [user, below] of [
+    ['ann', 'capsules'],
+    ['bob', 'capsules'],
+    ['cyd', 'transcripts/s'],
+  ]) {
+    fs.mkdirSync(path.join(vault, 'users', user, below), { recursive: true });
+  }
+  fs.writeFileSync(path.join(vault, 'users/ann/capsules/a.json'), '{"raw":"one"}');
+  const [ann, bob, cyd] = ['ann', 'bob/capsules', 'cyd/transcripts'].map((below) => path.join(vault, 'users', below));
+  const look = (/** @type {string} */ root) => {
+    // The tests may be run by root, whom no mode keeps out.
+    const who = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+    const program = `
+      const { Vault } = require(${JSON.stringify(REPOSITORY)});
+      Vault.open(${JSON.stringify(root)}, { cacheDir: null }).then(async (vault) => {
+        for (const user of ['ann', 'bob', 'cyd', 'nobody']) console.log(user, (await vault.readMemories(user)).length);
+        await vault.close();
+      }).catch(({ code, path }) => console.log(code, path));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], { ...who, encoding: 'utf8' });
+    return { told: stdout.trim().split('\n'), warned: stderr.trim().split('\n') };
+  };
+  fs.chmodSync(files.root, 0o755);
+  const folders = [ann, bob, cyd];
+  atEnd(t, () => {
+    for (const folder of [files.root, vault, ...folders]) fs.chmodSync(folder, 0o755);
+  });
+  for (const folder of folders) fs.chmodSync(folder, 0);
+  const { told, warned } = look(vault);
+  assert.deepStrictEqual(told, ['ann 0', 'bob 0', 'cyd 0', 'nobody 0']);
+  for (const folder of folders) {
+    assert.ok(
+      warned.some((line) => line.includes(`EACCES: permission denied`) && line.includes(folder)),
+      warned.join('\n'),
+    );
+  }
+  assert.ok(!warned.some((line) => line.includes('nobody')), warned.join('\n'));
+  fs.chmodSync(vault, 0);
+  assert.deepStrictEqual(look(vault).told, [`VVAULT_PERMISSION ${vault}`]);
+  fs.chmodSync(files.root, 0);
+  assert.deepStrictEqual(look(vault).told, [`VVAULT_PERMISSION ${vault}`]);
+});
