@@ -102,13 +102,13 @@ export type Memory = CapsuleMemory | TranscriptMemory | RestoredMemory;
  *
  * Memory capsules are read from `{vvaultPath}/{users}/{userId}/{capsules}`, or where that folder is not there, transcripts
  * from `{transcripts}`. A user who is not in `{users}` is looked for in `{users}/shard_*`. An unknown user has no
- * memories.
+ * memories, and neither has anybody where there is no vault.
  *
  * The answer is never stale: it holds every write that ended before the call, by any process (README, "Limits", names what
  * no system tells of). Reading, parsing, filtering and sorting happen on other threads.
  *
- * A file that can't be read is left out and told by `console.warn`, once for each state of the file. A link that leads
- * out of the vault is not followed.
+ * A file that can't be read is left out and told by `console.warn`, once for each state of the file; a folder at every
+ * call. A link that leads out of the vault is not followed.
  *
  * @param config Where the vault is, and what is logged.
  * @param userId Whose memories.
@@ -244,7 +244,7 @@ export class CapsuleLoader {
   /**
    * Restores a construct from its parsed capsule, of whatever program's shape.
    *
-   * @throws `VVAULT_NOT_A_CAPSULE` if it is not an object.
+   * @throws `VVAULT_NOT_A_CAPSULE` if it is not an object; `VVAULT_INVALID_ARGUMENT` if it is what `loadCapsule` gave.
    */
   restoreConstruct(capsuleData: object): ConstructState;
 
@@ -253,7 +253,7 @@ export class CapsuleLoader {
    *
    * @param memories Restored memories, or a memory log.
    * @returns How many the runtime took.
-   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; what the runtime itself throws.
+   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list; what the runtime itself throws.
    */
   dropMemIntoRuntime(memories: Iterable<RestoredMemory | string>): Promise<number>;
 }
@@ -540,17 +540,18 @@ export interface VaultEvents {
  * Errors have a `code`, and the `path` concerned where there is one: `VVAULT_INVALID_ARGUMENT`; `VVAULT_CLOSED` after
  * `close()`; `VVAULT_INVALID_NAME` for a name that can't be an instance's; `VVAULT_OUTSIDE` for what leads out of the vault;
  * `VVAULT_DISK_FULL`, `VVAULT_READ_ONLY`, `VVAULT_PERMISSION`, `VVAULT_NOT_FOUND` and `VVAULT_SYSTEM` for what the system
- * refused; `VVAULT_BUSY` if another process kept an instance locked for 30 s; and those that the methods name. After an error nothing has
- * changed, but for a disk that fails while names are brought to it. The event `error` brings `VVAULT_WATCH` when the
+ * refused; `VVAULT_BUSY` if another process kept an instance locked for 30 s; and those that the methods name. After an error
+ * nothing has changed, but for a disk that fails while names are brought to it. The event `error` brings `VVAULT_WATCH` when the
  * system's notifications are not to be had (the vault is polled then), and `VVAULT_ATTACHMENT` from an attached orchestrator.
  */
 export class Vault extends EventEmitter<VaultEvents> {
   private constructor();
 
   /**
-   * Opens the vault at `root`.
+   * Opens the vault at `root`. A relative path is resolved; `~` is refused, as only shells know it.
    *
-   * @throws `VVAULT_NO_VAULT` if there is none, and `create` is not set; `VVAULT_INVALID_CURSOR` for a `since` that is none.
+   * @throws `VVAULT_NO_VAULT` if there is none, and `create` is not set; `VVAULT_PERMISSION` if it may not be entered;
+   *   `VVAULT_INVALID_CURSOR` for a `since` that is none.
    */
   static open(root: string, options?: VaultOptions): Promise<Vault>;
 

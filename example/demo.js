@@ -137,8 +137,8 @@ async function main() {
   await show("Tomas's evening about bread (transcripts; sessionId)", 'Tomas', TOMAS, { sessionId: 'bread-and-clocks' });
 
   console.log(
-    `\nMira has ${count} files. The first call read them all in ${first.toFixed(2)} ms; the same call again looked at each` +
-      `\nand found nothing new in ${repeated.toFixed(2)} ms. Change a file in example/vault and run it again: it shows at once.`,
+    `\nMira has ${count} files. The first call read them all in ${first.toFixed(2)} ms; the same call again found` +
+      `\nnothing new in ${repeated.toFixed(2)} ms. Change a file in example/vault and run it again: it shows at once.`,
   );
 
   const copy = fs.mkdtempSync(path.join(os.tmpdir(), 'vvault-demo-'));
