@@ -203,7 +203,11 @@ impl Vault {
                         rejected.verdict.reason.as_deref().unwrap_or_default()
                     ),
                 },
-                None => Error::NoConstruct { message: format!("no capsule of {name} was found in the vault") },
+                None => Error::NoConstruct {
+                    message: format!(
+                        "no capsule of {name} was found in the vault's places for one: see docs/formats.md, and `vvault list --files`"
+                    ),
+                },
             }),
         }
     }

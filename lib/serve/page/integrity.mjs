@@ -76,7 +76,7 @@ function list(problems, many) {
     element(
       'p',
       {},
-      'What is unsound is left out of memories and restores. Whoever has looked at it can release it with ',
+      'What is unsound is left out of memories and restores. Whoever has looked at a construct’s capsule can release it with ',
       element('code', {}, 'vvault adopt'),
       '.',
     ),
