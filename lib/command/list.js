@@ -83,7 +83,7 @@ async function listVersions(vault, output, name, tag) {
   if (output.isJson) for (const version of versions) output.json(version);
   if (versions.length === 0) {
     if (tag === undefined || (await vault.getInstanceInfo(name)) === null) {
-      output.problem`there is no instance ${name} in the store of ${vault.root}`;
+      output.problem`there is no instance ${name} in the store of ${vault.root}: vvault list tells which there are`;
     } else {
       output.note`no version of ${name} has the tag ${tag}`;
     }

@@ -204,9 +204,16 @@ impl Vault {
                     ),
                 },
                 None => Error::NoConstruct {
-                    message: format!(
-                        "no capsule of {name} was found in the vault's places for one: see docs/formats.md, and `vvault list --files`"
-                    ),
+                    message: match version {
+                        Version::Latest => format!(
+                            "no capsule of {name} was found in the vault's places for one: docs/formats.md names these, \
+                             `vvault list --files` all capsules"
+                        ),
+                        Version::Uuid(uuid) => format!("no capsule of {name} with the UUID {uuid} was found"),
+                        Version::Tagged(tag) => {
+                            format!("no version of {name} with the tag {tag} was found in the store")
+                        }
+                    },
                 },
             }),
         }
