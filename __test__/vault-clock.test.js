@@ -116,7 +116,7 @@ describe('times of files that no clock gave', TIME_LIMIT, () => {
 });
 
 for (const [name, clock] of Object.entries(CLOCKS)) {
-  describe(`the clock is set ${name}, and then right again`, { skip, ...TIME_LIMIT }, () => {
+  describe(`the clock is set ${name}, and then right again`, { skip, concurrency: true, ...TIME_LIMIT }, () => {
     const program = (/** @type {string} */ body) => `
       const clocks = [${JSON.stringify(clock)}, '+0'];
       ${body}`;
