@@ -11,7 +11,7 @@ const { test } = require('node:test');
 const { CapsuleLoader, Vault } = require('..');
 const { atEnd } = require('./support/at-end');
 const { constructText } = require('./support/watched-vault');
-const { REPOSITORY, temporaryVault } = require('./support/temporary-vault');
+const { REPOSITORY, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
 /** @param {import('node:test').TestContext} t */
 async function openVault(t) {
@@ -147,6 +147,13 @@ test('a vault, or a folder in it, of somebody else', { skip: process.platform ==
     );
   }
   assert.ok(!warned.some((line) => line.includes('nobody')), warned.join('\n'));
+  // As Chatty's own reader, which takes such a folder for a missing one.
+  const dropIn = `
+    const { readMemories } = require(${JSON.stringify(REPOSITORY)});
+    const config = ${JSON.stringify(vaultAt(vault).config)};
+    readMemories(config, 'ann').then((memories) => console.log(memories.length));`;
+  const quiet = spawnSync(process.execPath, ['-e', dropIn], { ...who, encoding: 'utf8' });
+  assert.deepStrictEqual([quiet.stdout, quiet.stderr], ['0\n', '']);
   fs.chmodSync(vault, 0);
   assert.deepStrictEqual(look(vault).told, [`VVAULT_PERMISSION ${vault}`]);
   fs.chmodSync(files.root, 0);

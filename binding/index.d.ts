@@ -306,7 +306,7 @@ export interface ReadingRequest {
 /** Something that could not be read. */
 export interface ReadingWarning {
   /** What kind of thing. */
-  kind: 'capsuleFile' | 'emptyCapsule' | 'transcriptFile' | 'capsulesFolder' | 'transcriptsFolder' | 'sessionFolder' | 'link'
+  kind: 'capsuleFile' | 'emptyCapsule' | 'transcriptFile' | 'capsulesFolder' | 'transcriptsFolder' | 'sessionFolder' | 'link' | 'closed'
   /** Its name. */
   name: string
   /** What is wrong with it. */

@@ -229,6 +229,7 @@ const WARNINGS = {
   transcriptsFolder: () => '⚠️ Failed to read transcripts directory:',
   sessionFolder: (name) => `⚠️ Failed to read session directory ${name}:`,
   link: (name) => `⚠️ Not followed ${name}:`,
+  closed: (name) => `⚠️ Failed to look into ${name}:`,
 };
 
 /**

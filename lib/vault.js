@@ -596,7 +596,8 @@ function text(value, name) {
 function named(options, known) {
   if (typeof options !== 'object' || options === null) throw refused('options must be an object');
   for (const name of Object.keys(options)) {
-    const meant = known.find((own) => own !== name && own.toLowerCase() === name.toLowerCase());
+    if (known.includes(name)) continue;
+    const meant = known.find((own) => own.toLowerCase() === name.toLowerCase());
     if (meant) throw refused(`there is no option ${name}: it is called ${meant}`);
   }
 }

@@ -132,6 +132,8 @@ pub enum WarningKind {
     SessionFolder,
     /// A link that leads out of the vault.
     Link,
+    /// A folder that may not be entered; Chatty's own reader takes it for a missing one, without a word.
+    Closed,
 }
 
 /// Something that could not be read.
@@ -187,11 +189,11 @@ fn nothing(source: Source, warnings: Vec<Warning>) -> Found {
     Found { source, folder: None, view: View::default(), warnings, freshness: Freshness::Swept }
 }
 
-/// A folder that this process may not look into is no missing one, though Chatty's own reader takes it for that.
+/// A folder that this process may not look into is no missing one.
 fn denied(path: &Path) -> Option<Warning> {
     let error = path.canonicalize().err().filter(|error| error.kind() == io::ErrorKind::PermissionDenied)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Some(Warning { kind: WarningKind::CapsulesFolder, name, message: describe(&error, "scandir", path) })
+    Some(Warning { kind: WarningKind::Closed, name, message: describe(&error, "scandir", path) })
 }
 
 fn outside(path: &Path) -> Warning {

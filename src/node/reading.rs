@@ -99,7 +99,7 @@ pub struct ReadingOutcome {
 pub struct ReadingWarning {
     /// What kind of thing.
     #[napi(
-        ts_type = "'capsuleFile' | 'emptyCapsule' | 'transcriptFile' | 'capsulesFolder' | 'transcriptsFolder' | 'sessionFolder' | 'link'"
+        ts_type = "'capsuleFile' | 'emptyCapsule' | 'transcriptFile' | 'capsulesFolder' | 'transcriptsFolder' | 'sessionFolder' | 'link' | 'closed'"
     )]
     pub kind: String,
     /// Its name.
@@ -191,16 +191,17 @@ impl State {
     }
 
     fn find(&mut self) -> Result<(), Error> {
-        let found = match &self.vault {
-            Some(vault) => {
-                if let Some(watch) = &self.watch {
-                    watch.settle();
-                }
-                let FoundInVault { found, rejections } = vault.read(&self.request, self.construct.as_deref())?;
-                self.rejections.extend(rejections);
-                found
+        let found = if let Some(vault) = &self.vault {
+            if let Some(watch) = &self.watch {
+                watch.settle();
             }
-            None => read(&self.request)?,
+            let FoundInVault { found, rejections } = vault.read(&self.request, self.construct.as_deref())?;
+            self.rejections.extend(rejections);
+            found
+        } else {
+            let mut found = read(&self.request)?;
+            found.warnings.retain(|warning| warning.kind != WarningKind::Closed);
+            found
         };
         self.warnings.extend(found.warnings);
         self.source = found.source;
@@ -477,5 +478,6 @@ fn kind(kind: WarningKind) -> &'static str {
         WarningKind::TranscriptsFolder => "transcriptsFolder",
         WarningKind::SessionFolder => "sessionFolder",
         WarningKind::Link => "link",
+        WarningKind::Closed => "closed",
     }
 }
