@@ -56,13 +56,14 @@ const TURN_MS = 1;
  *
  * @param {import('../binding').MemoryReading} reading
  * @param {Outcome} found
+ * @param {(outcome: Outcome) => void} [tell] Tells what was met if the memories had to be read again.
  * @returns {Promise<import('../index').MemoryPage>}
  */
-async function memoriesOf(reading, found) {
+async function memoriesOf(reading, found, tell = warn) {
   let outcome = found;
   while (outcome.undecided) {
     outcome = await decideDates(reading);
-    warn(outcome);
+    tell(outcome);
   }
   /** @type {Memory[]} */
   const memories = [];
@@ -79,8 +80,8 @@ async function memoriesOf(reading, found) {
     if (!making) return pageOf(memories, outcome.next ?? null);
     const made = await making;
     if (made.again) {
-      warn(made);
-      return memoriesOf(reading, made);
+      tell(made);
+      return memoriesOf(reading, made, tell);
     }
     more = made.more;
   }

@@ -237,13 +237,16 @@ class Vault extends EventEmitter {
     const unchanged = unchangedOf(reading);
     if (unchanged) return unchanged;
     const isFollowed = this.listenerCount('progress') > 0;
-    const tell = isFollowed
+    const follow = isFollowed
       ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
       : undefined;
-    const found = await followed(reading.run(), reading.progress(), signal, tell);
-    warn(found);
-    this.#tellOf(found.rejected);
-    return abortable(memoriesOf(reading, found), signal);
+    const found = await followed(reading.run(), reading.progress(), signal, follow);
+    const tell = (/** @type {import('../binding').ReadingOutcome} */ outcome) => {
+      warn(outcome);
+      this.#tellOf(outcome.rejected);
+    };
+    tell(found);
+    return abortable(memoriesOf(reading, found, tell), signal);
   }
 
   /** @param {string} userId */

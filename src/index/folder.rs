@@ -242,8 +242,11 @@ impl Folder {
     /// nothing was kept, or names can't be told.
     fn load_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<Looked>>> {
         let is_kept = |storage: &Arc<Storage>| storage.has(&self.path, &self.kind);
-        if state.kept != Kept::NotLookedFor || !self.storage.as_ref().is_some_and(is_kept) {
-            state.kept = if state.kept == Kept::Untold { Kept::Untold } else { Kept::Known };
+        if state.kept != Kept::NotLookedFor {
+            return Ok(None);
+        }
+        if !self.storage.as_ref().is_some_and(is_kept) {
+            state.kept = Kept::Known;
             return Ok(None);
         }
         rayon::join(|| self.load(state), || sweep.look()).1
