@@ -99,18 +99,29 @@ function takeRows(text, memories) {
 }
 
 /**
+ * By places, as taking an array apart by names is many times as slow until V8 has optimized it.
+ *
  * @param {any[]} row
  * @returns {Memory}
  */
-function memoryOf([filename, timestamp, content, role, tags, consent, embedModel, hash]) {
+function memoryOf(row) {
+  const filename = row[0];
   const id = filename.slice(0, -'.json'.length);
   return {
     id,
     type: 'capsule',
-    timestamp,
-    content,
-    role,
-    metadata: { source: 'capsule', filename, capsuleId: id, tags, consent, embedModel, hash },
+    timestamp: row[1],
+    content: row[2],
+    role: row[3],
+    metadata: {
+      source: 'capsule',
+      filename,
+      capsuleId: id,
+      tags: row[4],
+      consent: row[5],
+      embedModel: row[6],
+      hash: row[7],
+    },
   };
 }
 
