@@ -515,8 +515,8 @@ impl Selection {
         self.next.as_ref()
     }
 
-    /// From the memory `from` on as JSON arrays of rows ([`Memory::write_row`]), each closed as soon as it has `size` bytes; at most `most` of them. And
-    /// how many memories there are before what is left.
+    /// From the memory `from` on as JSON arrays of rows ([`Memory::write_row`]), each closed as soon as it has `size`
+    /// bytes; at most `most` of them. And how many memories there are before what is left.
     ///
     /// # Errors
     /// If what was kept on disk is damaged: to be read again.
