@@ -268,17 +268,22 @@ impl Memory {
     /// arguments are those of that.
     pub fn write_row(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {
         let is_usual = self.origin == Origin::Capsule && file_name.strip_suffix(".json").is_some() && !marked;
-        let [embed_model, hash] = [Member::EmbedModel, Member::Hash].map(|member| self.member(member));
-        if !is_usual || self.moment == Moment::Now || embed_model.is_empty() || hash.is_empty() {
+        let members = [
+            Member::Timestamp,
+            Member::Content,
+            Member::Role,
+            Member::Tags,
+            Member::Consent,
+            Member::EmbedModel,
+            Member::Hash,
+        ]
+        .map(|member| self.member(member));
+        if !is_usual || self.moment == Moment::Now || members.contains(&"") {
             return self.write_json(file_name, now, marked, out);
         }
         out.push('[');
         json::write_string(out, file_name);
-        for member in [Member::Timestamp, Member::Content, Member::Role, Member::Tags, Member::Consent] {
-            out.push(',');
-            out.push_str(self.member(member));
-        }
-        for text in [embed_model, hash] {
+        for text in members {
             out.push(',');
             out.push_str(text);
         }

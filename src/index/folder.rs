@@ -241,11 +241,10 @@ impl Folder {
     /// Takes what was kept of the folder, and looks at its files meanwhile: neither has to wait for the other. `None` if
     /// nothing was kept, or names can't be told.
     fn load_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<Looked>>> {
-        let is_kept = |storage: &Arc<Storage>| storage.has(&self.path, &self.kind);
         if state.kept != Kept::NotLookedFor {
             return Ok(None);
         }
-        if !self.storage.as_ref().is_some_and(is_kept) {
+        if !self.is_stored() {
             state.kept = Kept::Known;
             return Ok(None);
         }
@@ -256,7 +255,11 @@ impl Folder {
     #[must_use]
     pub fn has_kept(&self) -> bool {
         let is_known = !lock(&self.state).snapshot.is_empty();
-        is_known || self.storage.as_ref().is_some_and(|storage| storage.has(&self.path, &self.kind))
+        is_known || self.is_stored()
+    }
+
+    fn is_stored(&self) -> bool {
+        self.storage.as_ref().is_some_and(|storage| storage.has(&self.path, &self.kind))
     }
 
     /// The files that were kept of the folder, or are known already: each is still to be compared.

@@ -38,6 +38,13 @@ impl Text {
         }
         Self::Latin1(bytes)
     }
+
+    pub(super) fn to_js<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
+        match self {
+            Self::Latin1(bytes) => env.create_string_latin1(bytes),
+            Self::Utf16(units) => env.create_string_utf16(units),
+        }
+    }
 }
 
 impl From<String> for Text {
@@ -51,15 +58,6 @@ impl From<String> for Text {
             let length = mem::convert_str_to_utf16(&text, &mut units);
             units.truncate(length);
             Self::Utf16(units)
-        }
-    }
-}
-
-impl Text {
-    pub(super) fn to_js<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
-        match self {
-            Self::Latin1(bytes) => env.create_string_latin1(bytes),
-            Self::Utf16(units) => env.create_string_utf16(units),
         }
     }
 }
