@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::entry::{BrokenFile, Content, Entry, FolderKind};
-use super::segment::{TextReader, Writing};
+use super::segment::{Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
 use super::storage::{Storage, identity};
 use crate::formats::fingerprint::digest;
@@ -77,7 +77,7 @@ pub struct Folder {
 
 /// What is known of a segment that was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum KeptState {
     /// Whether there is one was not looked for.
     NotLookedFor,
     /// There was one, and it was not told yet which of its files are broken.
@@ -86,10 +86,17 @@ enum Kept {
     Known,
 }
 
+/// A segment that was kept.
+struct Kept<'a> {
+    storage: &'a Storage,
+    names: Arc<Names>,
+    opened: Opened,
+}
+
 #[derive(Debug)]
 struct State {
     snapshot: Arc<Snapshot>,
-    kept: Kept,
+    kept: KeptState,
     /// When the sweep that made it began.
     swept: Option<Ticket>,
     /// The folder's own state when its names were listed, if it was settled then.
@@ -114,7 +121,7 @@ impl State {
     fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot: Arc::new(snapshot),
-            kept: Kept::NotLookedFor,
+            kept: KeptState::NotLookedFor,
             swept: None,
             listed: None,
             watched: false,
@@ -181,7 +188,8 @@ impl Folder {
         let mut state = lock(&self.state);
         state.used = Some(Instant::now());
         if state.snapshot.is_damaged() {
-            *state = State { kept: Kept::Known, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
+            *state =
+                State { kept: KeptState::Known, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
         }
         let mut broken = Vec::new();
         if state.swept.is_none_or(|swept| swept <= asked) {
@@ -190,13 +198,12 @@ impl Folder {
             }
             Self::apply_pending(&mut state);
             let swept = Ticket::draw();
-            let (local, began) = (directory.is_local(), SystemTime::now());
-            let sweep = Sweep { kind: &self.kind, directory, boundary, local, began, progress };
+            let sweep = Sweep::new(&self.kind, directory, boundary, progress)?;
             broken = match self.apply_notified(&mut state, &sweep)? {
                 Some(broken) => broken,
-                None => self.sweep(&mut state, &sweep)?,
+                None => self.sweep(&mut state, sweep)?,
             };
-            if std::mem::replace(&mut state.kept, Kept::Known) == Kept::Untold {
+            if std::mem::replace(&mut state.kept, KeptState::Known) == KeptState::Untold {
                 let mut texts = TextReader::default();
                 broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
             }
@@ -226,29 +233,43 @@ impl Folder {
         is_known.then(|| state.snapshot.clone())
     }
 
-    /// Takes what was kept of the folder, if that has not been looked for. Each file in it is still to be compared.
-    fn load(&self, state: &mut State) {
-        if state.kept != Kept::NotLookedFor {
-            return;
+    /// What was kept of the folder, if that has not been looked for.
+    fn open_kept(&self, state: &mut State) -> Option<Kept<'_>> {
+        if state.kept != KeptState::NotLookedFor {
+            return None;
         }
-        state.kept = Kept::Known;
-        if let Some(segment) = self.storage.as_ref().and_then(|storage| storage.load(&self.path, &self.kind)) {
+        state.kept = KeptState::Known;
+        let storage = self.storage.as_deref()?;
+        let (names, opened) = storage.open(&self.path, &self.kind)?;
+        Some(Kept { storage, names, opened })
+    }
+
+    /// Takes what was kept. Each file in it is still to be compared.
+    fn take_kept(&self, state: &mut State, kept: Kept<'_>) {
+        let Kept { storage, names, opened } = kept;
+        let listed = names.listed;
+        if let Some(segment) = storage.finish(opened, names, &self.kind) {
             state.snapshot = Arc::new(Snapshot::of_segment(self.kind.clone(), segment));
-            state.kept = Kept::Untold;
+            state.kept = KeptState::Untold;
+            state.listed = listed;
         }
     }
 
     /// Takes what was kept of the folder, and looks at its files meanwhile: neither has to wait for the other. `None` if
     /// nothing was kept, or names can't be told.
-    fn load_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<Looked>>> {
-        if state.kept != Kept::NotLookedFor {
-            return Ok(None);
-        }
-        if !self.is_stored() {
-            state.kept = Kept::Known;
-            return Ok(None);
-        }
-        rayon::join(|| self.load(state), || sweep.look()).1
+    fn take_kept_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Looked>> {
+        let Some(kept) = self.open_kept(state) else { return Ok(None) };
+        let names = kept.names.clone();
+        rayon::join(
+            || self.take_kept(state, kept),
+            || {
+                if names.listed == Some(sweep.own) {
+                    return Ok(Some(Looked::AtPlaces(sweep.states(&names))));
+                }
+                Ok(sweep.look()?.map(Looked::ByName))
+            },
+        )
+        .1
     }
 
     /// Whether something was kept of the folder, or is known already.
@@ -266,7 +287,9 @@ impl Folder {
     #[must_use]
     pub fn kept(&self) -> Arc<Snapshot> {
         let mut state = lock(&self.state);
-        self.load(&mut state);
+        if let Some(kept) = self.open_kept(&mut state) {
+            self.take_kept(&mut state, kept);
+        }
         Self::apply_pending(&mut state);
         state.snapshot.clone()
     }
@@ -289,12 +312,13 @@ impl Folder {
             RowRef::Stored(..) => true,
         };
         let rows: Vec<RowRef<'_>> = snapshot.rows().filter(can_go_in).collect();
+        let listed = self.listed(&snapshot, &boundary).filter(|_| rows.len() == snapshot.len());
         let name = identity(&self.path, &self.kind);
         let kept = self.storage.as_ref().and_then(|storage| {
             let file = storage.create(&self.path, &self.kind).ok()?;
-            storage.settle(Writing::write(file, &rows, &name).ok()?)
+            storage.settle(Writing::write(file, &rows, &name, listed).ok()?)
         });
-        let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &name).ok()) else { return };
+        let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &name, listed).ok()) else { return };
         let mut state = lock(&self.state);
         if state.snapshot.is_damaged() {
             return;
@@ -302,6 +326,17 @@ impl Folder {
         let moved = state.snapshot.moved_to(segment, &snapshot);
         state.left = moved.behind();
         state.snapshot = Arc::new(moved);
+    }
+
+    /// The folder's own state, if from that it can be told as long as it lasts that these files are in it and no others.
+    fn listed(&self, snapshot: &Snapshot, boundary: &Boundary) -> Option<Signature> {
+        let directory = Directory::open(&self.path).ok()?;
+        let progress = &Progress::default();
+        let sweep = Sweep::new(&self.kind, &directory, boundary, progress).ok()?;
+        let listed = sweep.listed()?;
+        let names = sweep.names().ok()?;
+        let are_same = names.iter().map(|name| &**name).eq(snapshot.rows().map(RowRef::name));
+        are_same.then_some(listed)
     }
 
     /// Reads files again that were too young to rely on their times when they were read: now any later change would show.
@@ -312,8 +347,8 @@ impl Folder {
         if young.is_empty() {
             return snapshot;
         }
-        let (local, began, progress) = (directory.is_local(), SystemTime::now(), &Progress::default());
-        let sweep = Sweep { kind: &self.kind, directory: &directory, boundary, local, began, progress };
+        let progress = &Progress::default();
+        let Ok(sweep) = Sweep::new(&self.kind, &directory, boundary, progress) else { return snapshot };
         let settled = young.into_iter().filter_map(|entry| {
             let again = sweep.read(entry.name.clone(), Some(RowRef::Fresh(entry)), LARGE).ok()?;
             // What is otherwise by now is for a reader to find.
@@ -329,11 +364,11 @@ impl Folder {
         settled
     }
 
-    fn sweep(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
+    fn sweep(&self, state: &mut State, mut sweep: Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
         // Before anything is looked at, so that no change comes in between.
-        let own = sweep.directory.signature()?;
-        let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, own));
-        let looked = self.load_and_look(state, sweep)?;
+        let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, sweep.own));
+        sweep.own = sweep.directory.signature()?;
+        let looked = self.take_kept_and_look(state, &sweep)?;
         let Swept { snapshot, listed, broken } = sweep.run(state, looked)?;
         state.snapshot = snapshot;
         if sweep.progress.is_aborted() {
@@ -350,7 +385,7 @@ impl Folder {
     fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<BrokenFile>>> {
         // Given back only when everything that it told has been applied: if that fails, nobody relies on it any more.
         let Some((notifications, own)) = state.notified.take() else { return Ok(None) };
-        if !sweep.directory.signature()?.is_same_file(&own) {
+        if !sweep.own.is_same_file(&own) {
             return Ok(None);
         }
         let Changes::Names(names) = notifications.take() else { return Ok(None) };
@@ -417,7 +452,7 @@ impl Folder {
     pub fn apply(&self, changes: Vec<(Box<str>, Option<Arc<Entry>>)>, boundary: &Boundary) -> bool {
         let mut state = lock(&self.state);
         // A segment that was kept and is not known yet would have to be compared.
-        state.kept = Kept::Known;
+        state.kept = KeptState::Known;
         state.pending.extend(changes);
         state.boundary.get_or_insert_with(|| boundary.clone());
         state.is_behind()
@@ -485,6 +520,8 @@ struct Sweep<'a> {
     boundary: &'a Boundary,
     local: bool,
     began: SystemTime,
+    /// The folder's state, before anything in it was looked at.
+    own: Signature,
     progress: &'a Progress,
 }
 
@@ -495,7 +532,14 @@ struct Swept {
 }
 
 /// A name in the folder, and the state of its file if there is one that could be read.
-type Looked = (Box<str>, Option<Signature>);
+type Named = (Box<str>, Option<Signature>);
+
+/// The states of the files that could be read, in a folder of which nothing was known but what was kept.
+enum Looked {
+    /// In the order of the names that were kept: there are no others.
+    AtPlaces(Vec<Option<Signature>>),
+    ByName(Vec<Named>),
+}
 
 /// What came of a file in a folder of which nothing was known, or only what was kept of it.
 enum Visit {
@@ -513,16 +557,37 @@ struct Slot<'a> {
     known: Option<RowRef<'a>>,
 }
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
+    fn new(
+        kind: &'a FolderKind,
+        directory: &'a Directory,
+        boundary: &'a Boundary,
+        progress: &'a Progress,
+    ) -> io::Result<Self> {
+        let (local, began, own) = (directory.is_local(), SystemTime::now(), directory.signature()?);
+        Ok(Self { kind, directory, boundary, local, began, own, progress })
+    }
+
+    /// The folder's state, if from that it can be told as long as it lasts that no name has come, gone or changed since.
+    fn listed(&self) -> Option<Signature> {
+        (self.local && self.own.is_settled(self.began, true)).then_some(self.own)
+    }
+
     /// If it is aborted, what it gives holds what was read until then, and may hold what is gone.
-    fn run(&self, state: &State, looked: Option<Vec<Looked>>) -> io::Result<Swept> {
-        let own = self.directory.signature()?;
-        let listed = (self.local && own.is_settled(self.began, true)).then_some(own);
+    fn run(&self, state: &State, looked: Option<Looked>) -> io::Result<Swept> {
+        let listed = self.listed();
+        // A folder that has not changed since it was listed still holds the names that it held then.
+        let are_same_names = state.listed == Some(self.own);
         let found = match looked {
             _ if !state.snapshot.fresh().is_empty() => None,
-            None if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
-            Some(looked) => Some(self.compare(&state.snapshot, looked)),
-            None => self.look()?.map(|looked| self.compare(&state.snapshot, looked)),
+            // What was kept turned out to be damaged.
+            Some(Looked::AtPlaces(states)) if are_same_names => {
+                Some(self.compare_at_places(state.snapshot.segment(), &states))
+            }
+            Some(Looked::ByName(looked)) => Some(self.compare(&state.snapshot, looked)),
+            None if are_same_names => None,
+            _ if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
+            _ => self.look()?.map(|looked| self.compare(&state.snapshot, looked)),
         };
         if let Some((seen, read)) = found {
             let broken = read.iter().filter_map(|entry| entry.broken()).collect();
@@ -538,8 +603,7 @@ impl Sweep<'_> {
             return Ok(Swept { snapshot: Arc::new(snapshot), listed, broken });
         }
         let known: Vec<RowRef<'_>> = state.snapshot.rows().collect();
-        // A folder that has not changed since it was listed still holds the names that it held then.
-        let names = if state.listed == Some(own) { None } else { Some(self.names()?) };
+        let names = if are_same_names { None } else { Some(self.names()?) };
         let same_names = names.as_ref().is_none_or(|names| {
             names.len() == known.len() && names.iter().zip(&known).all(|(name, row)| **name == *row.name())
         });
@@ -611,25 +675,47 @@ impl Sweep<'_> {
     }
 
     /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
-    fn look(&self) -> io::Result<Option<Vec<Looked>>> {
+    fn look(&self) -> io::Result<Option<Vec<Named>>> {
         self.visit_all(|name| {
-            give_way();
-            let signature = self.directory.file_signature(&name, self.boundary).ok();
+            let signature = self.state_of(&name);
             (name, signature)
         })
     }
 
+    /// The states of the files of these names.
+    fn states(&self, names: &Names) -> Vec<Option<Signature>> {
+        self.progress.total.fetch_add(names.len() as u64, atomic::Ordering::Relaxed);
+        let places = (0..names.len()).into_par_iter().with_min_len(SPLIT);
+        places.map(|at| if self.progress.is_aborted() { None } else { self.state_of(names.at(at)) }).collect()
+    }
+
+    fn state_of(&self, name: &str) -> Option<Signature> {
+        give_way();
+        self.directory.file_signature(name, self.boundary).ok()
+    }
+
     /// Which files are as they were kept, by their places; the others are read.
-    fn compare(&self, kept: &Snapshot, looked: Vec<Looked>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn compare(&self, kept: &Snapshot, looked: Vec<(Box<str>, Option<Signature>)>) -> (Vec<u32>, Vec<Arc<Entry>>) {
         let kept = kept.by_name();
-        let visit = |(name, signature): Looked| match kept.find(&name) {
-            Some(known @ RowRef::Stored(_, at)) if signature.is_some() && known.signature() == signature => {
-                self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
-                Visit::AsKept(at)
-            }
+        let visit = |(name, state): Named| match kept.find(&name) {
+            Some(RowRef::Stored(segment, at)) if state == Some(segment.signature(at)) => self.as_kept(at),
             _ => self.visit(name),
         };
         self.sorted(looked.into_par_iter().with_min_len(SPLIT).map(visit).collect())
+    }
+
+    /// The same of states in the order of the kept names.
+    fn compare_at_places(&self, kept: &Segment, states: &[Option<Signature>]) -> (Vec<u32>, Vec<Arc<Entry>>) {
+        let visit = |at: u32| match states.get(at as usize) {
+            Some(state) if *state == Some(kept.signature(at)) => self.as_kept(at),
+            _ => self.visit(kept.name(at).into()),
+        };
+        self.sorted(kept.places().into_par_iter().with_min_len(SPLIT).map(visit).collect())
+    }
+
+    fn as_kept(&self, at: u32) -> Visit {
+        self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
+        Visit::AsKept(at)
     }
 
     /// Does something with every name while further ones are still being listed.

@@ -1,9 +1,10 @@
 //! An immutable part of a folder's index, compact: what is compared and filtered by is in memory, the memories' texts are
 //! in the segment's file, or in memory too where there is none.
 //!
-//! The file is derived and disposable. It begins with a line that names the folder. Then come its texts, newest first; then the head, everything else, as postcard has
-//! it; then a footer of fixed size, which is written last. A file that is not whole has no good footer, and each text has
-//! its own check: what is damaged is never answered with, and the files are read again.
+//! The file is derived and disposable. It begins with a line that names the folder. Then come its texts, newest first; then
+//! the names of the files and the head, everything else, as postcard has them; then a footer of fixed size, which is written
+//! last. A file that is not whole has no good footer, and each text has its own check: what is damaged is never answered
+//! with, and the files are read again.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -23,8 +24,8 @@ use crate::formats::memory::{Memory, Moment};
 use crate::vault::Signature;
 
 /// What a footer begins with: the form of the file, and the code that parsed what is in it (see `build.rs`).
-const MARK: &str = concat!("vvault segment 1 ", env!("FORMATS_HASH"));
-/// The mark, where the head begins, its length and its check.
+const MARK: &str = concat!("vvault segment 2 ", env!("FORMATS_HASH"));
+/// The mark, where the names begin, their and the head's length and check.
 const FOOTER: usize = MARK.len() + 8 + 8 + 4;
 /// Texts are read in pieces of this size where several follow each other.
 const WINDOW: usize = 64 << 10;
@@ -44,8 +45,6 @@ struct RowHead {
     text_start: u64,
     text_length: u32,
     text_check: u32,
-    /// Where its name ends in `names`.
-    name_end: u32,
     /// Places in `labels`, from 1; 0 for none.
     role: u32,
     session: u32,
@@ -67,18 +66,26 @@ enum MomentKind {
     Undecided,
 }
 
+/// The names of a segment's files, in Chatty's order.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Names {
+    /// The folder's own state when it was known, for good, that there are these names in it and no others.
+    pub(super) listed: Option<Signature>,
+    text: Box<str>,
+    /// Where each ends in the text.
+    ends: Box<[u32]>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head<'a> {
-    /// In Chatty's order of files.
+    /// Of the files, in the order of their names.
     rows: Vec<RowHead>,
-    names: &'a str,
     /// Sorted.
+    #[serde(borrow)]
     labels: Labels<'a>,
     tag_lists: Vec<Vec<u32>>,
     /// If all dates are decided and valid.
     newest_first: Option<Vec<u32>>,
-    /// Of the folder that it is of.
-    folder: &'a str,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,8 +123,8 @@ impl std::fmt::Debug for Texts {
 /// See the module.
 #[derive(Debug)]
 pub struct Segment {
+    names: Arc<Names>,
     rows: Box<[RowHead]>,
-    names: Box<str>,
     labels: Box<[u8]>,
     label_ends: Box<[u32]>,
     tag_lists: Box<[Box<[u32]>]>,
@@ -149,21 +156,90 @@ impl Sink for Vec<u8> {
     }
 }
 
+impl Names {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The name at this place.
+    pub(super) fn at(&self, at: usize) -> &str {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        &self.text[start..self.ends[at] as usize]
+    }
+
+    /// Whether every name can be taken out of the text.
+    fn is_good(&self) -> bool {
+        let is_end = |end: &u32| self.text.is_char_boundary(*end as usize);
+        self.ends.iter().all(is_end) && self.ends.is_sorted()
+    }
+
+    fn are_in_order(&self, kind: &FolderKind) -> bool {
+        (1..self.len()).all(|at| kind.order(self.at(at - 1), self.at(at)).is_lt())
+    }
+}
+
+/// A segment's file that is whole, and what is left to be made of it.
+pub(super) struct Opened {
+    file: File,
+    path: PathBuf,
+    /// Where the texts end in the file.
+    texts_end: u64,
+    /// The head.
+    head: Vec<u8>,
+}
+
+impl Opened {
+    /// The names in a segment's file, if it is whole, of this form and of this folder. The rest takes longer, and is for
+    /// [`finish`](Self::finish).
+    pub(super) fn open(file: File, path: PathBuf, folder: &str) -> Option<(Arc<Names>, Self)> {
+        let length = file.metadata().ok()?.len();
+        let mut footer = [0; FOOTER];
+        let end_of_head = length.checked_sub(FOOTER as u64)?;
+        read_at(&file, &mut footer, end_of_head).ok()?;
+        let (mark, rest) = footer.split_at(MARK.len());
+        let (texts_end, rest) = rest.split_first_chunk().map(|(start, rest)| (u64::from_le_bytes(*start), rest))?;
+        let (size, rest) = rest.split_first_chunk().map(|(size, rest)| (u64::from_le_bytes(*size), rest))?;
+        let check = u32::from_le_bytes(rest.try_into().ok()?);
+        if mark != MARK.as_bytes() || texts_end.checked_add(size) != Some(end_of_head) {
+            return None;
+        }
+        let mut text = vec![0; usize::try_from(size).ok()?];
+        read_at(&file, &mut text, texts_end).ok()?;
+        if crc32fast::hash(&text) != check {
+            return None;
+        }
+        let (own, rest) = postcard::take_from_bytes::<&str>(&text).ok()?;
+        if own != folder {
+            return None;
+        }
+        let (names, head) = postcard::take_from_bytes::<Names>(rest).ok()?;
+        let head = text.len() - head.len();
+        text.drain(..head);
+        names.is_good().then(|| (Arc::new(names), Self { file, path, texts_end, head: text }))
+    }
+
+    /// The segment, if all places in it lead somewhere.
+    pub(super) fn finish(self, names: Arc<Names>, kind: &FolderKind) -> Option<Segment> {
+        let head: Head<'_> = postcard::from_bytes(&self.head).ok()?;
+        let is_good = head.is_good(self.texts_end) && head.rows.len() == names.len() && names.are_in_order(kind);
+        is_good.then(|| Segment::new(names, head, Texts::File { file: self.file, path: self.path }))
+    }
+}
+
 impl Segment {
     /// One of nothing.
     pub(super) fn empty() -> Arc<Self> {
         let head = Head {
             rows: Vec::new(),
-            names: "",
             labels: Labels { bytes: &[], ends: Vec::new() },
             tag_lists: Vec::new(),
             newest_first: Some(Vec::new()),
-            folder: "",
         };
-        Arc::new(Self::new(head, Texts::Memory { texts: Box::default(), path: None }))
+        Arc::new(Self::new(Arc::default(), head, Texts::Memory { texts: Box::default(), path: None }))
     }
 
-    fn new(head: Head<'_>, texts: Texts) -> Self {
+    fn new(names: Arc<Names>, head: Head<'_>, texts: Texts) -> Self {
         if let Texts::File { .. } = texts {
             OPEN.fetch_add(1, Ordering::SeqCst);
         }
@@ -176,7 +252,7 @@ impl Segment {
             undecided: places(&is_undecided),
             unsound: places(&is_unsound),
             escapes: head.rows.iter().any(|row| row.signature.is_aliased()),
-            names: head.names.into(),
+            names,
             labels: head.labels.bytes.into(),
             label_ends: head.labels.ends.into(),
             tag_lists: head.tag_lists.into_iter().map(Into::into).collect(),
@@ -186,28 +262,6 @@ impl Segment {
             answers: Mutex::default(),
             newest_first: Mutex::new(head.newest_first.map(|order| NewestFirst::new(None, order.into()))),
         }
-    }
-
-    /// The segment in a file, if it is whole, of this form and of this folder.
-    pub(super) fn open(file: File, path: PathBuf, folder: &str, kind: &FolderKind) -> Option<Self> {
-        let length = file.metadata().ok()?.len();
-        let mut footer = [0; FOOTER];
-        let end_of_head = length.checked_sub(FOOTER as u64)?;
-        read_at(&file, &mut footer, end_of_head).ok()?;
-        let (mark, rest) = footer.split_at(MARK.len());
-        let (start, rest) = rest.split_first_chunk().map(|(start, rest)| (u64::from_le_bytes(*start), rest))?;
-        let (size, rest) = rest.split_first_chunk().map(|(size, rest)| (u64::from_le_bytes(*size), rest))?;
-        let check = u32::from_le_bytes(rest.try_into().ok()?);
-        if mark != MARK.as_bytes() || start.checked_add(size) != Some(end_of_head) {
-            return None;
-        }
-        let mut head = vec![0; usize::try_from(size).ok()?];
-        read_at(&file, &mut head, start).ok()?;
-        if crc32fast::hash(&head) != check {
-            return None;
-        }
-        let head: Head<'_> = postcard::from_bytes(&head).ok()?;
-        (head.folder == folder && head.is_good(start, kind)).then(|| Self::new(head, Texts::File { file, path }))
     }
 
     /// The same with its texts in memory.
@@ -242,9 +296,7 @@ impl Segment {
 
     /// The name of the file at this place.
     pub(super) fn name(&self, at: u32) -> &str {
-        let at = at as usize;
-        let start = if at == 0 { 0 } else { self.rows[at - 1].name_end as usize };
-        &self.names[start..self.rows[at].name_end as usize]
+        self.names.at(at as usize)
     }
 
     /// The place of the file of this name.
@@ -358,7 +410,8 @@ impl Segment {
         let texts = if let Texts::Memory { texts, .. } = &self.texts { texts.len() } else { 0 };
         let lists: usize = self.tag_lists.iter().map(|list| size_of::<Box<[u32]>>() + list.len() * 4).sum();
         let orders = self.rows.len() * 4;
-        self.rows.len() * size_of::<RowHead>() + self.names.len() + self.labels.len() + lists + orders + texts
+        let names = self.names.text.len() + self.names.len() * size_of::<u32>();
+        self.rows.len() * size_of::<RowHead>() + names + self.labels.len() + lists + orders + texts
     }
 
     /// Whether something in it turned out to be damaged: then all of it is to be forgotten.
@@ -404,39 +457,25 @@ impl Drop for Segment {
 
 impl Head<'_> {
     /// Whether all places in it lead somewhere.
-    fn is_good(&self, texts_end: u64, kind: &FolderKind) -> bool {
-        let count = self.rows.len();
+    fn is_good(&self, texts_end: u64) -> bool {
         let is_label = |label: &u32| (*label as usize) <= self.labels.ends.len();
-        let is_end = |end: u32| self.names.is_char_boundary(end as usize);
         let are_rows_good = self.rows.iter().all(|row| {
-            is_end(row.name_end)
-                && row.text_start.checked_add(row.text_length.into()).is_some_and(|end| end <= texts_end)
+            row.text_start.checked_add(row.text_length.into()).is_some_and(|end| end <= texts_end)
                 && is_label(&row.role)
                 && is_label(&row.session)
                 && (row.tags as usize) < self.tag_lists.len()
         });
-        if !are_rows_good
-            || !self.rows.is_sorted_by_key(|row| row.name_end)
-            || !self.labels.ends.is_sorted()
-            || self.labels.ends.last().is_some_and(|end| *end as usize > self.labels.bytes.len())
-            || !self.tag_lists.iter().flatten().all(is_label)
-        {
-            return false;
-        }
-        let mut start = 0;
-        let names: Vec<&str> = self
-            .rows
-            .iter()
-            .map(|row| &self.names[std::mem::replace(&mut start, row.name_end as usize)..row.name_end as usize])
-            .collect();
-        let is_order = |order: &Vec<u32>| {
-            let mut seen = vec![false; count];
+        let mut seen = vec![false; self.rows.len()];
+        let mut is_order = |order: &Vec<u32>| {
             let is_new = |place: &u32| seen.get_mut(*place as usize).is_some_and(|seen| !std::mem::replace(seen, true));
             order.iter().all(is_new)
                 && order.is_sorted_by(|newer, older| self.rows[*newer as usize].time >= self.rows[*older as usize].time)
         };
-        names.is_sorted_by(|left, right| kind.order(left, right).is_lt())
-            && self.newest_first.as_ref().is_none_or(is_order)
+        are_rows_good
+            && self.labels.ends.is_sorted()
+            && self.labels.ends.last().is_none_or(|end| *end as usize <= self.labels.bytes.len())
+            && self.tag_lists.iter().flatten().all(is_label)
+            && self.newest_first.as_ref().is_none_or(&mut is_order)
     }
 }
 
@@ -446,20 +485,27 @@ pub(super) struct Writing<S> {
     written: u64,
     rows: Vec<RowHead>,
     names: String,
+    name_ends: Vec<u32>,
     labels: BTreeMap<Vec<u8>, u32>,
     tag_lists: HashMap<Vec<u32>, u32>,
 }
 
 impl<S: Sink> Writing<S> {
-    /// The rows in Chatty's order of files. Each must be settled, and of a file that could be read.
+    /// The rows in Chatty's order of files. Each must be settled, and of a file that could be read. `listed` is the state of
+    /// the folder, if that holds these files and no others.
     ///
     /// # Errors
     /// If a text can't be read or the file can't be written.
-    pub(super) fn write(sink: S, rows: &[RowRef<'_>], folder: &str) -> io::Result<Segment> {
-        let tag_lists = HashMap::from([(Vec::new(), 0)]);
-        let mut writing =
-            Self { sink, written: 0, rows: Vec::new(), names: String::new(), labels: BTreeMap::new(), tag_lists };
-        writing.rows.reserve_exact(rows.len());
+    pub(super) fn write(sink: S, rows: &[RowRef<'_>], folder: &str, listed: Option<Signature>) -> io::Result<Segment> {
+        let mut writing = Self {
+            sink,
+            written: 0,
+            rows: Vec::with_capacity(rows.len()),
+            names: String::new(),
+            name_ends: Vec::with_capacity(rows.len()),
+            labels: BTreeMap::new(),
+            tag_lists: HashMap::from([(Vec::new(), 0)]),
+        };
         writing.sink.write_all(folder.as_bytes())?;
         writing.sink.write_all(b"\n")?;
         writing.written = folder.len() as u64 + 1;
@@ -479,7 +525,7 @@ impl<S: Sink> Writing<S> {
                 writing.text(at, rows, &mut texts, &mut record)?;
             }
         }
-        writing.finish(newest_first, folder)
+        writing.finish(newest_first, folder, listed)
     }
 
     fn label(&mut self, text: Option<Cow<'_, [u8]>>) -> u32 {
@@ -495,7 +541,7 @@ impl<S: Sink> Writing<S> {
     fn head(&mut self, row: RowRef<'_>) -> io::Result<()> {
         let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
         self.names.push_str(row.name());
-        let name_end = u32::try_from(self.names.len()).map_err(|_| too_large())?;
+        self.name_ends.push(u32::try_from(self.names.len()).map_err(|_| too_large())?);
         let (role, session, tags, state) = match row {
             RowRef::Fresh(entry) => match &entry.content {
                 Content::Memory(memory) => {
@@ -526,7 +572,6 @@ impl<S: Sink> Writing<S> {
             text_start: 0,
             text_length: 0,
             text_check: 0,
-            name_end,
             role,
             session,
             tags: *self.tag_lists.entry(tags).or_insert(next),
@@ -555,8 +600,8 @@ impl<S: Sink> Writing<S> {
         self.sink.write_all(record)
     }
 
-    fn finish(self, newest_first: Option<Vec<u32>>, folder: &str) -> io::Result<Segment> {
-        let Self { mut sink, written, mut rows, names, labels, tag_lists } = self;
+    fn finish(self, newest_first: Option<Vec<u32>>, folder: &str, listed: Option<Signature>) -> io::Result<Segment> {
+        let Self { mut sink, written, mut rows, names, name_ends, labels, tag_lists } = self;
         // From the order in which they were met to the sorted one.
         let mut sorted = vec![0; labels.len() + 1];
         for (place, met) in (1..).zip(labels.values()) {
@@ -577,8 +622,10 @@ impl<S: Sink> Writing<S> {
             lists[place as usize] = list.into_iter().map(|label| sorted[label as usize]).collect();
         }
         let labels = Labels { bytes: &bytes, ends };
-        let head = Head { rows, names: &names, labels, tag_lists: lists, newest_first, folder };
-        let text = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+        let names = Names { listed, text: names.into(), ends: name_ends.into() };
+        let head = Head { rows, labels, tag_lists: lists, newest_first };
+        let mut text = postcard::to_allocvec(&(folder, &names)).map_err(io::Error::other)?;
+        text = postcard::to_extend(&head, text).map_err(io::Error::other)?;
         sink.write_all(&text)?;
         sink.write_all(MARK.as_bytes())?;
         sink.write_all(&written.to_le_bytes())?;
@@ -591,7 +638,7 @@ impl<S: Sink> Writing<S> {
             }
             Finished::File { file, path } => Texts::File { file, path },
         };
-        Ok(Segment::new(head, texts))
+        Ok(Segment::new(Arc::new(names), head, texts))
     }
 }
 

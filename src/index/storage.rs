@@ -5,10 +5,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::entry::FolderKind;
-use super::segment::{Finished, Segment, Sink};
+use super::segment::{Finished, Names, Opened, Segment, Sink};
 use crate::formats::fingerprint::sha256;
 use crate::vault::Directory;
 
@@ -42,16 +43,20 @@ impl Storage {
         self.place(path, kind).exists()
     }
 
-    /// The segment that was kept of the folder at this real path.
-    pub(super) fn load(&self, path: &Path, kind: &FolderKind) -> Option<Segment> {
+    /// What was kept of the folder at this real path: the names of its files, and what is left to be made of it.
+    pub(super) fn open(&self, path: &Path, kind: &FolderKind) -> Option<(Arc<Names>, Opened)> {
         let place = self.place(path, kind);
         let file = open(&place)?;
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
         if modified.elapsed().is_ok_and(|age| age > DAY) {
             let _ = file.set_modified(SystemTime::now());
         }
-        let segment = Segment::open(file, place, &identity(path, kind), kind)?;
-        self.settle(segment)
+        Opened::open(file, place, &identity(path, kind))
+    }
+
+    /// The segment of what was opened.
+    pub(super) fn finish(&self, opened: Opened, names: Arc<Names>, kind: &FolderKind) -> Option<Segment> {
+        self.settle(opened.finish(names, kind)?)
     }
 
     /// The segment with its texts where they may stay: a network drive that hangs must not hold up every answer, and a

@@ -708,7 +708,7 @@ mod tests {
         let entries: Vec<Arc<Entry>> = nameless.fresh().iter().enumerate().map(entry).collect();
         let in_segment = &entries[..split.min(entries.len())];
         let rows: Vec<RowRef<'_>> = in_segment.iter().map(RowRef::Fresh).collect();
-        let segment = Writing::write(Vec::new(), &rows, "").expect("a segment");
+        let segment = Writing::write(Vec::new(), &rows, "", None).expect("a segment");
         let later = entries.iter().skip(split / 2).step_by(2).chain(&entries[in_segment.len()..]);
         let later = later.map(|entry| (entry.name.clone(), Some(entry.clone()))).collect();
         Arc::new(Snapshot::of_segment(FolderKind::Capsules, segment).with(later))

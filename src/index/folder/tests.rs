@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{BrokenFile, Folder, FolderKind, Freshness, Progress, Refreshed, Snapshot, Storage, Ticket};
+use super::{BrokenFile, Folder, FolderKind, Freshness, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket};
 use crate::index::{RowRef, View};
 use crate::vault::{Boundary, Directory};
 
@@ -88,6 +88,15 @@ impl Vault {
             assert!(tries < 3, "damage is read past");
             View::new(vec![snapshot]).distrust_after(tries);
         }
+    }
+
+    /// What a reader finds that knows nothing yet.
+    fn read_anew(&self) -> Vec<(String, Option<String>)> {
+        let boundary = Boundary::new(self.place.path()).expect("a vault");
+        let directory = Directory::open(self.place.path()).expect("a folder");
+        let reader = Folder::new(FolderKind::Capsules, self.place.path().to_owned(), None);
+        let read = reader.refresh(&directory, &boundary, Ticket::draw(), &Progress::default());
+        texts(&read.expect("files").snapshot).expect("nothing was kept of it")
     }
 }
 
@@ -328,6 +337,41 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
     assert_eq!(stored(&vault.sweep().0), 7);
 }
 
+fn opened(vault: &Vault) -> Option<(Storage, Arc<Names>, Opened)> {
+    let storage = Storage::new(vault.cache.path());
+    let path = vault.place.path().canonicalize().expect("a folder");
+    let (names, opened) = storage.open(&path, &FolderKind::Capsules)?;
+    Some((storage, names, opened))
+}
+
+/// A folder need not be listed again that is as it was when its names were kept.
+#[test]
+fn names_are_kept_as_long_as_the_folder_is_as_it_was() {
+    let changes: [fn(&Vault); 5] = [
+        |vault| vault.write("4.json", "later"),
+        |vault| fs::remove_file(vault.path("1.json")).expect("removed"),
+        |vault| fs::rename(vault.path("1.json"), vault.path("9.json")).expect("renamed"),
+        |vault| fs::rename(vault.path("1.json"), vault.path("2.json")).expect("renamed"),
+        |vault| vault.write("2.json", "other"),
+    ];
+    for mut vault in Vault::both() {
+        for change in changes {
+            for number in 0..6 {
+                vault.write(&format!("{number}.json"), &number.to_string());
+            }
+            vault.contents();
+            vault.compact();
+            vault.reopen();
+            let own = || Directory::open(vault.place.path()).expect("a folder").signature().expect("a state");
+            let (_, names, _) = opened(&vault).expect("a segment");
+            assert_eq!((names.len(), names.listed), (vault.contents().len(), Some(own())));
+            vault.reopen();
+            change(&vault);
+            assert_eq!(vault.contents(), vault.read_anew());
+        }
+    }
+}
+
 /// As where many folders are open at once, or the cache folder is on a network drive.
 #[test]
 fn texts_in_memory_are_as_good() {
@@ -338,9 +382,9 @@ fn texts_in_memory_are_as_good() {
     let contents = vault.contents();
     vault.compact();
     vault.reopen();
-    let storage = Storage::new(vault.cache.path());
-    let path = vault.place.path().canonicalize().expect("a folder");
-    let segment = storage.load(&path, &FolderKind::Capsules).expect("a segment").into_memory().expect("texts");
+    let (storage, names, opened) = opened(&vault).expect("a segment");
+    let segment = storage.finish(opened, names, &FolderKind::Capsules).expect("a segment");
+    let segment = segment.into_memory().expect("texts");
     let snapshot = Snapshot::of_segment(FolderKind::Capsules, segment);
     assert_eq!(texts(&snapshot), Some(contents));
     assert!(vault.kept().is_some());
@@ -423,11 +467,8 @@ fn a_damaged_file_is_no_file() {
     fs::write(&path, &whole).expect("written");
     vault.reopen();
     assert_eq!(stored(&vault.sweep().0), 6, "it was not the rest that was wrong");
-    // Under the name of another folder.
-    let other = Vault::new(false);
-    other.write("x.json", "1");
-    let storage = Storage::new(vault.cache.path());
-    assert!(storage.load(other.place.path(), &FolderKind::Capsules).is_none());
+    // Of another folder nothing was kept.
+    assert!(opened(&Vault { cache: vault.cache, ..Vault::new(false) }).is_none());
 }
 
 #[test]
@@ -571,12 +612,7 @@ fn equals_a_fresh_reading(changes: Vec<Vec<Change>>, notified: bool) -> Result<(
                 }
             }
         }
-        let fresh = Vault::new(false);
-        let boundary = Boundary::new(vault.place.path()).expect("a vault");
-        let directory = Directory::open(vault.place.path()).expect("a folder");
-        let expected = fresh.folder.refresh(&directory, &boundary, Ticket::draw(), &Progress::default());
-        let expected = texts(&expected.expect("a sweep").snapshot).expect("nothing was kept of it");
-        prop_assert_eq!(vault.contents(), expected);
+        prop_assert_eq!(vault.contents(), vault.read_anew());
     }
     Ok(())
 }
