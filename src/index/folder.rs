@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::entry::{BrokenFile, Content, Entry, FolderKind};
-use super::segment::{Names, Opened, Segment, TextReader, Writing};
+use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
 use super::storage::{Storage, identity};
 use crate::formats::fingerprint::digest;
@@ -99,8 +99,8 @@ struct State {
     kept: KeptState,
     /// When the sweep that made it began.
     swept: Option<Ticket>,
-    /// The folder's own state when its names were listed, if it was settled then.
-    listed: Option<Signature>,
+    /// What the folder was when its names were listed, if it was settled then.
+    listed: Option<Listed>,
     /// Whether somebody watches the folder and applies every change.
     watched: bool,
     /// What a watch has read and nobody has asked for yet.
@@ -263,7 +263,7 @@ impl Folder {
         rayon::join(
             || self.take_kept(state, kept),
             || {
-                if names.listed == Some(sweep.own) {
+                if names.listed.is_some_and(|listed| listed.folder == sweep.own) {
                     return Ok(Some(Looked::AtPlaces(sweep.states(&names))));
                 }
                 Ok(sweep.look()?.map(Looked::ByName))
@@ -328,15 +328,27 @@ impl Folder {
         state.snapshot = Arc::new(moved);
     }
 
-    /// The folder's own state, if from that it can be told as long as it lasts that these files are in it and no others.
-    fn listed(&self, snapshot: &Snapshot, boundary: &Boundary) -> Option<Signature> {
+    /// The files, if the folder holds nothing else, and that can be told without listing it. Each may have changed.
+    #[must_use]
+    pub fn all_without_listing(&self, directory: &Directory) -> Option<Arc<Snapshot>> {
+        let mut state = lock(&self.state);
+        if let Some(kept) = self.open_kept(&mut state) {
+            self.take_kept(&mut state, kept);
+        }
+        Self::apply_pending(&mut state);
+        let listed = state.listed.filter(|listed| listed.alone && !state.snapshot.is_damaged())?;
+        (directory.signature().ok()? == listed.folder).then(|| state.snapshot.clone())
+    }
+
+    /// The folder, if it is found to hold these files and no others of its kind.
+    fn listed(&self, snapshot: &Snapshot, boundary: &Boundary) -> Option<Listed> {
         let directory = Directory::open(&self.path).ok()?;
         let progress = &Progress::default();
         let sweep = Sweep::new(&self.kind, &directory, boundary, progress).ok()?;
-        let listed = sweep.listed()?;
-        let names = sweep.names().ok()?;
+        let folder = sweep.settled()?;
+        let (names, alone) = sweep.names().ok()?;
         let are_same = names.iter().map(|name| &**name).eq(snapshot.rows().map(RowRef::name));
-        are_same.then_some(listed)
+        are_same.then_some(Listed { folder, alone })
     }
 
     /// Reads files again that were too young to rely on their times when they were read: now any later change would show.
@@ -527,7 +539,7 @@ struct Sweep<'a> {
 
 struct Swept {
     snapshot: Arc<Snapshot>,
-    listed: Option<Signature>,
+    listed: Option<Listed>,
     broken: Vec<BrokenFile>,
 }
 
@@ -568,16 +580,18 @@ impl<'a> Sweep<'a> {
         Ok(Self { kind, directory, boundary, local, began, own, progress })
     }
 
-    /// The folder's state, if from that it can be told as long as it lasts that no name has come, gone or changed since.
-    fn listed(&self) -> Option<Signature> {
+    /// The folder's state, if any later change of a name is sure to change it.
+    fn settled(&self) -> Option<Signature> {
         (self.local && self.own.is_settled(self.began, true)).then_some(self.own)
     }
 
     /// If it is aborted, what it gives holds what was read until then, and may hold what is gone.
     fn run(&self, state: &State, looked: Option<Looked>) -> io::Result<Swept> {
-        let listed = self.listed();
         // A folder that has not changed since it was listed still holds the names that it held then.
-        let are_same_names = state.listed == Some(self.own);
+        let before = state.listed.filter(|listed| listed.folder == self.own);
+        let are_same_names = before.is_some();
+        let alone = before.is_some_and(|listed| listed.alone);
+        let listed = self.settled().map(|folder| Listed { folder, alone });
         let found = match looked {
             _ if !state.snapshot.fresh().is_empty() => None,
             // What was kept turned out to be damaged.
@@ -603,7 +617,7 @@ impl<'a> Sweep<'a> {
             return Ok(Swept { snapshot: Arc::new(snapshot), listed, broken });
         }
         let known: Vec<RowRef<'_>> = state.snapshot.rows().collect();
-        let names = if are_same_names { None } else { Some(self.names()?) };
+        let names = if are_same_names { None } else { Some(self.names()?.0) };
         let same_names = names.as_ref().is_none_or(|names| {
             names.len() == known.len() && names.iter().zip(&known).all(|(name, row)| **name == *row.name())
         });
@@ -759,13 +773,16 @@ impl<'a> Sweep<'a> {
         (kept, read)
     }
 
-    fn names(&self) -> io::Result<Vec<Box<str>>> {
+    /// The names of the files, and whether there are no others.
+    fn names(&self) -> io::Result<(Vec<Box<str>>, bool)> {
         let mut names = self.directory.list()?;
+        let count = names.len();
         names.retain(|name| self.kind.takes(name));
         if matches!(self.kind, FolderKind::Transcripts { .. }) {
             names.sort_by(|left, right| self.kind.order(left, right));
         }
-        Ok(names)
+        let are_all = names.len() == count;
+        Ok((names, are_all))
     }
 
     fn is_current(&self, slot: &Slot<'_>) -> bool {

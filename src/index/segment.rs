@@ -66,11 +66,20 @@ enum MomentKind {
     Undecided,
 }
 
+/// A folder when its names were listed. As long as it has this state they are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Listed {
+    /// Its own state, which any later change of a name would have changed.
+    pub(super) folder: Signature,
+    /// Whether it held nothing but files of its kind.
+    pub(super) alone: bool,
+}
+
 /// The names of a segment's files, in Chatty's order.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Names {
-    /// The folder's own state when it was known, for good, that there are these names in it and no others.
-    pub(super) listed: Option<Signature>,
+    /// What the folder was when it was listed and held these files.
+    pub(super) listed: Option<Listed>,
     text: Box<str>,
     /// Where each ends in the text.
     ends: Box<[u32]>,
@@ -491,12 +500,12 @@ pub(super) struct Writing<S> {
 }
 
 impl<S: Sink> Writing<S> {
-    /// The rows in Chatty's order of files. Each must be settled, and of a file that could be read. `listed` is the state of
-    /// the folder, if that holds these files and no others.
+    /// The rows in Chatty's order of files. Each must be settled, and of a file that could be read. `listed` tells of the
+    /// folder, if it holds these files and no others of its kind.
     ///
     /// # Errors
     /// If a text can't be read or the file can't be written.
-    pub(super) fn write(sink: S, rows: &[RowRef<'_>], folder: &str, listed: Option<Signature>) -> io::Result<Segment> {
+    pub(super) fn write(sink: S, rows: &[RowRef<'_>], folder: &str, listed: Option<Listed>) -> io::Result<Segment> {
         let mut writing = Self {
             sink,
             written: 0,
@@ -600,7 +609,7 @@ impl<S: Sink> Writing<S> {
         self.sink.write_all(record)
     }
 
-    fn finish(self, newest_first: Option<Vec<u32>>, folder: &str, listed: Option<Signature>) -> io::Result<Segment> {
+    fn finish(self, newest_first: Option<Vec<u32>>, folder: &str, listed: Option<Listed>) -> io::Result<Segment> {
         let Self { mut sink, written, mut rows, names, name_ends, labels, tag_lists } = self;
         // From the order in which they were met to the sorted one.
         let mut sorted = vec![0; labels.len() + 1];

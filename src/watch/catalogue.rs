@@ -3,16 +3,17 @@
 //! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
 use super::known::KnownFiles;
-use super::layout::{Layout, Place, RelativePath};
+use super::layout::{CapsuleFolder, Layout, Place, RelativePath};
 use super::record::{Cursor, Record, Told};
 use super::{SPLIT, Writer};
 use crate::Error;
@@ -93,7 +94,8 @@ struct Known {
 }
 
 /// Names and digests.
-type Sections = Arc<[(String, [u8; 16])]>;
+type Sections = Box<[Section]>;
+type Section = (String, [u8; 16]);
 
 /// A file that is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +158,7 @@ enum Found {
     Unreadable(String),
     Read(Box<Read>),
     /// At the beginning: it is as it was told before, and readers have it already.
-    AsTold(Known),
+    AsTold(Box<OsStr>, Known),
 }
 
 struct Read {
@@ -281,6 +283,13 @@ impl Catalogue {
         lock(&self.state).record.present()
     }
 
+    /// The files in a folder of memories, if it holds nothing else and that can be told without listing it.
+    pub(super) fn all_without_listing(&self, folder: &Path, path: &Path) -> Option<Arc<Snapshot>> {
+        self.layout.folder(folder).filter(CapsuleFolder::has_memories)?;
+        let real = self.vault.boundary().resolve(path).ok()??;
+        self.vault.watched().folder(&real).all_without_listing(&Directory::open(&real).ok()?)
+    }
+
     /// From here on readers may rely on what was applied.
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
@@ -320,7 +329,7 @@ impl Catalogue {
             let Some(capsules) = self.layout.folder(folder) else { continue };
             let place = |file: &RelativePath| capsules.place(file.file_name()?.to_str()?);
             let files: Vec<(&RelativePath, Place)> =
-                files.iter().filter_map(|file| Some((file, place(file)?))).collect();
+                files.par_iter().with_min_len(SPLIT).filter_map(|file| Some((file, place(file)?))).collect();
             let path = self.root().join(folder);
             let real = self.vault.boundary().resolve(&path).ok().flatten();
             let opened = real.as_ref().map(|real| Directory::open(real));
@@ -342,13 +351,14 @@ impl Catalogue {
             }
             let index = state.folders.get(folder).map(|folder| folder.index.clone());
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
-            let (kept, signatures) = match (&index, &directory) {
-                (Some(index), Some(directory)) if matches!(when, Stage::Beginning(..)) => {
-                    self.kept_and_seen(index, directory, &files)
-                }
-                _ => (None, Vec::new()),
+            let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
+            let rows: Vec<RowRef<'_>> = kept.iter().flat_map(|kept| kept.rows()).collect();
+            // Most often they have the same names in the same order.
+            let by_name = kept.as_ref().map(|kept| LazyLock::new(|| kept.by_name()));
+            let row_of = |at: usize, name: &str| {
+                let same = rows.get(at).filter(|row| row.name() == name).copied();
+                same.or_else(|| by_name.as_ref()?.find(name))
             };
-            let kept_by_name = kept.as_ref().map(|kept| kept.by_name());
             let met = AtomicUsize::new(0);
             let State { known, record, .. } = &*state;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
@@ -360,22 +370,14 @@ impl Catalogue {
                     // Nothing is said of it.
                     Some(_) if when.is_aborted() => Found::Unknown,
                     Some(directory) => {
-                        let row = kept_by_name.as_ref().and_then(|kept| kept.find(file.file_name()?.to_str()?));
+                        let row = file.file_name().and_then(|name| row_of(at, name.to_str()?));
                         met.fetch_add(usize::from(row.is_some()), Ordering::Relaxed);
-                        let as_kept = row.and_then(of_kept);
-                        let as_kept = as_kept.filter(|kept| signatures.get(at) == Some(&Some(kept.signature)));
-                        if let Some(kept) = as_kept
-                            && self.is_as_told(when, &kept, file, record)
+                        if let Some(row) = row
+                            && let Some(known) = self.as_told(when, row, directory, file, record)
                         {
-                            return Found::AsTold(kept.known());
+                            return Found::AsTold(OsStr::new(row.name()).into(), known);
                         }
-                        let seen = (known.get(file), row);
-                        match self.find((directory, is_local), file, place, seen, index.as_deref()) {
-                            Found::Read(found) if self.is_as_told(when, &found, file, record) => {
-                                Found::AsTold(found.known())
-                            }
-                            found => found,
-                        }
+                        self.find((directory, is_local), file, place, (known.get(file), row), index.as_deref())
                     }
                     None => Found::Gone,
                 })
@@ -388,10 +390,11 @@ impl Catalogue {
                 let gone = kept.rows().map(RowRef::name).filter(|name| !names.contains(name));
                 looking.changes.extend(gone.map(|name| (name.into(), None)));
             }
-            let mut as_told = Vec::new();
+            let mut as_told =
+                Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
             for ((file, place), found) in files.into_iter().zip(found) {
-                if let Found::AsTold(known) = found {
-                    as_told.extend(file.file_name().map(|name| (name.into(), known)));
+                if let Found::AsTold(name, known) = found {
+                    as_told.push((name, known));
                     continue;
                 }
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
@@ -414,24 +417,6 @@ impl Catalogue {
             self.vault.constructs().set_watched(true);
         }
         looking.looked
-    }
-
-    /// What was kept of a folder, and the states of its files: neither has to wait for the other.
-    fn kept_and_seen(
-        &self,
-        index: &Folder,
-        directory: &Directory,
-        files: &[(&RelativePath, Place)],
-    ) -> (Option<Arc<Snapshot>>, Vec<Option<Signature>>) {
-        if !index.has_kept() {
-            return (None, Vec::new());
-        }
-        let files = files.par_iter().with_min_len(SPLIT);
-        rayon::join(|| Some(index.kept()), || files.map(|(file, _)| self.signature(directory, file)).collect())
-    }
-
-    fn signature(&self, directory: &Directory, file: &Path) -> Option<Signature> {
-        directory.file_signature(file.file_name()?.to_str()?, self.vault.boundary()).ok()
     }
 
     fn find(
@@ -496,23 +481,36 @@ impl Catalogue {
         if verdict.reason.is_none() {
             verdict.reason.clone_from(&problem);
         }
-        let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Arc::default() };
+        let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Sections::default() };
         let read = Read { signature, settled, digest, content, sections, verdict, problem, is_half };
         Found::Read(Box::new(read))
     }
 
-    /// Whether at the beginning a memory is a sound one that the index has, and that was told before as it is.
-    fn is_as_told(&self, when: Stage<'_>, read: &Read, file: &RelativePath, record: &Record) -> bool {
-        let (Stage::Beginning(since, _), Content::Memory(Some(Row::Stored(..)))) = (when, &read.content) else {
-            return false;
-        };
-        let is_usable = self.vault.store().options().policy == Policy::Report || read.verdict.is_sound();
-        let Some(line) = file.to_str().and_then(|path| record.line(path)) else { return false };
-        is_usable
-            && line.accepted
-            && line.digest == Some(read.digest)
-            && !read.signature.is_aliased()
-            && !since.is_some_and(|since| record.is_behind(since, line.number, Some(read.signature.changed())))
+    /// What is known of a memory that at the beginning is as the index has it and as it was told before, and is sound.
+    fn as_told(
+        &self,
+        when: Stage<'_>,
+        kept: RowRef<'_>,
+        directory: &Directory,
+        file: &RelativePath,
+        record: &Record,
+    ) -> Option<Known> {
+        let (Stage::Beginning(since, _), RowRef::Stored(..)) = (when, kept) else { return None };
+        let (signature, digest) = (kept.signature()?, kept.digest()?);
+        let line = record.line(file.to_str()?)?;
+        let is_told = line.accepted && line.digest == Some(digest);
+        let is_usable =
+            self.vault.store().options().policy == Policy::Report || memory_verdict(kept.sound()).is_sound();
+        let is_news = since.is_some_and(|since| record.is_behind(since, line.number, Some(signature.changed())));
+        let is_as_told = is_told && is_usable && !is_news && kept.is_memory() && !signature.is_aliased();
+        let seen = || directory.file_signature(kept.name(), self.vault.boundary()).ok();
+        (is_as_told && seen() == Some(signature)).then(|| Known {
+            signature,
+            settled: true,
+            digest,
+            accepted: true,
+            sections: Sections::default(),
+        })
     }
 
     /// What a found file means, for listeners and for readers of its folder.
@@ -525,7 +523,7 @@ impl Catalogue {
             looking.changes.push((file.file_name().unwrap_or_default().to_string_lossy().into(), entry));
         };
         match found {
-            Found::Unchanged | Found::AsTold(_) => {}
+            Found::Unchanged | Found::AsTold(..) => {}
             Found::Unknown => {
                 looking.looked.again.push((file.to_owned(), CLOSED));
                 return;
@@ -727,13 +725,6 @@ impl State {
     }
 }
 
-impl Read {
-    fn known(self) -> Known {
-        let Self { signature, settled, digest, sections, .. } = self;
-        Known { signature, settled, digest, accepted: true, sections }
-    }
-}
-
 /// What an index knows of a memory that was read before.
 fn of_kept(row: RowRef<'_>) -> Option<Read> {
     if !row.is_memory() {
@@ -744,7 +735,7 @@ fn of_kept(row: RowRef<'_>) -> Option<Read> {
         settled: true,
         digest: row.digest()?,
         content: Content::Memory(Some(row.to_row())),
-        sections: Arc::default(),
+        sections: Sections::default(),
         verdict: memory_verdict(row.sound()),
         problem: None,
         is_half: false,
@@ -767,9 +758,8 @@ fn sections(text: &[u8]) -> Sections {
     sections.into()
 }
 
-fn changed_sections(before: &Sections, after: &Sections) -> Vec<String> {
-    let is_in = |sections: &Sections, section: &(String, [u8; 16])| sections.contains(section);
-    let changed = after.iter().filter(|section| !is_in(before, section));
+fn changed_sections(before: &[Section], after: &[Section]) -> Vec<String> {
+    let changed = after.iter().filter(|section| !before.contains(section));
     let gone = before.iter().filter(|(name, _)| !after.iter().any(|(own, _)| own == name));
     changed.chain(gone).map(|(name, _)| name.clone()).collect()
 }

@@ -1,9 +1,9 @@
 //! Which folders of a vault hold capsules, and which files in them are some.
 
 use std::borrow::Borrow;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::ops::Deref;
-use std::path::{Path, is_separator};
+use std::path::{MAIN_SEPARATOR_STR, Path, is_separator};
 use std::sync::Arc;
 
 use crate::index::Directories;
@@ -18,6 +18,15 @@ const DEEPEST: usize = 8;
 pub(super) struct RelativePath(Arc<OsStr>);
 
 impl RelativePath {
+    /// The path of a file in a folder.
+    pub(super) fn in_folder(folder: &Path, name: &str) -> Self {
+        let mut path = OsString::with_capacity(folder.as_os_str().len() + 1 + name.len());
+        path.push(folder);
+        path.push(MAIN_SEPARATOR_STR);
+        path.push(name);
+        Self(path.into())
+    }
+
     /// The path of the folder, as a string; of what lies in the root an empty one.
     pub(super) fn folder(&self) -> &OsStr {
         match self.0.to_str() {
@@ -76,6 +85,11 @@ pub(super) struct CapsuleFolder {
 }
 
 impl CapsuleFolder {
+    /// Whether it is a folder of one user's memories.
+    pub(super) fn has_memories(&self) -> bool {
+        self.has_memories
+    }
+
     /// Whether a file of this name in it is a capsule.
     pub(super) fn takes(&self, name: &str) -> bool {
         is_capsule(name) || self.has_memories && is_memory(name) || self.has_identity && name == "capsule.json"

@@ -25,8 +25,10 @@ use std::time::{Duration, Instant};
 pub use catalogue::{Content, Event, Happening};
 pub use record::Cursor;
 
+use rayon::prelude::*;
+
 use crate::Error;
-use crate::index::{Progress, Vault};
+use crate::index::{Progress, RowRef, Vault};
 use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
 use layout::RelativePath;
@@ -421,6 +423,13 @@ impl Shared {
                 }
                 Err(trouble) => self.fall_back(trouble),
                 Ok(()) => {}
+            }
+            if let Some(known) = self.catalogue.all_without_listing(&folder, &path) {
+                let names: Vec<&str> = known.rows().map(RowRef::name).collect();
+                files.par_extend(
+                    names.par_iter().with_min_len(SPLIT).map(|name| RelativePath::in_folder(&folder, name)),
+                );
+                continue;
             }
             let layout = self.catalogue.layout();
             let items = std::fs::read_dir(&path);

@@ -362,9 +362,11 @@ fn names_are_kept_as_long_as_the_folder_is_as_it_was() {
             vault.contents();
             vault.compact();
             vault.reopen();
-            let own = || Directory::open(vault.place.path()).expect("a folder").signature().expect("a state");
+            let directory = Directory::open(vault.place.path()).expect("a folder");
             let (_, names, _) = opened(&vault).expect("a segment");
-            assert_eq!((names.len(), names.listed), (vault.contents().len(), Some(own())));
+            let listed = names.listed.expect("settled");
+            assert_eq!((names.len(), listed.folder), (vault.contents().len(), directory.signature().expect("a state")));
+            assert_eq!(vault.folder.all_without_listing(&directory).is_some(), listed.alone);
             vault.reopen();
             change(&vault);
             assert_eq!(vault.contents(), vault.read_anew());
