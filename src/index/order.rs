@@ -23,6 +23,10 @@ impl NewestFirst {
         self.zone.as_ref().is_none_or(|own| own == zone)
     }
 
+    pub(super) fn depends_on_zone(&self) -> bool {
+        self.zone.is_some()
+    }
+
     /// The memories by role, session and tag; worked out once.
     pub(super) fn postings(&self, segment: &Segment) -> &Postings {
         self.postings.get_or_init(|| Postings::new(segment, &self.order))

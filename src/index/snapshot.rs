@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::prelude::*;
@@ -193,8 +194,13 @@ pub struct Snapshot {
     odd: Odd,
 }
 
+/// Bytes for each fresh file besides its own.
+const PER_ROW: usize = size_of::<Arc<Entry>>() + size_of::<u32>();
+/// What a snapshot works out costs as much as all its fresh files, a change of so few only as much as they.
+const FEW: usize = 8;
+
 /// Places of entries in a snapshot.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Odd {
     /// Whose dates only JavaScript can tell.
     undecided: Vec<u32>,
@@ -202,6 +208,27 @@ struct Odd {
     unread: Vec<u32>,
     /// Whether notifications of the folder don't tell everything: of a file with a name elsewhere, or one that is not UTF-8.
     escapes: bool,
+}
+
+impl Odd {
+    fn new(segment: &Segment, fresh: &[Arc<Entry>]) -> Self {
+        let mut odd = Self { escapes: segment.escapes(), ..Self::default() };
+        for (place, entry) in (0..).zip(fresh) {
+            if entry.answer.is_some() {
+                odd.undecided.push(place);
+            }
+            if entry.signature.is_none() {
+                odd.unread.push(place);
+            }
+            odd.escapes |= entry.is_aliased() || entry.is_ambiguous();
+        }
+        odd
+    }
+
+    /// Whether all that it says is of the segment.
+    fn is_of_segment(&self, segment: &Segment) -> bool {
+        self.undecided.is_empty() && self.unread.is_empty() && self.escapes == segment.escapes()
+    }
 }
 
 impl Snapshot {
@@ -229,18 +256,8 @@ impl Snapshot {
 
     fn new(kind: FolderKind, segment: Arc<Segment>, gone: Gone, fresh: Vec<Arc<Entry>>) -> Self {
         let sizes = fresh.par_iter().with_min_len(16 * SPLIT).map(|entry| entry.heap_size());
-        let per_row = size_of::<Arc<Entry>>() + size_of::<u32>();
-        let heap_size = segment.heap_size() + sizes.sum::<usize>() + fresh.len() * per_row;
-        let mut odd = Odd { escapes: segment.escapes(), ..Odd::default() };
-        for (place, entry) in (0..).zip(&fresh) {
-            if entry.answer.is_some() {
-                odd.undecided.push(place);
-            }
-            if entry.signature.is_none() {
-                odd.unread.push(place);
-            }
-            odd.escapes |= entry.is_aliased() || entry.is_ambiguous();
-        }
+        let heap_size = segment.heap_size() + sizes.sum::<usize>() + fresh.len() * PER_ROW;
+        let odd = Odd::new(&segment, &fresh);
         Self { kind, segment, gone, fresh, newest_first: Mutex::default(), unsound: OnceLock::new(), heap_size, odd }
     }
 
@@ -255,28 +272,94 @@ impl Snapshot {
         changes: HashMap<Box<str>, Option<Arc<Entry>>>,
         mut news: Vec<Arc<Entry>>,
     ) -> Self {
+        let unsound: Option<Vec<Box<str>>> =
+            self.unsound.get().map(|names| names.iter().filter(|name| !changes.contains_key(*name)).cloned().collect());
         let mut gone = self.gone.clone();
-        let mut rest = Vec::with_capacity(self.fresh.len() + changes.len());
-        rest.extend(self.fresh.iter().filter(|entry| !changes.contains_key(&entry.name)).cloned());
-        let mut forgotten = Vec::new();
+        let (mut lost, mut forgotten) = (Vec::new(), Vec::new());
         for (name, entry) in changes {
             if let Some(at) = self.segment.find(&self.kind, &name) {
                 gone.add(at);
                 forgotten.push(at);
             }
+            lost.extend(self.places_of(&name));
             news.extend(entry);
         }
         self.segment.forget(forgotten.into_iter());
-        news.sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
-        if let [entry] = &news[..] {
-            let at = rest.partition_point(|other| self.kind.order(&other.name, &entry.name).is_lt());
-            rest.insert(at, entry.clone());
-        } else if !news.is_empty() {
-            rest.append(&mut news);
-            // Two sorted runs, which this sort merges.
-            rest.sort_by(|left, right| self.kind.order(&left.name, &right.name));
+        lost.sort_unstable();
+        news.sort_by(|left, right| self.kind.order(&left.name, &right.name));
+        let mut fresh = Vec::with_capacity(self.fresh.len() - lost.len() + news.len());
+        let mut from = 0;
+        for at in &lost {
+            fresh.extend_from_slice(&self.fresh[from..*at]);
+            from = at + 1;
         }
-        Self::new(self.kind.clone(), self.segment.clone(), gone, rest)
+        fresh.extend_from_slice(&self.fresh[from..]);
+        let is_small = lost.len() <= FEW && news.len() <= FEW;
+        let mut places = Vec::new();
+        if is_small {
+            for entry in &news {
+                places.push(fresh.partition_point(|other| self.kind.order(&other.name, &entry.name).is_le()));
+                fresh.insert(places[places.len() - 1], entry.clone());
+            }
+        } else {
+            fresh.extend_from_slice(&news);
+            // Two sorted runs, which this sort merges.
+            fresh.sort_by(|left, right| self.kind.order(&left.name, &right.name));
+        }
+        let snapshot = if is_small && self.odd.is_of_segment(&self.segment) {
+            let size = |entries: &mut dyn Iterator<Item = &Arc<Entry>>| {
+                entries.map(|entry| entry.heap_size() + PER_ROW).sum::<usize>()
+            };
+            let heap_size = self.heap_size + size(&mut news.iter()) - size(&mut lost.iter().map(|at| &self.fresh[*at]));
+            let mut odd = Odd::new(&self.segment, &news);
+            for place in odd.undecided.iter_mut().chain(&mut odd.unread) {
+                *place = u32::try_from(places[*place as usize]).unwrap_or(u32::MAX);
+            }
+            let newest_first = Mutex::new(self.newest_first_with(&lost, &places, &fresh));
+            let (kind, segment) = (self.kind.clone(), self.segment.clone());
+            Self { kind, segment, gone, fresh, newest_first, unsound: OnceLock::new(), heap_size, odd }
+        } else {
+            Self::new(self.kind.clone(), self.segment.clone(), gone, fresh)
+        };
+        if let Some(mut unsound) = unsound {
+            let is_unsound = |entry: &&Arc<Entry>| RowRef::Fresh(entry).sound() == Some(false);
+            unsound.extend(news.iter().filter(is_unsound).map(|entry| entry.name.clone()));
+            // Nobody else has the snapshot yet.
+            let _ = snapshot.unsound.set(unsound.into());
+        }
+        snapshot
+    }
+
+    /// The order of the fresh memories when some were taken out and others put in, if it is known and all dates are.
+    fn newest_first_with(&self, lost: &[usize], places: &[usize], fresh: &[Arc<Entry>]) -> Option<NewestFirst> {
+        let known = lock(&self.newest_first).clone().filter(|known| !known.depends_on_zone())?;
+        let moved = |place: &u32| {
+            let place = *place as usize;
+            let before = lost.binary_search(&place).err()?;
+            u32::try_from(places.iter().fold(place - before, |place, new| place + usize::from(*new <= place))).ok()
+        };
+        let mut order: Vec<u32> = known.order.iter().filter_map(moved).collect();
+        for place in places {
+            let entry = RowRef::Fresh(&fresh[*place]);
+            if !entry.is_memory() {
+                continue;
+            }
+            let time = |row: RowRef<'_>| if let Moment::At(time) = row.moment() { Some(time) } else { None };
+            let own = time(entry).filter(|time| !time.is_nan())?;
+            let is_before = |other: &u32| {
+                let by_time = time(RowRef::Fresh(&fresh[*other as usize])).map(|time| time.total_cmp(&own));
+                by_time.is_some_and(|by_time| by_time.then_with(|| place.cmp(&(*other as usize))).is_gt())
+            };
+            order.insert(order.partition_point(is_before), u32::try_from(*place).ok()?);
+        }
+        Some(NewestFirst::new(None, order.into()))
+    }
+
+    /// Where the fresh files of this name are.
+    fn places_of(&self, name: &str) -> Range<usize> {
+        let start = self.fresh.partition_point(|entry| self.kind.order(&entry.name, name).is_lt());
+        let is_it = |entry: &&Arc<Entry>| self.kind.order(&entry.name, name).is_eq();
+        start..start + self.fresh[start..].iter().take_while(is_it).count()
     }
 
     /// Of its segment only the files at these places, and others that were read, in their order.
@@ -490,5 +573,103 @@ impl<'a> ByName<'a> {
 impl From<Damaged> for crate::Error {
     fn from(Damaged: Damaged) -> Self {
         Self::Damaged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::{Entry, FolderKind, Snapshot};
+    use crate::formats::integrity::Policy;
+    use crate::formats::memory_capsule;
+    use crate::index::entry::Content;
+    use crate::index::{Query, View};
+    use crate::vault::Directory;
+
+    /// A file: a memory of a second or without a date that Rust can read, sound or not; or none.
+    #[derive(Debug, Clone)]
+    enum File {
+        Memory(u8, bool),
+        Undecided,
+        Broken,
+        Unreadable,
+    }
+
+    fn file() -> impl Strategy<Value = File> {
+        prop_oneof![
+            20 => (0..10_u8, any::<bool>()).prop_map(|(second, sound)| File::Memory(second, sound)),
+            2 => Just(File::Broken),
+            1 => Just(File::Undecided),
+            1 => Just(File::Unreadable),
+        ]
+    }
+
+    fn entry(name: u8, file: &File) -> Arc<Entry> {
+        let memory = |created: &str, hash: &str| {
+            let text = format!("{{\"raw\":\"x\",\"created_ts\":\"{created}\",\"raw_sha256\":\"{hash}\"}}");
+            Content::Memory(memory_capsule::parse(text.as_bytes()).expect("a memory"))
+        };
+        let content = match file {
+            File::Memory(second, sound) => memory(
+                &format!("2026-01-01T00:00:{second:02}Z"),
+                if *sound { "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" } else { "0" },
+            ),
+            File::Undecided => memory("some day", ""),
+            File::Broken => Content::Broken { message: "broken".into(), empty: false },
+            File::Unreadable => Content::unreadable("closed".to_owned()),
+        };
+        let folder = Directory::open(&std::env::temp_dir()).expect("a folder");
+        let signature = folder.signature().ok().filter(|_| !matches!(file, File::Unreadable));
+        Arc::new(Entry::new(format!("{name:02}.json").into(), content, signature, true))
+    }
+
+    fn sorted(names: &[Box<str>]) -> Vec<&str> {
+        let mut names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    proptest! {
+        /// A snapshot that comes of another is the one that comes of its files.
+        #[test]
+        fn what_is_carried_over_is_what_is_worked_out(
+            steps in prop::collection::vec(prop::collection::vec((0..30_u8, prop::option::of(file())), 0..12), 1..12),
+            asked: Vec<bool>,
+        ) {
+            let mut files: BTreeMap<u8, Arc<Entry>> = BTreeMap::new();
+            let mut snapshot = Arc::new(Snapshot::empty(FolderKind::Capsules));
+            let query = Query { policy: Some(Policy::Enforce), ..Query::default() };
+            for (at, step) in steps.into_iter().enumerate() {
+                let mut changes = HashMap::new();
+                for (name, file) in step {
+                    let entry = file.map(|file| entry(name, &file));
+                    changes.insert(format!("{name:02}.json").into(), entry.clone());
+                    match entry {
+                        Some(entry) => drop(files.insert(name, entry)),
+                        None => drop(files.remove(&name)),
+                    }
+                }
+                if asked.get(at) == Some(&true) {
+                    prop_assert!(snapshot.unsound().len() <= snapshot.len());
+                    View::new(vec![snapshot.clone()]).select(&query).expect("rows");
+                }
+                snapshot = Arc::new(snapshot.with(changes));
+                let anew = Arc::new(Snapshot::of_entries(FolderKind::Capsules, files.values().cloned().collect()));
+                prop_assert_eq!(snapshot.heap_size(), anew.heap_size());
+                prop_assert_eq!(&snapshot.odd, &anew.odd);
+                let [own, other] = [&snapshot, &anew].map(|snapshot| {
+                    let selection = View::new(vec![snapshot.clone()]).select(&query).expect("rows");
+                    (selection.to_rows("", usize::MAX, 0, 1).expect("rows").0, snapshot.clone())
+                });
+                prop_assert_eq!(own.0, other.0);
+                if own.1.unsound.get().is_some() {
+                    prop_assert_eq!(sorted(snapshot.unsound()), sorted(anew.unsound()));
+                }
+            }
+        }
     }
 }

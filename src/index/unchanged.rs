@@ -1,7 +1,7 @@
 //! An answer at once, on whatever thread asks: from what is in memory, if nothing has changed since it was read.
 //!
-//! Only what costs little and never waits is done here: the kernel's queue is looked at, locks are tried, and a question
-//! that would take more than a few thousand steps is put off. Who gets no answer asks the longer way, which is always right.
+//! Only what costs little is done here: the kernel's queue is looked at, locks are tried, and a question that would take more
+//! than a few thousand steps is put off. Who gets no answer asks the longer way, which is always right.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use napi::JsString;
 use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
@@ -108,6 +109,9 @@ pub struct ReadingWarning {
     pub message: String,
 }
 
+/// What has come just now is applied by then, as a rule, and to ask another thread would take longer.
+const PATIENCE: Duration = Duration::from_micros(250);
+
 /// How often a reading begins anew because what was kept of the vault is damaged, or was overwritten just now.
 const TRIES: usize = 3;
 
@@ -183,7 +187,8 @@ impl State {
         if self.problem.is_some() || self.construct.is_some() {
             return None;
         }
-        let found = read_unchanged(&self.request, || self.watch.as_ref().is_some_and(|watch| watch.is_settled()))?;
+        let is_settled = || self.watch.as_ref().is_some_and(|watch| watch.is_settled_within(PATIENCE));
+        let found = read_unchanged(&self.request, is_settled)?;
         let selection = found.view.select_quickly(&self.query)?;
         let (mut texts, written) = selection.to_rows(&self.now_text, TEXT_SIZE, 0, 1).ok()?;
         let text = texts.pop().filter(|_| written == selection.len())?;

@@ -50,6 +50,13 @@ impl Inotify {
         rustix::io::ioctl_fionread(&self.descriptor).is_ok_and(|bytes| bytes == 0)
     }
 
+    /// Whether there are some tens of notifications at most.
+    pub(crate) fn holds_few(&self) -> bool {
+        /// In bytes.
+        const FEW: u64 = 4096;
+        rustix::io::ioctl_fionread(&self.descriptor).is_ok_and(|bytes| bytes <= FEW)
+    }
+
     /// Takes all notifications that there are, without waiting.
     pub(crate) fn drain(&self, mut take: impl FnMut(&Event<'_>)) -> io::Result<()> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];

@@ -116,6 +116,11 @@ impl Queue {
         self.inotify.is_empty()
     }
 
+    /// Whether to drain it takes but a moment.
+    pub(super) fn holds_few(&self) -> bool {
+        self.inotify.holds_few()
+    }
+
     /// Waits until there is something to be drained. False once it was stopped.
     pub(super) fn wait(&self) -> bool {
         loop {

@@ -600,6 +600,41 @@ impl Watch {
         false
     }
 
+    /// The same; if what is left to be applied takes but a moment, that is waited for, `patience` at most.
+    #[must_use]
+    pub fn is_settled_within(&self, patience: Duration) -> bool {
+        self.is_settled() || self.settles_within(patience) && self.is_settled()
+    }
+
+    /// Whether all that is known of has been applied in time by the watching thread.
+    #[cfg(target_os = "linux")]
+    fn settles_within(&self, patience: Duration) -> bool {
+        /// In a storm there is always something left.
+        const FEW: usize = 8;
+        let end = Instant::now() + patience;
+        let Some(queue) = self.shared.queue().filter(|queue| queue.holds_few()) else { return false };
+        self.shared.drain(&queue);
+        let mut hints = lock(&self.shared.hints);
+        loop {
+            let now = Instant::now();
+            let are_due = hints.paths.len() <= FEW && hints.paths.values().all(|due| due.at <= now);
+            if !are_due || hints.everything || hints.trouble.is_some() || hints.rootless || now >= end {
+                return false;
+            }
+            if hints.paths.is_empty() && hints.phase == Phase::Idle {
+                return true;
+            }
+            let waited = self.shared.idle.wait_timeout(hints, end - now);
+            hints = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self, reason = "as on Linux")]
+    fn settles_within(&self, _patience: Duration) -> bool {
+        false
+    }
+
     /// The next notices, of about so many bytes.
     #[must_use]
     pub fn take(&self, size: usize) -> Vec<String> {
