@@ -371,15 +371,21 @@ impl Folder {
             let again = sweep.read(entry.name.clone(), Some(RowRef::Fresh(entry)), LARGE).ok()?;
             // What is otherwise by now is for a reader to find.
             let is_same = again.signature == entry.signature && again.content == entry.content;
-            (is_same && again.digest == entry.digest).then(|| (entry.name.clone(), Some(again)))
+            (is_same && again.digest == entry.digest).then_some(again)
         });
-        let settled = Arc::new(snapshot.with(settled.collect()));
+        let settled: Vec<Arc<Entry>> = settled.collect();
+        let with = |snapshot: &Snapshot, entries: &mut dyn Iterator<Item = &Arc<Entry>>| {
+            Arc::new(snapshot.with(entries.map(|entry| (entry.name.clone(), Some(entry.clone()))).collect()))
+        };
         let mut state = lock(&self.state);
-        if !Arc::ptr_eq(&state.snapshot, &snapshot) {
-            return snapshot;
-        }
-        state.snapshot = settled.clone();
-        settled
+        // Some may have been read again meanwhile.
+        let is_as_before = |entry: &&Arc<Entry>| {
+            let [now, before] = [&state.snapshot, &snapshot].map(|snapshot| snapshot.fresh_of(&entry.name));
+            now.zip(before).is_some_and(|(now, before)| Arc::ptr_eq(now, before))
+        };
+        state.snapshot = with(&state.snapshot, &mut settled.iter().filter(is_as_before));
+        drop(state);
+        with(&snapshot, &mut settled.iter())
     }
 
     fn sweep(&self, state: &mut State, mut sweep: Sweep<'_>) -> io::Result<Vec<BrokenFile>> {

@@ -470,7 +470,7 @@ impl Snapshot {
         self.odd.unread.iter().map(|place| &self.fresh[*place as usize])
     }
 
-    fn fresh_of(&self, name: &str) -> Option<&Arc<Entry>> {
+    pub(super) fn fresh_of(&self, name: &str) -> Option<&Arc<Entry>> {
         self.fresh.binary_search_by(|entry| self.kind.order(&entry.name, name)).ok().map(|at| &self.fresh[at])
     }
 

@@ -314,6 +314,28 @@ fn what_was_kept_is_not_read_again() {
     }
 }
 
+/// Else nothing would go into the segment of a folder that somebody keeps adding to.
+#[test]
+fn files_settle_while_others_come() {
+    let vault = Vault::new(true);
+    for name in ["a.json", "b.json", "c.json"] {
+        vault.write(name, "1");
+    }
+    let before = vault.sweep().0;
+    std::thread::sleep(Duration::from_millis(65));
+    vault.write("b.json", "2");
+    vault.write("d.json", "1");
+    vault.sweep();
+    let boundary = Boundary::new(vault.place.path()).expect("a vault");
+    let settled = vault.folder.settle(before, &boundary);
+    let now = vault.folder.kept();
+    let is_settled = |name: &str| settled.fresh_of(name).expect("a file").settled;
+    let is_shared =
+        |name: &str| settled.fresh_of(name).zip(now.fresh_of(name)).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
+    assert_eq!(["a.json", "b.json", "c.json"].map(is_settled), [true, false, true]);
+    assert_eq!(["a.json", "b.json", "c.json", "d.json"].map(is_shared), [true, false, true, false]);
+}
+
 #[test]
 fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
     let vault = Vault::new(true);
