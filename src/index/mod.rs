@@ -6,6 +6,7 @@ mod cache;
 mod compaction;
 mod constructs;
 mod entry;
+mod filter_key;
 mod folder;
 mod order;
 mod reader;
