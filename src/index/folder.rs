@@ -374,6 +374,9 @@ impl Folder {
             (is_same && again.digest == entry.digest).then_some(again)
         });
         let settled: Vec<Arc<Entry>> = settled.collect();
+        if settled.is_empty() {
+            return snapshot;
+        }
         let with = |snapshot: &Snapshot, entries: &mut dyn Iterator<Item = &Arc<Entry>>| {
             Arc::new(snapshot.with(entries.map(|entry| (entry.name.clone(), Some(entry.clone()))).collect()))
         };
@@ -606,12 +609,12 @@ impl<'a> Sweep<'a> {
         let listed = self.settled().map(|folder| Listed { folder, alone });
         let found = match looked {
             _ if !state.snapshot.fresh().is_empty() => None,
-            // What was kept turned out to be damaged.
             Some(Looked::AtPlaces(states)) if are_same_names => {
                 Some(self.compare_at_places(state.snapshot.segment(), &states))
             }
             Some(Looked::ByName(looked)) => Some(self.compare(&state.snapshot, looked)),
             None if are_same_names => None,
+            // Nothing was kept, or it turned out to be damaged.
             _ if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
             _ => self.look()?.map(|looked| self.compare(&state.snapshot, looked)),
         };
@@ -721,7 +724,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Which files are as they were kept, by their places; the others are read.
-    fn compare(&self, kept: &Snapshot, looked: Vec<(Box<str>, Option<Signature>)>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn compare(&self, kept: &Snapshot, looked: Vec<Named>) -> (Vec<u32>, Vec<Arc<Entry>>) {
         let kept = kept.by_name();
         let visit = |(name, state): Named| match kept.find(&name) {
             Some(RowRef::Stored(segment, at)) if state == Some(segment.signature(at)) => self.as_kept(at),
