@@ -169,6 +169,42 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
     await none.close();
   });
 
+  test('a watch that comes back tells what happened meanwhile, whether names came and went or not', async (t) => {
+    const { vault, cacheDir, kept } = await manyMemories(t);
+    const open = (/** @type {string | undefined} */ since) => Vault.open(vault.root, { watch: true, cacheDir, since });
+    const first = await open(undefined);
+    while (kept().length === 0) await wait(10);
+    let { cursor } = first;
+    await first.close();
+    /** @type {[string, () => void][]} */
+    const changes = [
+      ['updated m00007.json', () => writeMemory(vault, 7, 'another')],
+      ['removed m00008.json', () => fs.rmSync(vault.path('users/ann/capsules/m00008.json'))],
+      ['imported m00008.json', () => writeMemory(vault, 8, 'again')],
+      [
+        'updated m00009.json',
+        () =>
+          fs.copyFileSync(vault.path('users/ann/capsules/m00011.json'), vault.path('users/ann/capsules/m00009.json')),
+      ],
+    ];
+    for (const [expected, change] of changes) {
+      change();
+      const watched = await open(cursor ?? undefined);
+      /** @type {string[]} */
+      const told = [];
+      for (const kind of /** @type {const} */ (['imported', 'updated', 'removed', 'rejected'])) {
+        watched.on(`capsule:${kind}`, (/** @type {{ path: string }} */ { path: file }) => {
+          told.push(`${kind} ${path.basename(file)}`);
+        });
+      }
+      await watched.readMemories('ann', { limit: 0 });
+      while (told.length === 0) await wait(5);
+      assert.deepStrictEqual(told, [expected]);
+      ({ cursor } = watched);
+      await watched.close();
+    }
+  });
+
   test('a damaged file is none', async (t) => {
     const { vault, cacheDir, kept } = await manyMemories(t);
     const { memories } = await readElsewhere(vault, cacheDir);
