@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{self, AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
@@ -228,10 +228,12 @@ impl Folder {
 
     /// The same of a folder that a watch has told everything of.
     pub(super) fn watched_unchanged(&self) -> Option<Arc<Snapshot>> {
-        /// What is applied costs as much as all fresh files are, some tens of nanoseconds each.
-        const MOST: (usize, usize) = (8, 2048);
+        /// So few changes are applied at once,
+        const CHANGES: usize = 8;
+        /// to so few fresh files: each costs some tens of nanoseconds.
+        const FRESH: usize = 2048;
         let mut state = self.state.try_lock().ok()?;
-        let is_quick = state.pending.len() <= MOST.0 && state.snapshot.fresh().len() <= MOST.1;
+        let is_quick = state.pending.len() <= CHANGES && state.snapshot.fresh().len() <= FRESH;
         if !state.watched || !is_quick && !state.pending.is_empty() {
             return None;
         }
@@ -278,26 +280,20 @@ impl Folder {
         .1
     }
 
-    /// Whether something was kept of the folder, or is known already.
-    #[must_use]
-    pub fn has_kept(&self) -> bool {
-        let is_known = !lock(&self.state).snapshot.is_empty();
-        is_known || self.is_stored()
-    }
-
-    fn is_stored(&self) -> bool {
-        self.storage.as_ref().is_some_and(|storage| storage.has(&self.path, &self.kind))
-    }
-
-    /// The files that were kept of the folder, or are known already: each is still to be compared.
-    #[must_use]
-    pub fn kept(&self) -> Arc<Snapshot> {
+    /// All that is known, also what was kept.
+    fn known(&self) -> MutexGuard<'_, State> {
         let mut state = lock(&self.state);
         if let Some(kept) = self.open_kept(&mut state) {
             self.take_kept(&mut state, kept);
         }
         Self::apply_pending(&mut state);
-        state.snapshot.clone()
+        state
+    }
+
+    /// The files that were kept of the folder, or are known already: each is still to be compared.
+    #[must_use]
+    pub fn kept(&self) -> Arc<Snapshot> {
+        self.known().snapshot.clone()
     }
 
     /// Makes a segment of all that has been read, and keeps it where segments are kept.
@@ -337,11 +333,7 @@ impl Folder {
     /// The files, if the folder holds nothing else, and that can be told without listing it. Each may have changed.
     #[must_use]
     pub fn all_without_listing(&self, directory: &Directory) -> Option<Arc<Snapshot>> {
-        let mut state = lock(&self.state);
-        if let Some(kept) = self.open_kept(&mut state) {
-            self.take_kept(&mut state, kept);
-        }
-        Self::apply_pending(&mut state);
+        let state = self.known();
         let listed = state.listed.filter(|listed| listed.alone && !state.snapshot.is_damaged())?;
         (directory.signature().ok()? == listed.folder).then(|| state.snapshot.clone())
     }

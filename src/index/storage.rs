@@ -38,11 +38,6 @@ impl Storage {
         self.folder.join(String::from_utf8_lossy(&hash.as_bytes()[..32]).into_owned() + ".segment")
     }
 
-    /// Whether something was kept of the folder at this real path.
-    pub(super) fn has(&self, path: &Path, kind: &FolderKind) -> bool {
-        self.place(path, kind).exists()
-    }
-
     /// What was kept of the folder at this real path: the names of its files, and what is left to be made of it.
     pub(super) fn open(&self, path: &Path, kind: &FolderKind) -> Option<(Arc<Names>, Opened)> {
         let place = self.place(path, kind);
