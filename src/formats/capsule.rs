@@ -136,10 +136,10 @@ pub fn adopt(text: &[u8], uuid: &str) -> Result<String, String> {
 
 /// The text of an object with a member set: in its place if it is there, else as the first.
 fn with_member(object: &str, key: &str, value: &str) -> String {
-    if let [Some(old)] = json::members(object, [key]) {
-        // A value is a slice of the text that it was read from.
-        let start = old.text().as_ptr().addr() - object.as_ptr().addr();
-        return [&object[..start], value, &object[start + old.text().len()..]].concat();
+    if let [Some(old)] = json::members(object, [key])
+        && let Some(place) = old.place_in(object.as_bytes())
+    {
+        return [&object[..place.start], value, &object[place.end..]].concat();
     }
     let (before, after) = object.split_once('{').unwrap_or_default();
     let comma = if after.trim_start().starts_with('}') { "" } else { "," };

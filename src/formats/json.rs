@@ -12,6 +12,7 @@ pub mod tree;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
+use std::ops::Range;
 
 /// What is wrong with a JSON text, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,14 @@ impl<'a> Value<'a> {
     pub fn text(&self) -> &'a str {
         // The scanner has seen that strings are UTF-8, and outside of them there is only ASCII.
         std::str::from_utf8(self.bytes).unwrap_or("null")
+    }
+
+    /// Where it stands in the text that it was found in. Told without a look at the value, which may be long.
+    #[must_use]
+    pub fn place_in(&self, text: &[u8]) -> Option<Range<usize>> {
+        let start = self.bytes.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        let end = start.checked_add(self.bytes.len())?;
+        (end <= text.len()).then_some(start..end)
     }
 
     /// Whether JavaScript takes the value for true.

@@ -70,7 +70,7 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
     let (session, session_name) = session(&members);
     let timestamp = truthy(members.created_ts).or(truthy(members.timestamp));
     let claim = claim(&members);
-    let embedding = members.embedding.filter(|value| value.kind() == Kind::Array).and_then(|value| place(text, value));
+    let embedding = members.embedding.filter(|value| value.kind() == Kind::Array).and_then(|value| place(text, &value));
     Memory::new(
         Origin::Capsule,
         &[
@@ -91,9 +91,9 @@ pub fn parse(text: &[u8]) -> Result<Memory, Refusal> {
 }
 
 /// Where a value stands in the text that it was found in, and its length.
-fn place(text: &[u8], value: Value<'_>) -> Option<(u32, u32)> {
-    let start = value.text().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    Some((u32::try_from(start).ok()?, u32::try_from(value.text().len()).ok()?))
+fn place(text: &[u8], value: &Value<'_>) -> Option<(u32, u32)> {
+    let place = value.place_in(text)?;
+    Some((u32::try_from(place.start).ok()?, u32::try_from(place.len()).ok()?))
 }
 
 /// `raw_sha256` is the hash of `raw`. Usually both are what the memory keeps, and are compared when somebody asks.
