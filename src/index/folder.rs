@@ -10,11 +10,12 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{self, AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
+use super::batches::{SPLIT, each, each_batch};
 use super::entry::{BrokenFile, Content, Entry, FolderKind};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
@@ -27,8 +28,8 @@ use crate::vault::{
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
 const LARGE: u64 = 8 << 20;
-/// Below so many files a second thread costs more than it brings.
-const SPLIT: usize = 64;
+/// Reading files pays a second thread sooner than looking at them.
+const FEW_TO_READ: usize = SPLIT / 8;
 /// Fewer files than these are quickly read: no segment is made for them.
 const FEW: usize = if cfg!(test) { 2 } else { 256 };
 /// A segment is made anew when one in so many of its files is not as it says.
@@ -604,11 +605,11 @@ impl<'a> Sweep<'a> {
             Some(Looked::AtPlaces(states)) if are_same_names => {
                 Some(self.compare_at_places(state.snapshot.segment(), &states))
             }
-            Some(Looked::ByName(looked)) => Some(self.compare(&state.snapshot, looked)),
+            Some(Looked::ByName(looked)) => Some(self.compare(&state.snapshot, &looked)),
             None if are_same_names => None,
             // Nothing was kept, or it turned out to be damaged.
             _ if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
-            _ => self.look()?.map(|looked| self.compare(&state.snapshot, looked)),
+            _ => self.look()?.map(|looked| self.compare(&state.snapshot, &looked)),
         };
         if let Some((seen, read)) = found {
             let broken = read.iter().filter_map(|entry| entry.broken()).collect();
@@ -639,8 +640,8 @@ impl<'a> Sweep<'a> {
             _ => known.iter().map(|row| Slot { name: row.name(), known: Some(*row) }).collect(),
         };
         self.progress.total.fetch_add(slots.len() as u64, atomic::Ordering::Relaxed);
-        let indexed = slots.par_iter().with_min_len(SPLIT).enumerate();
-        let to_read: Vec<usize> = indexed.filter(|(_, slot)| !self.is_current(slot)).map(|(at, _)| at).collect();
+        let are_current = each(slots.len(), SPLIT, |at| self.is_current(&slots[at]));
+        let to_read: Vec<usize> = (0..slots.len()).filter(|at| !are_current[*at]).collect();
         if to_read.is_empty() && same_names {
             return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken: Vec::new() });
         }
@@ -649,8 +650,8 @@ impl<'a> Sweep<'a> {
             let wanted = || !self.progress.is_aborted();
             wanted().then(|| self.read(slots[at].name.into(), slots[at].known, limit).ok()).flatten()
         };
-        let mut entries_read: Vec<Option<Arc<Entry>>> =
-            to_read.par_iter().with_min_len(SPLIT / 8).map(|at| read(*at, LARGE)).collect();
+        let mut entries_read =
+            each(to_read.len(), (to_read.len() / 8).clamp(FEW_TO_READ, SPLIT), |at| read(to_read[at], LARGE));
         for (at, entry) in to_read.iter().zip(&mut entries_read) {
             if entry.is_none() {
                 *entry = read(*at, LARGEST_FILE);
@@ -706,8 +707,8 @@ impl<'a> Sweep<'a> {
     /// The states of the files of these names.
     fn states(&self, names: &Names) -> Vec<Option<Signature>> {
         self.progress.total.fetch_add(names.len() as u64, atomic::Ordering::Relaxed);
-        let places = (0..names.len()).into_par_iter().with_min_len(SPLIT);
-        places.map(|at| if self.progress.is_aborted() { None } else { self.state_of(names.at(at)) }).collect()
+        let state = |at| if self.progress.is_aborted() { None } else { self.state_of(names.at(at)) };
+        each(names.len(), SPLIT, state)
     }
 
     fn state_of(&self, name: &str) -> Option<Signature> {
@@ -716,22 +717,23 @@ impl<'a> Sweep<'a> {
     }
 
     /// Which files are as they were kept, by their places; the others are read.
-    fn compare(&self, kept: &Snapshot, looked: Vec<Named>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn compare(&self, kept: &Snapshot, looked: &[Named]) -> (Vec<u32>, Vec<Arc<Entry>>) {
         let kept = kept.by_name();
-        let visit = |(name, state): Named| match kept.find(&name) {
-            Some(RowRef::Stored(segment, at)) if state == Some(segment.signature(at)) => self.as_kept(at),
-            _ => self.visit(name),
+        let visit = |(name, state): &Named| match kept.find(name) {
+            Some(RowRef::Stored(segment, at)) if *state == Some(segment.signature(at)) => self.as_kept(at),
+            _ => self.visit(name.clone()),
         };
-        self.sorted(looked.into_par_iter().with_min_len(SPLIT).map(visit).collect())
+        self.sorted(each(looked.len(), SPLIT, |at| visit(&looked[at])))
     }
 
     /// The same of states in the order of the kept names.
     fn compare_at_places(&self, kept: &Segment, states: &[Option<Signature>]) -> (Vec<u32>, Vec<Arc<Entry>>) {
-        let visit = |at: u32| match states.get(at as usize) {
-            Some(state) if *state == Some(kept.signature(at)) => self.as_kept(at),
+        let visit = |(at, state): (u32, &Option<Signature>)| match state {
+            Some(state) if *state == kept.signature(at) => self.as_kept(at),
             _ => self.visit(kept.name(at).into()),
         };
-        self.sorted(kept.places().into_par_iter().with_min_len(SPLIT).map(visit).collect())
+        let places: Vec<(u32, &Option<Signature>)> = kept.places().zip(states).collect();
+        self.sorted(each(places.len(), SPLIT, |at| visit(places[at])))
     }
 
     fn as_kept(&self, at: u32) -> Visit {
@@ -741,20 +743,18 @@ impl<'a> Sweep<'a> {
 
     /// Does something with every name while further ones are still being listed.
     fn visit_all<T: Send>(&self, visit: impl Fn(Box<str>) -> T + Sync) -> io::Result<Option<Vec<T>>> {
-        let visited = Mutex::new(Vec::new());
-        let all_named = rayon::in_place_scope(|scope| {
+        let list = |take: &mut dyn FnMut(Vec<Box<str>>)| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|name| self.kind.takes(name));
                 self.progress.total.fetch_add(batch.len() as u64, atomic::Ordering::Relaxed);
-                let (visited, visit) = (&visited, &visit);
-                scope.spawn(move |_| {
-                    let wanted = batch.into_iter().take_while(|_| !self.progress.is_aborted());
-                    let mut of_batch: Vec<T> = wanted.map(visit).collect();
-                    lock(visited).append(&mut of_batch);
-                });
+                take(batch);
             })
-        })?;
-        Ok(all_named.then(|| visited.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        };
+        let (all_named, visited) = each_batch(list, |batch| {
+            let wanted = batch.into_iter().take_while(|_| !self.progress.is_aborted());
+            wanted.map(&visit).collect::<Vec<T>>()
+        });
+        Ok(all_named?.then(|| visited.into_iter().flatten().collect()))
     }
 
     fn visit(&self, name: Box<str>) -> Visit {

@@ -2,6 +2,7 @@
 //!
 //! It is derived from the files and checked against them at every reading: an answer never rests on it alone.
 
+mod batches;
 mod cache;
 mod compaction;
 mod constructs;
@@ -17,6 +18,7 @@ mod unchanged;
 mod vault;
 mod view;
 
+pub(crate) use batches::{SPLIT, each};
 pub use cache::compact_below;
 pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 pub use entry::{BrokenFile, Entry, FolderKind};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::prelude::*;
 
+use super::batches::SPLIT;
 use super::entry::{Content, DateAnswer, Entry, FolderKind};
 use super::filter_key::FilterKey;
 use super::order::NewestFirst;
@@ -14,9 +15,6 @@ use super::segment::{Damaged, Segment, TextReader};
 use crate::formats::memory::{Memory, Moment};
 use crate::lock::lock;
 use crate::vault::Signature;
-
-/// Below so many files a second thread costs more than it brings.
-const SPLIT: usize = 64;
 
 /// A file in a snapshot.
 #[derive(Debug, Clone, Copy)]

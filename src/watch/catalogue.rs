@@ -12,16 +12,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
+use super::Writer;
 use super::known::KnownFiles;
 use super::layout::{CapsuleFolder, Layout, Place, RelativePath};
 use super::record::{Cursor, Record, Told};
-use super::{SPLIT, Writer};
 use crate::Error;
 use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind};
 use crate::formats::memory::Memory;
-use crate::index::{ConstructCapsule, Entry, Folder, Progress, Row, RowRef, Snapshot, Vault, WatchedFolders};
+use crate::index::{
+    ConstructCapsule, Entry, Folder, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
+};
 use crate::lock::lock;
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
 
@@ -362,11 +364,9 @@ impl Catalogue {
             let met = AtomicUsize::new(0);
             let State { known, record, .. } = &*state;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
-            let found: Vec<Found> = files
-                .par_iter()
-                .with_min_len(SPLIT)
-                .enumerate()
-                .map(|(at, (file, place))| match &directory {
+            let found: Vec<Found> = each(files.len(), SPLIT, |at| {
+                let (file, place) = &files[at];
+                match &directory {
                     // Nothing is said of it.
                     Some(_) if when.is_aborted() => Found::Unknown,
                     Some(directory) => {
@@ -380,8 +380,8 @@ impl Catalogue {
                         self.find((directory, is_local), file, place, (known.get(file), row), index.as_deref())
                     }
                     None => Found::Gone,
-                })
-                .collect();
+                }
+            });
             if let Some(kept) = &kept
                 && met.into_inner() < kept.len()
             {

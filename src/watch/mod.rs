@@ -28,7 +28,7 @@ pub use record::Cursor;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::index::{Progress, RowRef, Vault};
+use crate::index::{Progress, RowRef, SPLIT, Vault};
 use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
 use layout::RelativePath;
@@ -36,8 +36,6 @@ use record::Record;
 
 /// So many events wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
-/// Below so many files a second thread costs more than it brings.
-const SPLIT: usize = 64;
 /// So many files are looked at in one go.
 const BATCH: usize = 512;
 /// A file that is being written is looked at after so long without a change, if nothing tells that it was closed.
