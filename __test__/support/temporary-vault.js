@@ -25,6 +25,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { setTimeout: wait } = require('node:timers/promises');
 
 const { atEnd } = require('./at-end');
 
@@ -38,8 +39,25 @@ const REPOSITORY = path.join(__dirname, '../..');
  */
 function temporaryVault(test) {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'vvault-test-'));
-  atEnd(test, () => fs.rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(test, () => removed(root));
   return vaultAt(root);
+}
+
+/**
+ * Removes a folder, as often as it takes: an opening that was aborted may still make a file in it. `rmSync` by itself does
+ * not look into the folder again.
+ *
+ * @param {string} folder
+ */
+async function removed(folder) {
+  for (let left = 20; ; left--) {
+    try {
+      return fs.rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (left === 0) throw error;
+      await wait(100);
+    }
+  }
 }
 
 /**
