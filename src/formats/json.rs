@@ -293,16 +293,12 @@ impl<'a> Scanner<'a> {
                 Some(b'-' | b'0'..=b'9') => self.number()?,
                 Some(b'[') => {
                     self.at += 1;
-                    if let Some(end) = number_array::end(self.bytes, self.at) {
-                        self.at = end;
+                    self.white_space();
+                    if self.peek() == Some(b']') {
+                        self.at += 1;
                     } else {
-                        self.white_space();
-                        if self.peek() == Some(b']') {
-                            self.at += 1;
-                        } else {
-                            self.nesting.open(true);
-                            continue 'value;
-                        }
+                        self.nesting.open(true);
+                        continue 'value;
                     }
                 }
                 Some(b'{') => {
@@ -329,7 +325,7 @@ impl<'a> Scanner<'a> {
                 self.white_space();
                 match (self.peek(), self.nesting.in_array()) {
                     (Some(b','), true) => {
-                        self.at += 1;
+                        self.at = number_array::pass_over(self.bytes, self.at + 1);
                         self.white_space();
                         continue 'value;
                     }
