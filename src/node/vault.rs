@@ -246,7 +246,7 @@ impl NativeVault {
         if told.is_empty() {
             return Ok(None);
         }
-        Text::from(format!("[{}]", told.join(","))).to_js(env).map(Some)
+        Text::of_json(format!("[{}]", told.join(","))).to_js(env).map(Some)
     }
 
     /// The cursor behind everything that the watch has told; `null` without one.
