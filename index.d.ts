@@ -675,8 +675,8 @@ export class Vault extends EventEmitter<VaultEvents> {
 
   /**
    * Lets an orchestrator remember: after it, what its `prepareMemoryContext()` returns also holds, in `ltmEntries`, the memories
-   * of user `userId` and construct `constructId`. The orchestrator's own entries stay; at least a quarter of the limit is kept
-   * for restored ones.
+   * of user `userId` and construct `constructId`. At least a quarter of the limit is kept for them: the orchestrator is asked for
+   * so many fewer of its own, and what it finds stays.
    *
    * @returns `detach()` undoes it.
    * @throws `VVAULT_INVALID_ARGUMENT` if it has no `prepareMemoryContext`.

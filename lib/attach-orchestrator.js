@@ -30,6 +30,7 @@ const { refused, withCode } = require('./errors');
  */
 /** @typedef {Record<string, any>} Metadata */
 /** @typedef {{ id: string, kind: 'CAPSULE', content: string, timestamp: number, metadata: Metadata }} Restored */
+/** @typedef {{ entries: Restored[], hasMore: boolean }} Readings */
 /** @typedef {{ wrapper: Function, previous: PropertyDescriptor | undefined, attachments: Set<Attachment> }} Hook */
 
 const METHOD = 'prepareMemoryContext';
@@ -74,7 +75,7 @@ class Attachment {
    * The newest memories. Never throws: a vault in trouble must not take the orchestrator's own context away.
    *
    * @param {number} limit
-   * @returns {Promise<{ entries: Restored[], hasMore: boolean }>}
+   * @returns {Promise<Readings>}
    */
   async read(limit) {
     try {
@@ -195,8 +196,15 @@ function hookOf(orchestrator) {
   const attachments = new Set();
   /** @this {any} @param {any[]} callArguments */
   const wrapper = async function prepareMemoryContext(...callArguments) {
-    const context = await original.apply(this, callArguments);
-    return withRestored(context, limitOf(callArguments[0], this), [...attachments]);
+    const limit = limitOf(callArguments[0], this);
+    if (!(limit > 0)) return original.apply(this, callArguments);
+    const attached = [...attachments];
+    const newest = await readAll(attached, limit);
+    const reserved = Math.min(shareOf(limit), newestOnce(newest, []).length);
+    if (reserved > 0 && limit < Number.POSITIVE_INFINITY) {
+      callArguments[0] = { ...callArguments[0], maxLtmEntries: limit - reserved };
+    }
+    return withRestored(await original.apply(this, callArguments), limit, newest, attached);
   };
   const previous = Object.getOwnPropertyDescriptor(orchestrator, METHOD);
   const descriptor = { value: wrapper, writable: true, configurable: true, enumerable: previous?.enumerable ?? false };
@@ -252,28 +260,47 @@ function stopListening(attachment) {
 }
 
 /**
+ * The part of a limit that is for restored memories in any case. Of a single entry it is none: Chatty's orchestrators would
+ * take what is left, a limit of 0, for none.
+ *
+ * @param {number} limit
+ */
+function shareOf(limit) {
+  return Math.min(Math.ceil(limit / 4), limit - 1);
+}
+
+/**
  * The context with restored memories among its long-term entries. They fill what the orchestrator's own entries leave
- * of the limit, and have a quarter of it in any case. Own entries are never taken away, also where the whole then
- * exceeds the limit: they are the orchestrator's, chosen by relevance, and it does not cut them to the limit itself.
+ * of the limit, and have their share of it in any case: it was asked for so many fewer of its own. Where it gives more
+ * all the same, they stay, and the whole exceeds the limit: they were chosen by relevance.
  *
  * @param {any} context Not changed: it may be frozen, or kept by the orchestrator.
  * @param {number} limit
+ * @param {Readings} newest What was read with that limit.
  * @param {Attachment[]} attachments
  */
-async function withRestored(context, limit, attachments) {
-  if (attachments.length === 0 || context === null || typeof context !== 'object' || !(limit > 0)) return context;
+async function withRestored(context, limit, newest, attachments) {
+  if (context === null || typeof context !== 'object') return context;
   const own = Array.isArray(context.ltmEntries) ? context.ltmEntries : [];
-  const room = Math.max(limit - own.length, Math.ceil(limit / 4));
+  const room = Math.max(limit - own.length, shareOf(limit));
+  let restored = newestOnce(newest, own);
   // What turns out to be there already leaves room: more is asked for, until the room is filled or nothing is left.
-  for (let asked = own.length + room; ; asked *= 2) {
-    const readings = await Promise.all(attachments.map((attachment) => attachment.read(asked)));
-    const restored = newestOnce(
-      readings.flatMap(({ entries }) => entries),
-      own,
-    ).slice(0, room);
-    if (restored.length < room && readings.some(({ hasMore }) => hasMore)) continue;
-    return restored.length === 0 ? context : { ...context, ltmEntries: merge(own, restored) };
+  for (let asked = limit; restored.length < room && newest.hasMore; restored = newestOnce(newest, own)) {
+    asked *= 2;
+    newest = await readAll(attachments, asked);
   }
+  restored.length = Math.min(restored.length, room);
+  return restored.length === 0 ? context : { ...context, ltmEntries: merge(own, restored) };
+}
+
+/**
+ * @param {Attachment[]} attachments
+ * @param {number} limit Of each.
+ * @returns {Promise<Readings>}
+ */
+async function readAll(attachments, limit) {
+  const readings = await Promise.all(attachments.map((attachment) => attachment.read(limit)));
+  return { entries: readings.flatMap(({ entries }) => entries), hasMore: readings.some(({ hasMore }) => hasMore) };
 }
 
 /**
@@ -333,13 +360,13 @@ function timeOf(timestamp) {
 /**
  * Newest first, none twice, and none that the orchestrator has found itself.
  *
- * @param {Restored[]} entries
+ * @param {Readings} readings
  * @param {any[]} own
  */
-function newestOnce(entries, own) {
+function newestOnce({ entries }, own) {
   const seen = new Set(own.flatMap(identities));
   const capsules = new Set(own.flatMap((entry) => capsuleNames(entry?.metadata)));
-  return entries
+  return [...entries]
     .sort((a, b) => b.timestamp - a.timestamp)
     .filter((entry) => {
       const names = identities(entry);
