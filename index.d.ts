@@ -664,8 +664,8 @@ export class Vault extends EventEmitter<VaultEvents> {
    * @param options `instructions`: used in place of generated ones. `maxLength`: how many UTF-16 code units the instructions may
    *   have; memories are left out whole before any text is cut. 8,000 for generated ones if it is not given. `write`: save it as
    *   `{vault}/{constructId}/chatty_runtime.json`, where there is one file for all users.
-   * @throws `VVAULT_UNSOUND` if there is only an unsound capsule; `VVAULT_NO_CONSTRUCT` if the name may mean several constructs;
-   *   `VVAULT_INVALID_NAME` for a name that can't be a folder's; `VVAULT_OUTSIDE` if that folder leads out of the vault.
+   * @throws `VVAULT_UNSOUND` if there is only an unsound capsule; `VVAULT_INVALID_NAME` for a name that can't be a folder's;
+   *   `VVAULT_OUTSIDE` if that folder leads out of the vault.
    */
   createRuntimeConfig(
     constructId: string,

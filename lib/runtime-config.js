@@ -101,10 +101,7 @@ async function stateOf(vault, constructId, userId) {
   try {
     return await vault.restoreConstruct(constructId, { userId });
   } catch (thrown) {
-    const error = /** @type {import('./errors').VaultError} */ (thrown);
-    // The same code says that a name means several constructs, which nobody but the caller can decide.
-    const isMissing = error.code === 'VVAULT_NO_CONSTRUCT' && error.message.startsWith(`no capsule of ${constructId} `);
-    if (!isMissing) throw error;
+    if (/** @type {import('./errors').VaultError} */ (thrown).code !== 'VVAULT_NO_CONSTRUCT') throw thrown;
     return null;
   }
 }

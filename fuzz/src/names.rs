@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use vvault_native::vault::{ConstructName, Likeness, UserPath, is_shard};
+use vvault_native::vault::{ConstructName, UserPath, is_shard};
 use vvault_native::watch::Cursor;
 
 pub fn check(data: &[u8]) {
@@ -19,10 +19,10 @@ pub fn check(data: &[u8]) {
 
     let (left, right) = text.split_once('\n').unwrap_or((&text, ""));
     let [name, other] = [left, right].map(ConstructName::new);
-    assert_eq!(name.likeness(&other), other.likeness(&name), "{text:?}");
-    assert!(name.may_call_itself(right) || name.likeness(&other).is_none());
+    assert_eq!(name.is_same(&other), other.is_same(&name), "{text:?}");
+    assert!(name.may_call_itself(right) || !name.is_same(&other));
     let same = [left.to_owned(), format!("gpt-{}", left.trim()), left.to_lowercase()];
     for own in same.iter().filter(|_| !left.trim().to_lowercase().starts_with("gpt-")) {
-        assert_eq!(ConstructName::new(own).likeness(&name), Some(Likeness::Same), "{own:?}");
+        assert!(ConstructName::new(own).is_same(&name), "{own:?}");
     }
 }

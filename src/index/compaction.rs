@@ -79,6 +79,6 @@ mod tests {
         let due = |last: Duration| Due { folder: Weak::new(), first, last: first + last };
         assert!(!due(DELAY / 2).is_due(first + DELAY));
         assert!(due(DELAY / 2).is_due(first + DELAY / 2 + DELAY));
-        assert!(due(LONGEST - DELAY / 2).is_due(first + LONGEST));
+        assert!(due(LONGEST.saturating_sub(DELAY / 2)).is_due(first + LONGEST));
     }
 }

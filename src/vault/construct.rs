@@ -17,15 +17,6 @@ pub struct ConstructName {
     number: Option<usize>,
 }
 
-/// How sure it is that two names mean one construct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Likeness {
-    /// They do.
-    Same,
-    /// One names no number: they do if nothing else is meant.
-    Likely,
-}
-
 impl ConstructName {
     /// Of a name as somebody wrote it.
     #[must_use]
@@ -42,24 +33,26 @@ impl ConstructName {
         self.number.map_or(&self.plain, |number| &self.plain[..number - 1])
     }
 
-    /// A bare name is that of the first, or of one whose number nobody counted (the time of its making).
-    fn is_first(&self) -> bool {
-        self.number.is_none_or(|number| {
-            let number = &self.plain[number..];
-            number.len() > 3 || number.trim_start_matches('0') == "1"
-        })
+    /// A bare name is that of the first, and of one whose number nobody counted: the milliseconds at which it was made.
+    fn may_go_without_number(&self) -> bool {
+        const MILLISECONDS: usize = 13;
+        self.number.is_none_or(|number| &self.plain[number..] == "001" || self.plain.len() - number >= MILLISECONDS)
     }
 
-    /// Whether both mean one construct; `None` if they don't.
+    /// Whether both mean one construct.
     #[must_use]
-    pub fn likeness(&self, other: &Self) -> Option<Likeness> {
-        if self.plain == other.plain {
-            return Some(Likeness::Same);
-        }
-        if self.bare() != other.bare() || self.number.is_some() == other.number.is_some() {
-            return None;
-        }
-        Some(if self.is_first() && other.is_first() { Likeness::Same } else { Likeness::Likely })
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.plain == other.plain
+            || self.bare() == other.bare()
+                && self.number.is_some() != other.number.is_some()
+                && self.may_go_without_number()
+                && other.may_go_without_number()
+    }
+
+    /// Whether both are the same name, not just names of one construct.
+    #[must_use]
+    pub fn is_same_name(&self, other: &Self) -> bool {
+        self.plain == other.plain
     }
 
     /// Whether a file may be named for this construct: it begins as its name does.
@@ -74,7 +67,7 @@ impl ConstructName {
     #[must_use]
     pub fn may_call_itself(&self, own: &str) -> bool {
         let own = Self::new(own);
-        self.likeness(&own).is_some() || self.plain.strip_prefix(&own.plain).is_some_and(|rest| rest.starts_with('-'))
+        self.is_same(&own) || self.plain.strip_prefix(&own.plain).is_some_and(|rest| rest.starts_with('-'))
     }
 }
 
@@ -83,8 +76,19 @@ impl ConstructName {
 pub struct Candidate {
     /// Where it is.
     pub path: PathBuf,
-    /// What its place says; `None` if the capsule itself must say it.
-    pub likeness: Option<Likeness>,
+    /// What its place says.
+    pub place: PlaceOf,
+}
+
+/// Whose capsule a file's place says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceOf {
+    /// The construct's that is looked for.
+    This,
+    /// That is for the capsule to say.
+    Anyone,
+    /// Another's of its name, unless the capsule says it by the whole name.
+    Another,
 }
 
 /// The capsule files of a construct below a user's folder (or the vault's own), whatever they hold.
@@ -92,32 +96,41 @@ pub struct Candidate {
 pub fn candidates(base: &Path, name: &ConstructName, boundary: &Boundary) -> Vec<Candidate> {
     let mut found = Vec::new();
     let instances = base.join("instances");
-    for folder in names(&instances, boundary) {
-        let own = ConstructName::new(&folder);
-        let likeness = own.likeness(name);
-        if likeness.is_none() {
+    let folders = names(&instances, boundary);
+    for folder in &folders {
+        let own = ConstructName::new(folder);
+        // A folder without a number may hold the capsules of several.
+        if !own.is_same(name) && (own.number.is_some() || own.bare() != name.bare()) {
             continue;
         }
-        let instance = instances.join(&*folder);
+        let instance = instances.join(&**folder);
         for place in ["", "identity", "memup"] {
             let folder = if place.is_empty() { instance.clone() } else { instance.join(place) };
             for file in capsules(&folder, boundary).filter(|file| place == "identity" || is_capsule(file)) {
-                // A folder without a number may hold the capsules of several.
                 let stem = ConstructName::new(file.trim_end_matches(".capsule"));
                 let by_file = own.number.is_none() && stem.number.is_some();
-                let likeness = if by_file { stem.likeness(name) } else { likeness };
-                if likeness.is_some() {
-                    found.push(Candidate { path: folder.join(&*file), likeness });
+                if if by_file { &stem } else { &own }.is_same(name) {
+                    found.push(Candidate { path: folder.join(&*file), place: PlaceOf::This });
                 }
             }
         }
     }
     let copies = base.join("capsules");
-    let of_copies = capsules(&copies, boundary).filter(|file| is_capsule(file) && name.may_name(file));
-    found.extend(of_copies.map(|file| Candidate { path: copies.join(&*file), likeness: None }));
+    for file in capsules(&copies, boundary).filter(|file| is_capsule(file) && name.may_name(file)) {
+        // Its number may be the construct's, or count the copies of the first of that name.
+        let stem = ConstructName::new(file.trim_end_matches(".capsule"));
+        let place = if stem.is_same_name(name) {
+            PlaceOf::This
+        } else if stem.number.is_some() && folders.iter().any(|folder| ConstructName::new(folder).is_same_name(&stem)) {
+            PlaceOf::Another
+        } else {
+            PlaceOf::Anyone
+        };
+        found.push(Candidate { path: copies.join(&*file), place });
+    }
     let own = base.join("account/capsule/current.capsule");
     if own.is_file() {
-        found.push(Candidate { path: own, likeness: None });
+        found.push(Candidate { path: own, place: PlaceOf::Anyone });
     }
     found
 }
@@ -162,27 +175,29 @@ pub fn is_memory(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ConstructName, Likeness};
+    use super::ConstructName;
 
-    fn likeness(left: &str, right: &str) -> Option<Likeness> {
+    fn is_same(left: &str, right: &str) -> bool {
         let [left, right] = [left, right].map(ConstructName::new);
-        assert_eq!(left.likeness(&right), right.likeness(&left));
-        left.likeness(&right)
+        assert_eq!(left.is_same(&right), right.is_same(&left));
+        left.is_same(&right)
     }
 
     #[test]
     fn names_of_one_construct() {
         for name in ["nova", "Nova", "nova-001", "gpt-nova-001", "gpt-nova", "NOVA-001"] {
-            assert_eq!(likeness("nova-001", name), Some(Likeness::Same), "{name}");
+            assert!(is_same("nova-001", name), "{name}");
         }
         for name in ["nova-002", "novak", "nova-001-001", "n", "", "katana-001", "gpt-nova-010"] {
-            assert_eq!(likeness("nova-001", name), None, "{name}");
+            assert!(!is_same("nova-001", name), "{name}");
         }
-        assert_eq!(likeness("nova-002", "nova"), Some(Likeness::Likely));
-        assert_eq!(likeness("aurora-1769054400000", "Aurora"), Some(Likeness::Same));
-        assert_eq!(likeness("aurora-1769054400000", "aurora-001"), None);
-        assert_eq!(likeness("x-ray", "x-ray-001"), Some(Likeness::Same));
-        assert_eq!(likeness("-001", "001"), None);
+        for name in ["nova-002", "nova-777", "nova-1", "nova-01", "nova-0011"] {
+            assert!(!is_same("nova", name), "{name}");
+        }
+        assert!(is_same("aurora-1769054400000", "Aurora"));
+        assert!(!is_same("aurora-1769054400000", "aurora-001"));
+        assert!(is_same("x-ray", "x-ray-001"));
+        assert!(!is_same("-001", "001"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod problem;
 mod user;
 
 pub use boundary::Boundary;
-pub use construct::{Candidate, ConstructName, Likeness, all_users, candidates, is_capsule, is_memory};
+pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, is_capsule, is_memory};
 pub(crate) use directory::is_withheld;
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, real_folder, with_buffer};
 #[cfg(target_os = "linux")]

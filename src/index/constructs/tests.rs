@@ -91,13 +91,38 @@ fn nobody_gets_what_is_anothers() {
 }
 
 #[test]
-fn a_name_without_its_number_is_taken_where_it_is_clear() {
+fn a_name_with_a_number_is_nobody_elses() {
     let vault = tempfile::tempdir().expect("a folder");
     let root = vault.path();
-    put(root, "users/ann/instances/katana-002/katana-002.capsule", &capsule("katana-002", 1, "the second's"));
-    assert_eq!(find(root, None, "katana", Policy::Enforce), Ok(Some("the second's".to_owned())));
-    put(root, "users/ann/instances/katana-003/katana-003.capsule", &capsule("katana-003", 1, "the third's"));
-    assert!(matches!(find(root, None, "katana", Policy::Enforce), Err(Error::NoConstruct { .. })));
-    put(root, "users/ann/instances/katana-001/katana-001.capsule", &capsule("katana-001", 1, "the first's"));
-    assert_eq!(find(root, None, "katana", Policy::Enforce), Ok(Some("the first's".to_owned())));
+    let find = |name| find(root, Some("ann"), name, Policy::Enforce);
+    let calling_itself_nova = |path: &str| put(root, path, &capsule("Nova", 1, path));
+    for path in [
+        "users/ann/instances/nova-001/nova-001.capsule",
+        "users/ann/capsules/nova-001.capsule",
+        "capsules/Nova/x.capsule",
+    ] {
+        calling_itself_nova(path);
+        for name in ["nova-002", "nova-777", "nova-1", "nova-01", "nova-0011", "nov", "novak-001"] {
+            assert_eq!(find(name), Ok(None), "{path}, {name}");
+        }
+        assert_eq!(find("nova"), Ok(Some(path.to_owned())));
+        fs::remove_file(root.join(path)).expect("a file");
+    }
+    calling_itself_nova("users/ann/instances/nova-002/identity/nova-002.capsule");
+    assert_eq!((find("nova"), find("nova-001")), (Ok(None), Ok(None)));
+    assert!(find("nova-002").is_ok_and(|found| found.is_some()));
+}
+
+#[test]
+fn a_number_in_the_folder_of_copies_counts_copies_unless_there_is_such_a_construct() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let root = vault.path();
+    let find = |name| find(root, Some("ann"), name, Policy::Enforce);
+    let path = "users/ann/capsules/nova-002.capsule";
+    put(root, path, &capsule("Nova", 1, path));
+    assert_eq!((find("nova-001"), find("nova-002")), (Ok(Some(path.to_owned())), Ok(Some(path.to_owned()))));
+    fs::create_dir_all(root.join("users/ann/instances/nova-002")).expect("a folder");
+    assert_eq!((find("nova-001"), find("nova-002")), (Ok(None), Ok(Some(path.to_owned()))));
+    put(root, path, &capsule("nova-001", 2, path));
+    assert_eq!((find("nova-001"), find("nova-002")), (Ok(Some(path.to_owned())), Ok(None)));
 }
