@@ -96,6 +96,9 @@ test('an object is stored if its hash still holds, else refused with what to do'
     assert.match(error.message, /refingerprint/);
     return true;
   });
+  // Also where unsound capsules are let pass: nobody would know that it was sound.
+  const lenient = await openVault(t, { integrity: 'report' });
+  await assert.rejects(lenient.vault.storeCapsule(changed), { code: 'VVAULT_UNSOUND' });
   await vault.storeCapsule(changed, { refingerprint: true });
   const retrieved = await vault.retrieveCapsule('Nova', { uuid: 'b' });
   assert.deepStrictEqual([retrieved.integrityValid, retrieved.integrity.recipe], [true, 'F1']);
@@ -118,9 +121,17 @@ test('an unsound capsule is refused, reported, or adopted', async (t) => {
   assert.deepStrictEqual(await vault.readMemories('ann', { constructId: 'nova-001' }), []);
   await assert.rejects(vault.restoreConstruct('nova'), { code: 'VVAULT_UNSOUND' });
   assert.deepStrictEqual(
-    rejected.map((event) => [event.kind, event.path, event.uuid, event.integrity.valid]),
-    [['rejected', file, 'a', false]],
+    rejected.map((event) => [
+      event.kind,
+      event.path,
+      event.userId,
+      event.constructId,
+      event.uuid,
+      event.integrity.valid,
+    ]),
+    [['rejected', file, 'ann', 'nova-001', 'a', false]],
   );
+  assert.match(rejected[0].reason, /adoptCapsule/);
   const lenient = await Vault.open(root, { integrity: 'report' });
   assert.deepStrictEqual((await lenient.restoreConstruct('nova')).memoryLog, ['changed']);
   await lenient.close();
@@ -145,16 +156,18 @@ test('reads a user’s memories with a construct’s, by tags, and without unsou
   await vault.storeCapsule(nova('n', 1, ['of nova']));
   /** @type {string[]} */
   const rejected = [];
-  vault.on('capsule:rejected', (event) => rejected.push(path.basename(event.path)));
+  vault.on('capsule:rejected', (event) => rejected.push(`${event.userId} ${path.basename(event.path)}`));
 
   const contents = async (/** @type {any} */ options, reader = vault) =>
     (await reader.readMemories('ann', options)).map(({ content }) => content);
   assert.deepStrictEqual(await contents({}), ['new', 'abc']);
   assert.deepStrictEqual(await contents({ constructId: 'nova-001' }), ['new', 'of nova', 'abc']);
   assert.deepStrictEqual(await contents({ constructId: 'nova-001', limit: 2 }), ['new', 'of nova']);
-  assert.deepStrictEqual(await contents({ constructId: 'katana-001' }), ['new', 'abc']);
+  for (const constructId of ['katana-001', 'nova-002', 'nova-777', 'nova-1', 'nov']) {
+    assert.deepStrictEqual(await contents({ constructId }), ['new', 'abc'], constructId);
+  }
   assert.deepStrictEqual(await contents({ tags: ['a', 'b'], constructId: 'nova-001' }), ['abc']);
-  assert.deepStrictEqual(rejected, ['bad.json']);
+  assert.deepStrictEqual(rejected, ['ann bad.json']);
 
   const lenient = await Vault.open(root, { integrity: 'report' });
   atEnd(t, () => lenient.close());

@@ -108,12 +108,12 @@ export declare class NativeVault {
   /** A question to this vault: see `MemoryReading`. */
   reading(request: ReadingRequest): MemoryReading
   /**
-   * Stores a capsule.
+   * Stores a capsule. `parsed` tells that its text was made of an object.
    *
    * # Errors
    * As `Store::store`.
    */
-  store(capsule: string | Buffer, refingerprint: boolean): Promise<StoredCapsule>
+  store(capsule: string | Buffer, refingerprint: boolean, parsed: boolean): Promise<StoredCapsule>
   /**
    * Stores what an unsound capsule file holds.
    *

@@ -266,7 +266,7 @@ class Vault extends EventEmitter {
     const engine = this.#open();
     const isObject = typeof capsule === 'object' && capsule !== null && !ArrayBuffer.isView(capsule);
     const content = contentOf(capsule);
-    const storing = engine.store(content, Boolean(refingerprint));
+    const storing = engine.store(content, Boolean(refingerprint), isObject);
     const stored = await storing.catch((thrown) => {
       const error = /** @type {import('./errors').VaultError} */ (toVaultError(thrown));
       if (error.code === 'VVAULT_INVALID_CAPSULE' && typeof capsule === 'string' && !capsule.includes('{')) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use vvault_native::formats::instance_index::{Damage, Entry, InstanceIndex};
 
 pub fn check(data: &[u8]) {
-    let saved = InstanceIndex::salvage(data);
+    let (saved, latest) = InstanceIndex::salvage(data);
     let Ok(index) = InstanceIndex::parse(data) else { return };
     let written = index.to_text();
     let again = InstanceIndex::parse(written.as_bytes());
@@ -16,6 +16,7 @@ pub fn check(data: &[u8]) {
     if is_by_python(text) {
         assert_eq!(written, text);
         assert_eq!(saved.len(), index.len());
+        assert_eq!(latest.as_deref(), index.latest());
         let part = &text.as_bytes()[..text.len() * 2 / 3];
         assert_eq!(InstanceIndex::parse(part), Err(Damage::CutOff));
     }

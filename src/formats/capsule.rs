@@ -3,6 +3,7 @@
 use super::fingerprint::Recipe;
 use super::instance_index::EntryFields;
 use super::json::{self, Kind, Value};
+use crate::javascript::date;
 
 /// The sections that VVAULT's store asks for (`vvault_core.py`, `_validate_capsule_structure`).
 const SECTIONS: [&str; 5] = ["metadata", "traits", "personality", "memory", "environment"];
@@ -86,13 +87,26 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A capsule's time in microseconds since 1970, as Python counts them. One without a zone is taken as UTC, so that the order
+/// of capsules does not depend on the machine.
+#[must_use]
+#[allow(clippy::cast_possible_truncation, reason = "a date is a whole number of milliseconds, at most 8.64e15")]
+pub fn time(text: &[u8]) -> Option<i64> {
+    let milliseconds = date::from_iso(text).or_else(|| date::from_iso(&[text, b"Z"].concat()))?;
+    // JavaScript's dates have three digits of the fraction.
+    let fraction = text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
+    let mut digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).skip(3);
+    let microseconds = (0..3).fold(0, |value, _| value * 10 + digits.next().map_or(0, |digit| i64::from(digit - b'0')));
+    (!milliseconds.is_nan()).then(|| milliseconds as i64 * 1000 + microseconds)
+}
+
 fn text_of(value: Value<'_>) -> Option<String> {
     String::from_utf8(value.string()?.into_owned()).ok()
 }
 
 fn sections(text: &str) -> Result<[Option<Value<'_>>; 5], String> {
     let mut sections = [None; 5];
-    let whole = json::scan(text.as_bytes(), |key, value| {
+    let whole = json::scan_python(text.as_bytes(), |key, value| {
         if let Some(at) = SECTIONS.iter().position(|section| section.as_bytes() == key.as_ref()) {
             sections[at] = Some(value);
         }
@@ -148,7 +162,7 @@ fn with_member(object: &str, key: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Header, adopt, refingerprint};
+    use super::{Header, adopt, refingerprint, time};
     use crate::formats::integrity::judge;
 
     const CAPSULE: &str = r#"{"metadata": {"instance_name": "Zo\u00eb", "uuid": "u", "timestamp": "2026-01-01T00:00:00Z",
@@ -168,6 +182,20 @@ mod tests {
         for text in ["", "[]", "null", "{", "\u{feff}{}"] {
             assert!(Header::parse(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_compared_as_times() {
+        let ascending = [
+            "2025-12-31T23:59:59.999999+01:00",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.000001",
+            "2026-01-01T05:00:00.25+05:00",
+            "2026-01-01T00:00:00.250001+00:00",
+        ];
+        let times = ascending.map(|text| time(text.as_bytes()));
+        assert!(times.iter().all(Option::is_some) && times.is_sorted_by(|one, other| one < other), "{times:?}");
+        assert_eq!(time(b"yesterday"), None);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Restored {
 #[must_use]
 pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
     let decoded = String::from_utf8_lossy(text);
-    let whole = json::scan(decoded.as_bytes(), |_, _| {}).ok()?;
+    let plain = json::without_python_numbers(&decoded)?;
+    let whole = json::scan(plain.as_bytes(), |_, _| {}).ok()?;
     if whole.kind() != Kind::Object {
         return None;
     }

@@ -164,10 +164,12 @@ impl InstanceIndex {
         Ok(())
     }
 
-    /// The entries that can be saved from a damaged index: those that are whole before its damage.
+    /// The entries that can be saved from a damaged index, those that are whole before its damage; and which was the latest,
+    /// if that is told.
     #[must_use]
-    pub fn salvage(text: &[u8]) -> Vec<(String, Entry)> {
+    pub fn salvage(text: &[u8]) -> (Vec<(String, Entry)>, Option<String>) {
         const BEFORE: &[u8] = b"\"capsules\":";
+        const LATEST: &[u8] = b"\"latest_uuid\":";
         let mut entries = IndexMap::new();
         if let Some(at) = memchr::memmem::find(text, BEFORE) {
             let _ = json::scan_first(&text[at + BEFORE.len()..], |uuid, entry| {
@@ -176,7 +178,11 @@ impl InstanceIndex {
                 }
             });
         }
-        entries.into_iter().collect()
+        let latest = memchr::memmem::rfind(text, LATEST).and_then(|at| {
+            let latest = json::scan_first(&text[at + LATEST.len()..], |_, _| {}).ok()?.string()?;
+            String::from_utf8(latest.into_owned()).ok()
+        });
+        (entries.into_iter().collect(), latest)
     }
 
     /// The text of the file, as Python writes it: two spaces of indentation, no line break at the end.

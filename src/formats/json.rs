@@ -113,13 +113,48 @@ impl<'a> Value<'a> {
 /// # Errors
 /// Where the text is not JSON. Members before that place have been reported by then.
 pub fn scan<'a>(text: &'a [u8], member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
-    let mut scanner = Scanner::new(text);
-    let whole = scanner.first_value(member)?;
-    scanner.white_space();
-    if scanner.at < scanner.bytes.len() {
-        return Err(scanner.error("unexpected text after the value"));
+    Scanner::new(text).whole(member)
+}
+
+/// The same of JSON as Python writes it, which has the numbers `NaN`, `Infinity` and `-Infinity`.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_python<'a>(text: &'a [u8], member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+    Scanner { is_python: true, ..Scanner::new(text) }.whole(member)
+}
+
+/// A text that Python wrote as JSON that JavaScript reads: with `null` for numbers that only Python has. `None` if it is not
+/// JSON for Python either.
+#[must_use]
+pub fn without_python_numbers(text: &str) -> Option<Cow<'_, str>> {
+    if scan(text.as_bytes(), |_, _| {}).is_ok() {
+        return Some(Cow::Borrowed(text));
     }
-    Ok(whole)
+    scan_python(text.as_bytes(), |_, _| {}).ok()?;
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    // Outside of strings these letters begin nothing else.
+    while let Some(at) = rest.find(['"', 'N', 'I']) {
+        let (before, found) = rest.split_at(at);
+        let length = match found.as_bytes()[0] {
+            b'"' => {
+                let mut scanner = Scanner::new(found.as_bytes());
+                scanner.string().ok()?;
+                plain.push_str(before);
+                plain.push_str(&found[..scanner.at]);
+                scanner.at
+            }
+            letter => {
+                plain.push_str(before.strip_suffix('-').unwrap_or(before));
+                plain.push_str("null");
+                if letter == b'N' { NAN.len() } else { INFINITY.len() }
+            }
+        };
+        rest = &found[length..];
+    }
+    plain.push_str(rest);
+    Some(Cow::Owned(plain))
 }
 
 /// The same of the first value in a text, whatever follows it.
@@ -156,7 +191,7 @@ pub fn items(text: &str) -> Vec<Value<'_>> {
 pub fn members<'a, const N: usize>(text: &'a str, keys: [&str; N]) -> [Option<Value<'a>>; N] {
     let mut values = [None; N];
     // The text is a value that has been scanned before: there is no error to tell.
-    let _ = scan(text.as_bytes(), |key, value| {
+    let _ = scan_python(text.as_bytes(), |key, value| {
         if let Some(at) = keys.iter().position(|wanted| wanted.as_bytes() == key.as_ref()) {
             values[at] = Some(value);
         }
@@ -197,15 +232,19 @@ impl Nesting {
     }
 }
 
+const NAN: &[u8] = b"NaN";
+const INFINITY: &[u8] = b"Infinity";
+
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     nesting: Nesting,
+    is_python: bool,
 }
 
 impl<'a> Scanner<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, nesting: Nesting::default() }
+        Self { bytes, at: 0, nesting: Nesting::default(), is_python: false }
     }
 
     fn error(&self, problem: &'static str) -> SyntaxError {
@@ -221,6 +260,16 @@ impl<'a> Scanner<'a> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
+    }
+
+    /// The one value that the text is, its members reported if it is an object.
+    fn whole(mut self, member: impl FnMut(Cow<'a, [u8]>, Value<'a>)) -> Result<Value<'a>, SyntaxError> {
+        let whole = self.first_value(member)?;
+        self.white_space();
+        if self.at < self.bytes.len() {
+            return Err(self.error("unexpected text after the value"));
+        }
+        Ok(whole)
     }
 
     /// The value that the text begins with, its members reported if it is an object.
@@ -316,6 +365,8 @@ impl<'a> Scanner<'a> {
                 Some(b't') => self.literal(b"true")?,
                 Some(b'f') => self.literal(b"false")?,
                 Some(b'n') => self.literal(b"null")?,
+                Some(b'N') if self.is_python => self.literal(NAN)?,
+                Some(b'I') if self.is_python => self.literal(INFINITY)?,
                 _ => return Err(self.error("expected a value")),
             }
             loop {
@@ -370,6 +421,9 @@ impl<'a> Scanner<'a> {
     fn number(&mut self) -> Result<(), SyntaxError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
+            if self.is_python && self.peek() == Some(b'I') {
+                return self.literal(INFINITY);
+            }
         }
         if self.peek() == Some(b'0') {
             self.at += 1;

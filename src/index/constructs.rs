@@ -1,5 +1,6 @@
 //! A construct's newest sound capsule, wherever it lies.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,13 +9,12 @@ use std::time::SystemTime;
 
 use super::snapshot::Snapshot;
 use crate::Error;
-use crate::formats::construct;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Value};
-use crate::javascript::date;
+use crate::formats::{capsule, construct};
 use crate::lock::lock;
 use crate::store::{Store, Version};
-use crate::vault::{Candidate, ConstructName, Directory, FileProblem, Likeness, Signature, all_users, candidates};
+use crate::vault::{Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates};
 
 /// So many capsules are kept parsed.
 const KEPT: usize = 256;
@@ -54,8 +54,8 @@ pub struct ConstructCapsule {
     pub uuid: String,
     /// Its own time, as JSON.
     pub timestamp: String,
-    /// Milliseconds since 1970, with a fraction; the beginning of time if it states none.
-    time: f64,
+    /// Microseconds since 1970; `None`, which is before all others, if it states none.
+    time: Option<i64>,
     /// What it calls its construct, the surest first.
     calls_itself: Vec<String>,
     /// What it restores to, as JSON.
@@ -134,16 +134,10 @@ impl Constructs {
             capsules.extend(self.placed(store, whose, &wanted));
         }
         if let Version::Uuid(uuid) = version {
-            capsules.retain(|(capsule, _)| is_text(&capsule.uuid, uuid));
+            capsules.retain(|capsule| is_text(&capsule.uuid, uuid));
         }
-        // What is only likely counts where nothing is sure, and all that is likely says the same name.
-        if capsules.iter().any(|(_, likeness)| *likeness == Likeness::Same) {
-            capsules.retain(|(_, likeness)| *likeness == Likeness::Same);
-        } else if capsules.iter().any(|(capsule, _)| capsule.calls_itself != capsules[0].0.calls_itself) {
-            return Err(no_construct(format!("{name} may mean several constructs: name it with its number")));
-        }
-        capsules.sort_by(|(left, _), (right, _)| right.time.total_cmp(&left.time));
-        for (capsule, _) in capsules {
+        capsules.sort_by_key(|capsule| Reverse(capsule.time));
+        for capsule in capsules {
             if store.options().policy == Policy::Report || capsule.verdict.is_sound() {
                 if let Some(chosen) = &found.capsule {
                     let owners = (&chosen.owner, &capsule.owner);
@@ -169,16 +163,20 @@ impl Constructs {
         wanted: &ConstructName,
         version: &Version,
         rejected: &mut Vec<Arc<ConstructCapsule>>,
-    ) -> Result<Vec<(Arc<ConstructCapsule>, Likeness)>, Error> {
+    ) -> Result<Vec<Arc<ConstructCapsule>>, Error> {
         let mut capsules = Vec::new();
         for instance in store.instances()? {
-            let Some(likeness) = ConstructName::new(&instance).likeness(wanted) else { continue };
+            if !ConstructName::new(&instance).is_same(wanted) {
+                continue;
+            }
             for path in store.versions(&instance, version)? {
                 let Some(capsule) = self.read(store, &path, None) else { continue };
-                let Some(likeness) = capsule.likeness(wanted, Some(likeness)) else { continue };
+                if !capsule.is_of(wanted, PlaceOf::This) {
+                    continue;
+                }
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
                 if usable {
-                    capsules.push((capsule, likeness));
+                    capsules.push(capsule);
                     break;
                 }
                 rejected.push(capsule);
@@ -188,12 +186,7 @@ impl Constructs {
     }
 
     /// Of all other places.
-    fn placed(
-        &self,
-        store: &Store,
-        whose: Whose<'_>,
-        wanted: &ConstructName,
-    ) -> Vec<(Arc<ConstructCapsule>, Likeness)> {
+    fn placed(&self, store: &Store, whose: Whose<'_>, wanted: &ConstructName) -> Vec<Arc<ConstructCapsule>> {
         let boundary = store.boundary();
         let mut places: Vec<(Candidate, Option<PathBuf>)> =
             candidates(store.root(), wanted, boundary).into_iter().map(|candidate| (candidate, None)).collect();
@@ -204,8 +197,7 @@ impl Constructs {
         }
         let capsules = places.into_iter().filter_map(|(candidate, owner)| {
             let capsule = self.read(store, &candidate.path, owner)?;
-            let likeness = capsule.likeness(wanted, candidate.likeness)?;
-            Some((capsule, likeness))
+            capsule.is_of(wanted, candidate.place).then_some(capsule)
         });
         capsules.collect()
     }
@@ -245,13 +237,14 @@ impl ConstructCapsule {
         let mark = (!verdict.is_sound()).then(|| verdict.to_json());
         let restored = construct::restore(text, mark.as_deref())?;
         let decoded = String::from_utf8_lossy(text);
+        let plain = json::without_python_numbers(&decoded)?;
         let [metadata, construct_id, synced, created, updated] =
-            json::members(&decoded, ["metadata", "construct_id", "last_synced_at", "created", "updated"]);
+            json::members(&plain, ["metadata", "construct_id", "last_synced_at", "created", "updated"]);
         let metadata = metadata.map_or("null", |metadata| metadata.text());
         let [own_id, instance_name, uuid, timestamp] =
             json::members(metadata, ["construct_id", "instance_name", "uuid", "timestamp"]);
         let times = [timestamp, synced, updated, created];
-        let time = times.iter().flatten().find_map(time_of);
+        let time = times.iter().flatten().find_map(|value| capsule::time(&value.string()?));
         let calls_itself = [own_id, construct_id, instance_name].iter().flatten().filter_map(text_of).collect();
         let json = |value: Option<Value<'_>>| value.map_or("null", |value| value.text()).to_owned();
         Some(Self {
@@ -261,7 +254,7 @@ impl ConstructCapsule {
             instance_name: json(instance_name.or(construct_id)),
             uuid: json(uuid),
             timestamp: json(timestamp),
-            time: time.unwrap_or(f64::NEG_INFINITY),
+            time,
             calls_itself,
             state: restored.to_json(),
             memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
@@ -274,22 +267,18 @@ impl ConstructCapsule {
         self.calls_itself.first().map(String::as_str)
     }
 
-    /// Whether it is of a construct, by its place and by what it calls itself; `None` if not.
-    fn likeness(&self, wanted: &ConstructName, by_place: Option<Likeness>) -> Option<Likeness> {
-        match (self.calls_itself.first(), by_place) {
-            (Some(own), Some(place)) => {
-                let own_likeness = ConstructName::new(own).likeness(wanted);
-                if own_likeness == Some(Likeness::Same) {
-                    return own_likeness;
-                }
-                wanted.may_call_itself(own).then_some(place)
+    /// Whether it is of a construct, by its place and by what it calls itself.
+    fn is_of(&self, wanted: &ConstructName, place: PlaceOf) -> bool {
+        match (self.calls_itself(), place) {
+            (Some(own), PlaceOf::This) => wanted.may_call_itself(own),
+            (Some(own), PlaceOf::Anyone) => ConstructName::new(own).is_same(wanted),
+            (Some(own), PlaceOf::Another) => ConstructName::new(own).is_same_name(wanted),
+            (None, PlaceOf::This) => true,
+            (None, PlaceOf::Anyone) => {
+                let stem = self.path.file_stem().and_then(|stem| stem.to_str());
+                stem.is_some_and(|stem| ConstructName::new(stem).is_same(wanted))
             }
-            (Some(own), None) => ConstructName::new(own).likeness(wanted),
-            (None, Some(place)) => Some(place),
-            (None, None) => {
-                let stem = self.path.file_stem()?.to_str()?;
-                ConstructName::new(stem).likeness(wanted)
-            }
+            (None, PlaceOf::Another) => false,
         }
     }
 }
@@ -302,20 +291,6 @@ fn is_text(json: &str, text: &str) -> bool {
 fn text_of(value: &Value<'_>) -> Option<String> {
     let text = String::from_utf8(value.string()?.into_owned()).ok()?;
     (!text.is_empty()).then_some(text)
-}
-
-/// A capsule's time: one without a zone is taken as UTC, so that the order does not depend on the machine.
-fn time_of(value: &Value<'_>) -> Option<f64> {
-    let text = value.string()?;
-    let time = date::from_iso(&text).or_else(|| date::from_iso(&[&text, &b"Z"[..]].concat()));
-    time.filter(|time| !time.is_nan()).map(|time| time + f64::from(microseconds(&text)) / 1000.0)
-}
-
-/// The fourth to sixth digit of a time's fraction of a second, which Python writes and JavaScript's dates don't have.
-fn microseconds(time: &[u8]) -> u32 {
-    let fraction = time.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
-    let mut digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).skip(3);
-    (0..3).fold(0, |value, _| value * 10 + digits.next().map_or(0, |digit| u32::from(digit - b'0')))
 }
 
 fn no_construct(message: String) -> Error {

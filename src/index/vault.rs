@@ -54,6 +54,8 @@ pub struct Rejection {
     pub verdict: Verdict,
     /// The instance's name, UUID and time, as JSON.
     pub header: [String; 3],
+    /// What it calls its construct.
+    pub calls_itself: Option<String>,
 }
 
 /// What a question found, before any filter.
@@ -233,7 +235,7 @@ impl Vault {
                 let reason = Some("raw_sha256 is not the hash of raw".to_owned());
                 let verdict = Verdict { valid: Some(false), recipe: None, tether: None, reason };
                 let header = std::array::from_fn(|_| "null".to_owned());
-                rejections.push(Rejection { path, is_construct: false, verdict, header });
+                rejections.push(Rejection { path, is_construct: false, verdict, header, calls_itself: None });
             }
         }
     }
@@ -249,6 +251,7 @@ impl Vault {
             is_construct: true,
             verdict: capsule.verdict.clone(),
             header: [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone),
+            calls_itself: capsule.calls_itself().map(str::to_owned),
         })
         .collect()
     }

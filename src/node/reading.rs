@@ -16,8 +16,8 @@ use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Rejection, Request, Selection, SessionFilter,
-    Source, Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
+    Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source, Storage,
+    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -125,7 +125,7 @@ struct State {
     problem: Option<Error>,
     now_text: String,
     warnings: Vec<Warning>,
-    rejections: Vec<Rejection>,
+    rejected: Vec<String>,
     source: Source,
     freshness: Freshness,
     view: View,
@@ -201,7 +201,7 @@ impl State {
                 watch.settle();
             }
             let FoundInVault { found, rejections } = vault.read(&self.request, self.construct.as_deref())?;
-            self.rejections.extend(rejections);
+            self.rejected.extend(rejections.iter().map(|rejection| rejected(vault, rejection)));
             found
         } else {
             let mut found = read(&self.request)?;
@@ -219,7 +219,7 @@ impl State {
     fn select_decided(&mut self) -> Result<ReadingOutcome, Error> {
         let mut outcome = if self.undecided.is_empty() { self.select()? } else { self.outcome() };
         outcome.warnings = std::mem::take(&mut self.warnings).into_iter().map(ReadingWarning::from).collect();
-        outcome.rejected = std::mem::take(&mut self.rejections).iter().map(rejected).collect();
+        outcome.rejected = std::mem::take(&mut self.rejected);
         Ok(outcome)
     }
 
@@ -438,7 +438,7 @@ impl MemoryReading {
             problem,
             now_text: request.now_text,
             warnings: Vec::new(),
-            rejections: Vec::new(),
+            rejected: Vec::new(),
             source: Source::NoUser,
             freshness: Freshness::Swept,
             view: View::default(),

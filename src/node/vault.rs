@@ -16,13 +16,13 @@ use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use crate::Error;
 use crate::formats::construct;
-use crate::formats::integrity::Policy;
+use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::ObjectText;
 use crate::formats::memory::Memory;
 use crate::index::{Directories, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
-use crate::vault::{ConstructName, Likeness};
+use crate::vault::ConstructName;
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
 /// A text of events is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
@@ -224,7 +224,7 @@ pub fn open_vault<'env>(
 #[must_use]
 #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
 pub fn is_same_construct(one: String, other: String) -> bool {
-    ConstructName::new(&one).likeness(&ConstructName::new(&other)) == Some(Likeness::Same)
+    ConstructName::new(&one).is_same(&ConstructName::new(&other))
 }
 
 /// An open vault.
@@ -279,7 +279,7 @@ impl NativeVault {
         MemoryReading::of_vault(request, self.vault.clone(), self.watch.clone())
     }
 
-    /// Stores a capsule.
+    /// Stores a capsule. `parsed` tells that its text was made of an object.
     ///
     /// # Errors
     /// As `Store::store`.
@@ -289,6 +289,7 @@ impl NativeVault {
         env: &'env Env,
         capsule: Either<String, Buffer>,
         refingerprint: bool,
+        parsed: bool,
     ) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
         let text = match capsule {
@@ -297,7 +298,11 @@ impl NativeVault {
         };
         env.spawn_future(off_thread(move || {
             let store = vault.store();
-            let stored = if refingerprint { store.store_refingerprinted(&text)? } else { store.store(&text)? };
+            let stored = match (refingerprint, parsed) {
+                (true, _) => store.store_refingerprinted(&text)?,
+                (false, true) => store.store_parsed(&text)?,
+                (false, false) => store.store(&text)?,
+            };
             Ok(StoredCapsule::of(&stored, watch.as_deref()))
         }))
     }
@@ -445,7 +450,7 @@ impl NativeVault {
             Ok(RestoredConstruct {
                 state: capsule.state.clone(),
                 path: capsule.path.to_string_lossy().into_owned(),
-                rejected: rejections.iter().map(rejected).collect(),
+                rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),
             })
         }))
     }
@@ -574,6 +579,8 @@ fn told(notice: Notice, report: bool) -> String {
         }
     };
     let [instance_name, uuid, timestamp] = header;
+    let is_construct = matches!(event.content, Content::Construct(Some(_)));
+    let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
     ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER)
         .string("kind", kind)
         .string("path", &event.path.to_string_lossy())
@@ -585,28 +592,40 @@ fn told(notice: Notice, report: bool) -> String {
         .json("timestamp", timestamp)
         .json("integrity", event.verdict.to_json())
         .json("memories", memories.filter(|_| is_there).unwrap_or_else(null))
-        .string_or_null("reason", event.verdict.reason.as_deref().filter(|_| !is_there))
+        .string_or_null("reason", reason.as_deref())
         .string("cursor", &event.cursor)
         .finish()
 }
 
 /// The event that tells of a rejection, as JSON.
-pub(super) fn rejected(rejection: &Rejection) -> String {
-    let [instance_name, uuid, timestamp] = &rejection.header;
+pub(super) fn rejected(vault: &Vault, rejection: &Rejection) -> String {
+    let Rejection { path, is_construct, verdict, header: [instance_name, uuid, timestamp], calls_itself } = rejection;
+    let [user, construct] = watch::owners_of(vault, path);
     ObjectText::new()
         .string("kind", "rejected")
-        .string("path", &rejection.path.to_string_lossy())
-        .string("format", format_of(rejection.is_construct))
-        .json("userId", "null")
-        .json("constructId", "null")
+        .string("path", &path.to_string_lossy())
+        .string("format", format_of(*is_construct))
+        .string_or_null("userId", user.as_deref())
+        .string_or_null("constructId", construct.as_deref().or(calls_itself.as_deref()))
         .json("instanceName", instance_name)
         .json("uuid", uuid)
         .json("timestamp", timestamp)
-        .json("integrity", rejection.verdict.to_json())
+        .json("integrity", verdict.to_json())
         .json("memories", "null")
-        .string_or_null("reason", rejection.verdict.reason.as_deref())
+        .string_or_null("reason", reason_of(verdict, *is_construct).as_deref())
         .json("cursor", "null")
         .finish()
+}
+
+/// Why a capsule was rejected, and how a construct's can be released whose hash is wrong.
+fn reason_of(verdict: &Verdict, is_construct: bool) -> Option<String> {
+    let reason = verdict.reason.as_deref()?;
+    let way_out = if is_construct && verdict.valid == Some(false) {
+        ". Once somebody has looked at it, vault.adoptCapsule(path) stores what it holds with a right hash"
+    } else {
+        ""
+    };
+    Some(format!("{reason}{way_out}"))
 }
 
 fn format_of(is_construct: bool) -> &'static str {

@@ -69,8 +69,8 @@ struct State {
     /// The names in the folder.
     names: Arc<HashSet<Box<str>>>,
     folder_seen: Option<Signature>,
-    /// Files that are in no index for a reason, and their UUIDs.
-    strays: HashMap<Box<str>, (Signature, Option<String>)>,
+    /// Files that are in no index for a reason, and their UUIDs. Without a state it is looked at again.
+    strays: HashMap<Box<str>, (Option<Signature>, Option<String>)>,
     /// What was seen and is to be written down.
     unrecorded: Vec<Record>,
     /// The text of an index that could not be read: kept beside the new one.
@@ -259,9 +259,11 @@ impl Instance {
             }
             IndexFile::Damaged(text, seen) => {
                 let mut index = InstanceIndex::new(&self.name, &now);
-                for (uuid, entry) in InstanceIndex::salvage(&text) {
+                let (entries, latest) = InstanceIndex::salvage(&text);
+                for (uuid, entry) in entries {
                     index.put_back(&uuid, entry);
                 }
+                index.set_latest(latest.as_deref().filter(|uuid| index.entry(uuid).is_some()));
                 state.index = Some(Arc::new(index));
                 state.index_seen = Some(seen);
                 state.ahead = true;
@@ -375,12 +377,15 @@ impl Instance {
         let began = SystemTime::now();
         let signature = folder.signature().map_err(system)?;
         if state.folder_seen == Some(signature) {
-            let is_same = |name: &str, seen| folder.file_signature(name, &self.places.boundary) == Ok(seen);
-            if !index_changed && state.strays.iter().all(|(name, (seen, _))| is_same(name, *seen)) {
+            let is_same = |name: &str, seen| folder.file_signature(name, &self.places.boundary).ok() == Some(seen);
+            if !index_changed
+                && state.strays.iter().all(|(name, (seen, _))| seen.is_some_and(|seen| is_same(name, seen)))
+            {
                 return Ok(false);
             }
         } else {
             state.names = Arc::new(folder.list().map_err(system)?.into_iter().collect());
+            state.strays.retain(|name, _| state.names.contains(name));
             let settled = folder.is_local() && signature.is_settled(began, true);
             state.folder_seen = settled.then_some(signature);
         }
@@ -397,7 +402,7 @@ impl Instance {
             .into_par_iter()
             .filter_map(|name| {
                 let signature = folder.file_signature(name, &self.places.boundary).ok()?;
-                if strays.get(name).is_some_and(|(seen, _)| *seen == signature) {
+                if strays.get(name).is_some_and(|(seen, _)| *seen == Some(signature)) {
                     return None;
                 }
                 Some((name.clone(), self.look_at(&folder, name, known, journal, began)))
@@ -413,11 +418,7 @@ impl Instance {
                         state.unrecorded.push(Record::Superseded { filename, content });
                         state.ahead = true;
                     }
-                    match signature {
-                        Some(signature) => drop(state.strays.insert(name, (signature, uuid))),
-                        // It may still be written, which the folder does not show.
-                        None => state.folder_seen = None,
-                    }
+                    state.strays.insert(name, (signature, uuid));
                 }
             }
         }
@@ -477,11 +478,10 @@ impl Instance {
         if journal.is_superseded(name, &content) {
             return Err(Stray { signature: settled, uuid: Some(uuid), content: None });
         }
-        // Of several files of one capsule, the one that the index names is it.
+        // Of several files of one capsule, the one that the index names is it, if it is one of them.
         let entry = index.and_then(|index| index.entry(&uuid));
         if entry.is_some_and(|entry| {
-            folder.file_signature(entry.filename(), &self.places.boundary).is_ok()
-                && !journal.has_moved(&uuid, name, entry)
+            !journal.has_moved(&uuid, name, entry) && self.holds(entry.filename(), &uuid) == Some(true)
         }) {
             return Err(Stray { signature: settled, uuid: Some(uuid), content: Some(content) });
         }
@@ -704,21 +704,24 @@ impl Instance {
                     let had_file = self.has_file(index, uuid);
                     let filename = index.entry(uuid).map(|entry| entry.filename().to_owned());
                     let removed = index.remove(uuid, now);
-                    if let Some(filename) = filename.filter(|_| removed.is_some()) {
-                        let others = state.strays.iter().filter(|(_, (_, own))| own.as_ref() == Some(uuid));
-                        plan.removals.extend(others.map(|(name, _)| name.to_string()));
-                        let is_own = !is_named_by_another(index, &filename, uuid) || self.is_own_file(&filename, uuid);
-                        if is_own && is_plain(&filename) {
-                            plan.removals.push(filename);
-                        }
-                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
-                        plan.writes = true;
-                        if had_file {
+                    // Earlier states of it go too, also where nothing else is left of it.
+                    let others = state.strays.iter().filter(|(_, (_, own))| own.as_ref() == Some(uuid));
+                    let others: Vec<String> = others.map(|(name, _)| name.to_string()).collect();
+                    if removed.is_some() || !others.is_empty() {
+                        if had_file || !others.is_empty() {
                             batch.removed.insert(uuid.clone());
                         }
+                        plan.removals.extend(others);
+                        let is_own = |filename: &String| {
+                            let is_others = is_named_by_another(index, filename, uuid);
+                            is_plain(filename) && (!is_others || self.is_own_file(filename, uuid))
+                        };
+                        plan.removals.extend(filename.filter(is_own));
+                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
+                        plan.writes = true;
                     }
-                    // A second attempt finds it gone.
-                    Outcome::Changed(removed.is_some_and(|_| had_file) || batch.removed.contains(uuid))
+                    // Also in a second attempt, which finds it gone.
+                    Outcome::Changed(batch.removed.contains(uuid))
                 }
                 Change::Heal => Outcome::Changed(true),
             };
@@ -734,6 +737,7 @@ impl Instance {
         let files = &*self.places.files;
         if !plan.records.is_empty() {
             let path = self.places.indexes.join(self.journal_name());
+            self.check_own(&path)?;
             let lines: String = plan.records.iter().map(journal::line).collect();
             let length = path.metadata().map_or(0, |metadata| metadata.len());
             batch.journal_length.get_or_insert(length);
@@ -843,20 +847,26 @@ impl Instance {
         filename.is_some_and(|filename| self.places.folder.join(filename).symlink_metadata().is_ok())
     }
 
+    /// Whether a file is of this capsule; `None` if it is not there.
+    fn holds(&self, filename: &str, uuid: &str) -> Option<bool> {
+        match self.read(filename) {
+            Ok(text) => Some(Header::parse(&text).is_ok_and(|header| header.uuid() == uuid)),
+            Err(FileProblem::Missing(_)) => None,
+            Err(_) => Some(false),
+        }
+    }
+
     /// Whether a file is of this capsule, or not there.
     fn is_own_file(&self, filename: &str, uuid: &str) -> bool {
-        match self.read(filename) {
-            Ok(text) => Header::parse(&text).is_ok_and(|header| header.uuid() == uuid),
-            Err(FileProblem::Missing(_)) => true,
-            Err(_) => false,
-        }
+        self.holds(filename, uuid) != Some(false)
     }
 
     /// Takes the lock between processes, which the system gives back when the file is closed, also by a kill.
     fn take_lock(&self) -> Result<File, Error> {
-        let Places { indexes, files, .. } = &self.places;
+        let indexes = &self.places.indexes;
         let path = indexes.join(format!("{}.lock", self.name));
-        files.create_folder(indexes).map_err(|error| Error::system(&error, "mkdir", indexes))?;
+        self.make_folder(indexes)?;
+        self.check_own(&path)?;
         let system = |error: &std::io::Error| Error::system(error, "open", &path);
         let file =
             File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| system(&error))?;
@@ -879,12 +889,49 @@ impl Instance {
 
     /// Writes a capsule beside its place, whole and on the disk.
     pub(super) fn write(&self, text: &[u8]) -> Result<PathBuf, Error> {
-        let Places { folder, indexes, files, boundary, .. } = &self.places;
+        let Places { folder, indexes, files, .. } = &self.places;
         for path in [folder, indexes] {
-            files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
-            open_inside(path, boundary).map_err(|problem| Error::of_file(path, problem))?;
+            self.make_folder(path)?;
         }
         files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
+    }
+
+    /// Whether it has a folder, be it empty.
+    pub(super) fn has_folder(&self) -> bool {
+        self.places.folder.is_dir()
+    }
+
+    /// Takes its folder away, if nothing is in it.
+    pub(super) fn remove_empty_folder(&self) {
+        // It fails if something is.
+        let _ = std::fs::remove_dir(&self.places.folder);
+    }
+
+    /// Makes a folder of the vault, which must be there, if it is not there itself. No link leads it out of the vault.
+    fn make_folder(&self, path: &Path) -> Result<(), Error> {
+        let Places { files, boundary, .. } = &self.places;
+        let outside = || Error::of_file(path, FileProblem::Outside(path.to_owned()));
+        let above = path.ancestors().find(|above| above.symlink_metadata().is_ok());
+        match above.map(|above| boundary.resolve(above)) {
+            Some(Ok(Some(_))) => {}
+            Some(Err(error)) => return Err(Error::system(&error, "mkdir", path)),
+            // Above the vault: it is gone.
+            Some(Ok(None)) if !boundary.is_there() => {
+                return Err(Error::system(&std::io::ErrorKind::NotFound.into(), "mkdir", path));
+            }
+            Some(Ok(None)) | None => return Err(outside()),
+        }
+        files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
+        open_inside(path, boundary).map_err(|problem| Error::of_file(path, problem)).map(drop)
+    }
+
+    /// Whether a file that is written in place is the vault's own: no link leads it elsewhere.
+    fn check_own(&self, path: &Path) -> Result<(), Error> {
+        let is_link = path.symlink_metadata().is_ok_and(|own| own.file_type().is_symlink());
+        if is_link && !matches!(self.places.boundary.resolve(path), Ok(Some(_))) {
+            return Err(Error::of_file(path, FileProblem::Outside(path.to_owned())));
+        }
+        Ok(())
     }
 
     /// Removes what processes that were killed have left. Under the lock: no capsule is set aside then.

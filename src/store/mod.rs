@@ -5,6 +5,7 @@ mod files;
 mod instance;
 pub mod journal;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::sync::{Arc, Mutex};
 pub use files::{Files, SystemFiles};
 
 use crate::Error;
-use crate::formats::capsule::{Header, adopt, refingerprint};
+use crate::formats::capsule::{self, Header, adopt, refingerprint};
+use crate::formats::instance_index::Entry;
 use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::tree::{Dialect, Node};
 use crate::formats::json::{self, ObjectText};
@@ -197,6 +199,21 @@ impl Store {
     /// [`Error::InvalidCapsule`], [`Error::InvalidName`], [`Error::TooLarge`]; [`Error::Unsound`] if integrity is enforced;
     /// [`Error::Busy`], [`Error::System`]. Nothing has changed then.
     pub fn store(&self, text: &[u8]) -> Result<Stored, Error> {
+        self.put(text, |verdict| self.options.policy == Policy::Report || verdict.is_sound())
+    }
+
+    /// The same of a text that was made of what had been parsed, which may have lost what the hash covers (`1.0` becomes
+    /// `1`): a wrong hash is refused in any case.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub fn store_parsed(&self, text: &[u8]) -> Result<Stored, Error> {
+        self.put(text, |verdict| {
+            verdict.valid != Some(false) && (self.options.policy == Policy::Report || verdict.is_sound())
+        })
+    }
+
+    fn put(&self, text: &[u8], may_be_stored: impl Fn(&Verdict) -> bool) -> Result<Stored, Error> {
         let limit = self.options.largest_capsule;
         if text.len() as u64 > limit {
             return Err(Error::TooLarge { size: text.len() as u64, limit });
@@ -212,17 +229,28 @@ impl Store {
             return Err(Error::InvalidCapsule { problem });
         }
         let verdict = self.judge(text);
-        if self.options.policy == Policy::Enforce && !verdict.is_sound() {
+        if !may_be_stored(&verdict) {
             return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default() });
         }
         let instance = self.instance(&instance_name)?;
-        let temporary = instance.write(text)?;
         let text: Arc<[u8]> = text.into();
-        match instance.change(Change::Store { temporary, text: text.clone(), placed: None })? {
-            Outcome::Stored { path, is_new } => {
+        let is_known = instance.has_folder();
+        let put = || {
+            let temporary = instance.write(&text)?;
+            instance.change(Change::Store { temporary, text: text.clone(), placed: None })
+        };
+        match put() {
+            Ok(Outcome::Stored { path, is_new }) => {
                 Ok(Stored { path, instance_name, uuid, timestamp, verdict, text, is_new })
             }
-            Outcome::Changed(_) => Err(Error::Internal { message: "a store was not answered".to_owned() }),
+            Ok(Outcome::Changed(_)) => Err(Error::Internal { message: "a store was not answered".to_owned() }),
+            Err(error) => {
+                if !is_known {
+                    // An instance is whatever has a folder.
+                    instance.remove_empty_folder();
+                }
+                Err(error)
+            }
         }
     }
 
@@ -263,8 +291,7 @@ impl Store {
                 .entry(uuid)
                 .map(|entry| (&**uuid, entry))
                 .ok_or_else(|| format!("Capsule with UUID '{uuid}' not found")),
-            Version::Tagged(tag) => listing
-                .newest_first(Some(tag))
+            Version::Tagged(tag) => by_time(listing.newest_first(Some(tag)))
                 .first()
                 .copied()
                 .ok_or_else(|| format!("No capsules found with tag '{tag}'")),
@@ -307,8 +334,8 @@ impl Store {
     pub fn versions(&self, name: &str, version: &Version) -> Result<Vec<PathBuf>, Error> {
         let Some(listing) = self.instance(name)?.listing()? else { return Ok(Vec::new()) };
         let entries = match version {
-            Version::Latest => listing.newest_first(None),
-            Version::Tagged(tag) => listing.newest_first(Some(tag)),
+            Version::Latest => by_time(listing.newest_first(None)),
+            Version::Tagged(tag) => by_time(listing.newest_first(Some(tag))),
             // What the index calls a file may lead elsewhere: only what lies in the folder is one.
             Version::Uuid(uuid) => {
                 let entry = listing.index().entry(uuid).filter(|entry| listing.has_file(entry));
@@ -398,6 +425,12 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Ok(());
     };
     Err(Error::InvalidName { name: name.to_owned(), problem })
+}
+
+/// Newest first by their times, which as texts may stand in another order: with other zones or fractions.
+fn by_time<'a>(mut entries: Vec<(&'a str, &'a Entry)>) -> Vec<(&'a str, &'a Entry)> {
+    entries.sort_by_cached_key(|(_, entry)| Reverse(entry.timestamp().and_then(|text| capsule::time(text.as_bytes()))));
+    entries
 }
 
 fn info(name: &str, listing: &Listing) -> String {

@@ -136,6 +136,130 @@ fn an_unsound_capsule_can_be_adopted() {
     assert_eq!((adopted.verdict.valid, fs::read_to_string(&file).ok()), (Some(true), Some(unsound)));
 }
 
+#[test]
+fn a_text_made_of_what_was_parsed_needs_a_right_hash_in_any_case() {
+    let vault = Vault::new();
+    let options = Options { policy: Policy::Report, ..Options::default() };
+    let lenient = Store::open(vault.root(), options).expect("a vault");
+    let lost = capsule("Nova", "a", "2026", "one").replace("1.0", "1");
+    assert!(matches!(lenient.store_parsed(lost.as_bytes()), Err(Error::Unsound { .. })));
+    assert!(lenient.store(lost.as_bytes()).is_ok());
+    assert!(lenient.store_parsed(capsule("Nova", "b", "2026", "one").as_bytes()).is_ok());
+}
+
+#[test]
+fn the_newest_is_found_by_time_and_the_latest_also_in_a_damaged_index() {
+    let vault = Vault::new();
+    for (uuid, time) in [("new", "2026-01-01T10:00:00.500000+00:00"), ("old", "2026-01-01T10:00:00Z")] {
+        vault.store.store(capsule("Nova", uuid, time, uuid).as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", uuid, "x").expect("tagged");
+    }
+    let newest = vault.store.versions("Nova", &Version::Latest).expect("files");
+    assert!(fs::read_to_string(&newest[0]).expect("a file").contains("\"new\""));
+    assert!(text_of(&vault.store, &Version::Tagged("x".to_owned())).expect("one").contains("\"new\""));
+    let index = fs::read(vault.index_path()).expect("an index");
+    fs::write(vault.index_path(), &index[..index.len() - 1]).expect("cut off");
+    for store in [&vault.store, &open(vault.root())] {
+        assert!(text_of(store, &Version::Latest).expect("one").contains("\"old\""));
+    }
+}
+
+#[test]
+fn a_capsule_with_numbers_that_only_python_has_can_be_stored() {
+    let vault = Vault::new();
+    let text = capsule("Nova", "a", "2026", "one").replace("1.0", "NaN");
+    let text = refingerprint(text.as_bytes()).expect("a capsule");
+    assert_eq!(vault.store.store(text.as_bytes()).expect("stored").verdict.valid, Some(true));
+    assert_eq!(text_of(&vault.store, &Version::Latest), Ok(text.clone()));
+    fs::remove_file(vault.index_path()).expect("removed");
+    assert_eq!(text_of(&open(vault.root()), &uuid("a")), Ok(text));
+}
+
+/// Right after they were stored: what such files hold may still change, as far as their times tell.
+#[test]
+fn what_is_deleted_is_gone_with_its_earlier_states() {
+    let [first, second] = ["2026-01", "2026-02"].map(|time| capsule("Nova", "a", time, time));
+    for reopen in [false, true] {
+        let vault = Vault::new();
+        vault.store.store(first.as_bytes()).expect("stored");
+        vault.store.store(second.as_bytes()).expect("stored");
+        let again = open(vault.root());
+        let store = if reopen { &again } else { &vault.store };
+        assert_eq!(store.delete("Nova", "a"), Ok(true));
+        assert_eq!(fs::read_dir(vault.root().join("capsules/Nova")).expect("a folder").count(), 0, "{reopen}");
+        assert_eq!(store.delete("Nova", "a"), Ok(false));
+    }
+    // Nothing is left but an earlier state.
+    let vault = Vault::new();
+    let earlier = vault.store.store(first.as_bytes()).expect("stored").path;
+    let later = vault.store.store(second.as_bytes()).expect("stored").path;
+    fs::remove_file(later).expect("removed");
+    assert_eq!((vault.store.delete("Nova", "a"), earlier.exists()), (Ok(true), false));
+}
+
+#[test]
+fn an_index_that_names_a_wrong_file_hides_no_capsule() {
+    for (wrong, has_b) in
+        [("../../outside.capsule", true), ("Nova_2026-02.capsule", true), ("../Nova/Nova_2026-01.capsule", true)]
+    {
+        let vault = Vault::new();
+        fs::write(vault.root().join("outside.capsule"), "x").expect("a file");
+        let [a, b] = [capsule("Nova", "a", "2026-01", "one"), capsule("Nova", "b", "2026-02", "two")];
+        for text in [&a, &b] {
+            vault.store.store(text.as_bytes()).expect("stored");
+        }
+        let index = fs::read_to_string(vault.index_path()).expect("an index");
+        fs::write(vault.index_path(), index.replace("Nova_2026-01.capsule", wrong)).expect("written");
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(text_of(store, &uuid("a")), Ok(a.clone()), "{wrong}");
+            assert_eq!((text_of(store, &uuid("b")).is_ok(), listed(store).len()), (has_b, 2), "{wrong}");
+        }
+        fs::remove_file(vault.index_path()).expect("removed");
+        assert_eq!(text_of(&open(vault.root()), &uuid("a")), Ok(a), "{wrong}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_by_way_of_links_out_of_the_vault() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().expect("a folder");
+    let text = capsule("Nova", "a", "2026-01", "one");
+    for (link, target) in
+        [("indexes/Nova.journal", "there"), ("indexes/Nova.journal", "new"), ("indexes/Nova.lock", "new")]
+    {
+        fs::write(outside.path().join("there"), "own\n").expect("a file");
+        let vault = Vault::new();
+        vault.store.store(text.as_bytes()).expect("stored");
+        let link = vault.root().join(link);
+        let _ = fs::remove_file(&link);
+        symlink(outside.path().join(target), &link).expect("a link");
+        assert!(matches!(vault.store.add_tag("Nova", "a", "x"), Err(Error::OutsideVault { .. })), "{link:?}");
+        assert_eq!(fs::read_to_string(outside.path().join("there")).expect("a file"), "own\n");
+        assert!(!outside.path().join("new").exists());
+    }
+    for folder in ["capsules", "indexes"] {
+        let vault = tempfile::tempdir().expect("a folder");
+        let own = outside.path().join(folder);
+        fs::create_dir(&own).expect("a folder");
+        symlink(&own, vault.path().join(folder)).expect("a link");
+        let store = Store::open(vault.path(), Options::default()).expect("a vault");
+        assert!(matches!(store.store(text.as_bytes()), Err(Error::OutsideVault { .. })), "{folder}");
+        assert_eq!(fs::read_dir(&own).expect("a folder").count(), 0, "{folder}");
+    }
+}
+
+#[test]
+fn a_vault_that_is_gone_is_not_made_anew() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let root = vault.path().join("vault");
+    let store = open(&root);
+    fs::remove_dir_all(&root).expect("removed");
+    let stored = store.store(capsule("Nova", "a", "2026-01", "one").as_bytes());
+    assert!(matches!(stored, Err(Error::System { code: "VVAULT_NOT_FOUND", .. })));
+    assert!(!root.exists());
+}
+
 /// Python would overwrite the first.
 #[test]
 fn two_capsules_of_one_time_have_two_files() {
@@ -592,6 +716,8 @@ fn every_step_may_fail() {
                             };
                             assert_eq!(error.code(), code, "{how:?} at {fails_at}: {error}");
                             assert_eq!(found(&store), known, "{how:?} at {fails_at}: {step:?} was refused");
+                            let is_known = !known.is_empty();
+                            assert_eq!(store.instances().map(|names| !names.is_empty()), Ok(is_known), "{fails_at}");
                         }
                         break;
                     }

@@ -18,10 +18,22 @@ impl Boundary {
         Ok(Self { root: root.canonicalize()? })
     }
 
+    /// Where the vault is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether this is where the vault is.
     #[must_use]
     pub fn is_at(&self, root: &Path) -> bool {
         self.root == root
+    }
+
+    /// Whether the vault is still there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.root.is_dir()
     }
 
     /// No border, for a path that the caller itself named.

@@ -31,7 +31,7 @@ use crate::Error;
 use crate::index::{Progress, RowRef, SPLIT, Vault};
 use crate::lock::lock;
 use catalogue::{Catalogue, Looked};
-use layout::RelativePath;
+use layout::{Layout, Place, RelativePath};
 use record::Record;
 
 /// So many events wait at most; then the watch waits too.
@@ -517,6 +517,20 @@ impl Shared {
         }
         self.catalogue.set_watched(false);
     }
+}
+
+/// Whose a capsule file is by its place: the user's name, and that of the construct's folder.
+#[must_use]
+pub fn owners_of(vault: &Vault, file: &Path) -> [Option<String>; 2] {
+    let root = vault.store().root();
+    let relative = file.strip_prefix(root).or_else(|_| file.strip_prefix(vault.boundary().root()));
+    let place = relative.ok().and_then(|file| Layout::new(vault.directories()).place(file));
+    let (user, construct) = match place {
+        Some(Place::Memory { user }) => (Some(user), None),
+        Some(Place::Construct { user, construct }) => (user, construct),
+        None => (None, None),
+    };
+    [user, construct].map(|name| name.map(|name| name.as_ref().to_owned()))
 }
 
 impl Watch {

@@ -111,3 +111,13 @@ fn ids_are_stable() {
     assert_eq!(id(r#"["a","b"]"#, "b"), id(r#"["x","b","b"]"#, "b"));
     assert_ne!(id(r#"["a","b"]"#, "a"), id(r#"["a","b"]"#, "b"));
 }
+
+#[test]
+fn memories_are_restored_beside_numbers_that_only_python_has() {
+    let text = br#"{"metadata":{"instance_name":"Nova"},"traits":{"drift":NaN,"edge":-Infinity},
+        "memory":{"short_term_memories":["a",{"content":"b","weight":Infinity}]}}"#;
+    let json = restore(text, None).expect("a state").to_json();
+    let state: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(state["memoryLog"], serde_json::json!(["a", "b"]));
+    assert_eq!(state["traits"], serde_json::json!({"drift": null, "edge": null}));
+}

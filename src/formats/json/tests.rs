@@ -1,6 +1,8 @@
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
-use super::{Kind, SyntaxError, Value, scan, write_string};
+use super::{Kind, SyntaxError, Value, scan, scan_python, without_python_numbers, write_string};
 
 type Members = Vec<(Vec<u8>, String)>;
 
@@ -165,5 +167,18 @@ proptest! {
         write_string(&mut written, &text);
         prop_assert_eq!(value(&written).string().expect("a string").into_owned(), text.as_bytes());
         prop_assert_eq!(serde_json::from_str::<String>(&written).expect("valid JSON"), text);
+    }
+}
+
+#[test]
+fn numbers_that_only_python_has_become_null() {
+    let text = r#"{"NaN": [NaN, -Infinity,Infinity , "NaN \" -Infinity", -1, null], "a": NaN, "é": {"N": 5}}"#;
+    assert!(scan(text.as_bytes(), |_, _| {}).is_err());
+    assert!(scan_python(text.as_bytes(), |_, _| {}).is_ok());
+    let plain = without_python_numbers(text).expect("JSON");
+    assert_eq!(plain, r#"{"NaN": [null, null,null , "NaN \" -Infinity", -1, null], "a": null, "é": {"N": 5}}"#);
+    assert!(matches!(without_python_numbers("[1]"), Some(Cow::Borrowed("[1]"))));
+    for text in ["[nan]", "[-NaN]", "[Inf]", "[NaNN]", "{NaN: 1}", "[+Infinity]", "[- Infinity]", "{"] {
+        assert_eq!(without_python_numbers(text), None, "{text}");
     }
 }
