@@ -4,9 +4,15 @@
 // those of a connector as kind TRANSCRIPT; no own `prepareMemoryContext`; a new context at each call.
 
 const assert = require('node:assert/strict');
-const { EventEmitter } = require('node:events');
+const { EventEmitter, once } = require('node:events');
+const fs = require('node:fs');
+const path = require('node:path');
 const { test } = require('node:test');
+const { Vault } = require('..');
 const { attachOrchestrator } = require('../lib/attach-orchestrator');
+const { atEnd } = require('./support/at-end');
+const { makeCapsule } = require('./support/construct-capsules');
+const { temporaryVault } = require('./support/temporary-vault');
 
 const NOVA = { userId: 'ann', constructId: 'nova-001' };
 const BASE = Date.UTC(2026, 0, 1);
@@ -245,6 +251,14 @@ test('a memory that the orchestrator found itself is not there twice', async () 
   assert.equal(restoredIn(context).length, memories.length - 5);
   const ids = restoredIn(context).map((/** @type {any} */ { metadata }) => metadata.memoryId);
   assert.deepEqual(ids, ['m10', 'm9', 'm8', 'm7', 'm6', 'm5', 'm4', 'm3', 'm1', 'c1']);
+});
+
+test('another text of a capsule that the orchestrator knows is there', async () => {
+  const vault = new FakeVault({ ann: [capsule(1, { content: 'corrected' })] });
+  const orchestrator = new Orchestrator();
+  orchestrator.connector = async () => [capsule(1, { content: 'as it was' })];
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()).sort(), ['as it was', 'corrected']);
 });
 
 test('what is left out leaves room for older memories', async () => {
@@ -526,7 +540,7 @@ test('imports of this user and construct are handed over, and no others', async 
   const construct = (/** @type {object} */ event) => ({
     format: 'construct',
     userId: 'ann',
-    instanceName: 'nova-001',
+    constructIds: ['nova-001'],
     memories: [remembered(0)],
     ...event,
   });
@@ -534,19 +548,16 @@ test('imports of this user and construct are handed over, and no others', async 
     { format: 'memory', userId: 'ann', instanceName: null, memories: [capsule(1)] },
     construct({}),
     construct({ userId: null }),
-    construct({ instanceName: 'Nova' }),
-    construct({ instanceName: 'GPT-Nova-001' }),
-    construct({ instanceName: 'Aurora', constructId: 'nova-001' }),
-    construct({ instanceName: null, constructId: 'nova' }),
+    construct({ constructIds: ['Nova'] }),
+    construct({ constructIds: ['Aurora', 'GPT-Nova-001'] }),
   ];
   const others = [
     { ...ours[0], userId: 'bob' },
     { ...ours[0], userId: null },
     construct({ userId: 'bob' }),
-    construct({ instanceName: 'nova-002' }),
-    construct({ instanceName: 'novak' }),
-    construct({ instanceName: 'Nova', constructId: 'nova-002' }),
-    construct({ instanceName: null }),
+    construct({ constructIds: ['nova-002', 'novak'] }),
+    construct({ constructIds: [] }),
+    construct({ constructIds: undefined, constructId: 'nova-001', instanceName: 'Nova' }),
   ];
   for (const event of [...others, ...ours]) vault.emit('capsule:imported', event);
   assert.deepEqual(
@@ -561,6 +572,57 @@ test('imports of this user and construct are handed over, and no others', async 
     received.map(([memories]) => memories),
     [ours[1].memories, []],
   );
+});
+
+test('what is handed over is what readMemories gives, and no other', async (t) => {
+  const { root } = temporaryVault(t);
+  const vault = await Vault.open(root, { create: true, watch: true, cacheDir: null });
+  atEnd(t, () => vault.close());
+  const names = ['nova-001', 'nova', 'nova-002', 'aurora-1769054400000', 'aurora'];
+  /** @type {Record<string, string[]>} */
+  const handed = Object.fromEntries(names.map((name) => [name, []]));
+  for (const constructId of names) {
+    const orchestrator = new Orchestrator();
+    orchestrator.receiveRestoredMemories = (/** @type {any[]} */ memories) => {
+      handed[constructId].push(...memories.splice(0).map(({ content }) => content));
+    };
+    await attachOrchestrator(/** @type {any} */ (vault), orchestrator, { userId: 'ann', constructId });
+  }
+  const places = [
+    ['users/ann/capsules/nova-002.capsule', 'Nova', ['nova-002', 'nova-001', 'nova']],
+    ['users/ann/instances/nova/identity/nova-002.capsule', 'Nova', ['nova-002']],
+    ['users/ann/instances/nova/identity/nova-002.capsule', 'nova-002', ['nova-002']],
+    ['users/ann/instances/nova-002/identity/nova-002.capsule', 'Nova', ['nova-002']],
+    // From here on there is a folder of that construct.
+    ['users/ann/capsules/nova-002.capsule', 'Nova', ['nova-002']],
+    ['users/ann/capsules/nova-001.capsule', 'Nova', ['nova-001', 'nova']],
+    ['capsules/Nova/x.capsule', 'Nova', ['nova-001', 'nova']],
+    ['capsules/nova-002/x.capsule', 'nova-002', ['nova-002']],
+    ['users/ann/instances/aurora-1769054400000/memup/x.capsule', 'Aurora', ['aurora-1769054400000']],
+    ['users/bob/instances/nova-001/nova-001.capsule', 'Nova', []],
+  ];
+  for (const [place, instanceName, owners] of /** @type {[string, string, string[]][]} */ (places)) {
+    const file = path.join(root, place);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    const text = makeCapsule({ instanceName, uuid: place, timestamp: '2026-01-01T00:00:00Z', memories: [place] });
+    const told = once(vault, 'capsule:imported');
+    fs.writeFileSync(`${file}.tmp`, text);
+    fs.renameSync(`${file}.tmp`, file);
+    const [event] = await told;
+    assert.ok(!Object.keys(event).includes('constructIds'));
+    for (const constructId of names) {
+      const found = await vault.readMemories('ann', { constructId });
+      const expected = owners.includes(constructId) ? [place] : [];
+      assert.deepEqual(
+        [handed[constructId].splice(0), found.map(({ content }) => content)],
+        [expected, expected],
+        place,
+      );
+    }
+    const gone = once(vault, 'capsule:removed');
+    fs.rmSync(path.dirname(file), { recursive: true });
+    await gone;
+  }
 });
 
 test('an import reaches an orchestrator once, however many of its attachments it concerns', async () => {

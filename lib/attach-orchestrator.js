@@ -24,8 +24,7 @@ const { refused, withCode } = require('./errors');
  * @typedef {object} CapsuleEvent
  * @property {'memory' | 'construct'} format
  * @property {string | null} userId
- * @property {string | null} instanceName
- * @property {string | null} [constructId]
+ * @property {string[]} [constructIds] The names of the constructs that `vault.readMemories` would give it to.
  * @property {Memory[] | null} memories
  */
 /** @typedef {Record<string, any>} Metadata */
@@ -91,12 +90,11 @@ class Attachment {
   }
 
   /** @param {CapsuleEvent} event */
-  concerns({ format, userId, instanceName, constructId }) {
+  concerns({ format, userId, constructIds }) {
     if (format === 'memory') return userId === this.userId;
     // A construct's capsule that lies outside of every user's folder is everybody's.
     if ((userId ?? this.userId) !== this.userId) return false;
-    const name = constructId ?? instanceName;
-    return typeof name === 'string' && native.isSameConstruct(name, this.constructId);
+    return constructIds?.some((name) => native.isSameConstruct(name, this.constructId)) ?? false;
   }
 
   /**
@@ -106,7 +104,8 @@ class Attachment {
    */
   async deliver(event) {
     try {
-      await this.orchestrator.receiveRestoredMemories?.(event.memories ?? [], event);
+      // A list of its own: others are handed the same event.
+      await this.orchestrator.receiveRestoredMemories?.([...(event.memories ?? [])], event);
     } catch (error) {
       this.#report('receiveRestoredMemories failed', error);
     }
@@ -365,14 +364,11 @@ function timeOf(timestamp) {
  */
 function newestOnce({ entries }, own) {
   const seen = new Set(own.flatMap(identities));
-  const capsules = new Set(own.flatMap((entry) => capsuleNames(entry?.metadata)));
   return [...entries]
     .sort((a, b) => b.timestamp - a.timestamp)
     .filter((entry) => {
       const names = identities(entry);
-      if (names.some((name) => seen.has(name)) || capsuleNames(entry.metadata).some((name) => capsules.has(name))) {
-        return false;
-      }
+      if (names.some((name) => seen.has(name))) return false;
       for (const name of names) seen.add(name);
       return true;
     });
@@ -380,29 +376,19 @@ function newestOnce({ entries }, own) {
 
 /**
  * What only the same memory has: its text at its time; its text under its id, for a capsule without a date has the time
- * of the reading. The id alone is not enough: transcripts without a header share one, and so may a capsule's lists.
+ * of the reading; its text from its file, where orchestrators made it of `readMemories`' answers. None of these alone:
+ * transcripts without a header share an id, and what a file holds now may be another text than what it held.
  *
  * @param {any} entry
  * @returns {string[]}
  */
 function identities(entry) {
-  if (typeof entry?.content !== 'string') return [];
-  const names = [`${timeOf(entry.timestamp)} ${entry.content}`];
-  const memoryId = entry.metadata?.memoryId;
-  if (typeof memoryId === 'string') names.push(`id ${JSON.stringify(memoryId)} ${entry.content}`);
-  return names;
-}
-
-/**
- * What tells which memory capsule an entry comes from, where orchestrators made it of `readMemories`' answers.
- *
- * @param {any} metadata
- * @returns {string[]}
- */
-function capsuleNames(metadata) {
-  const names = [];
-  if (typeof metadata?.capsuleId === 'string') names.push(`id ${metadata.capsuleId}`);
-  if (typeof metadata?.filename === 'string') names.push(`file ${metadata.filename}`);
+  const content = textOf(entry?.content);
+  const names = [`${timeOf(entry?.timestamp)} ${content}`];
+  const { memoryId, capsuleId, filename } = entry?.metadata ?? {};
+  for (const [kind, name] of Object.entries({ id: memoryId, capsule: capsuleId, file: filename })) {
+    if (typeof name === 'string') names.push(`${kind} ${JSON.stringify(name)} ${content}`);
+  }
   return names;
 }
 

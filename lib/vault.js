@@ -524,6 +524,8 @@ class Vault extends EventEmitter {
       if (this.listenerCount('error') > 0) this.#call('error', error);
       else console.error('The watch of a vault is in trouble:', error);
     } else {
+      // For attached orchestrators, not to be seen by who compares, copies or prints the event.
+      if ('constructIds' in event) Object.defineProperty(event, 'constructIds', { enumerable: false });
       this.#call(`capsule:${event.kind}`, event);
     }
   }

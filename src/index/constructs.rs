@@ -169,9 +169,10 @@ impl Constructs {
             if !ConstructName::new(&instance).is_same(wanted) {
                 continue;
             }
+            let place = PlaceOf::Construct(instance.clone());
             for path in store.versions(&instance, version)? {
                 let Some(capsule) = self.read(store, &path, None) else { continue };
-                if !capsule.is_of(wanted, PlaceOf::This) {
+                if !capsule.is_of(wanted, &place) {
                     continue;
                 }
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
@@ -197,7 +198,7 @@ impl Constructs {
         }
         let capsules = places.into_iter().filter_map(|(candidate, owner)| {
             let capsule = self.read(store, &candidate.path, owner)?;
-            capsule.is_of(wanted, candidate.place).then_some(capsule)
+            capsule.is_of(wanted, &candidate.place).then_some(capsule)
         });
         capsules.collect()
     }
@@ -268,18 +269,8 @@ impl ConstructCapsule {
     }
 
     /// Whether it is of a construct, by its place and by what it calls itself.
-    fn is_of(&self, wanted: &ConstructName, place: PlaceOf) -> bool {
-        match (self.calls_itself(), place) {
-            (Some(own), PlaceOf::This) => wanted.may_call_itself(own),
-            (Some(own), PlaceOf::Anyone) => ConstructName::new(own).is_same(wanted),
-            (Some(own), PlaceOf::Another) => ConstructName::new(own).is_same_name(wanted),
-            (None, PlaceOf::This) => true,
-            (None, PlaceOf::Anyone) => {
-                let stem = self.path.file_stem().and_then(|stem| stem.to_str());
-                stem.is_some_and(|stem| ConstructName::new(stem).is_same(wanted))
-            }
-            (None, PlaceOf::Another) => false,
-        }
+    fn is_of(&self, wanted: &ConstructName, place: &PlaceOf) -> bool {
+        place.names(self.calls_itself()).into_iter().any(|name| ConstructName::new(name).is_same(wanted))
     }
 }
 

@@ -15,14 +15,13 @@ use super::progress::ReadingProgress;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use crate::Error;
-use crate::formats::construct;
 use crate::formats::integrity::{Policy, Verdict};
-use crate::formats::json::ObjectText;
+use crate::formats::json::{self, ObjectText};
 use crate::formats::memory::Memory;
-use crate::index::{Directories, Rejection, Row, Storage, Vault};
+use crate::index::{ConstructCapsule, Directories, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
-use crate::vault::ConstructName;
+use crate::vault::{ConstructName, PlaceOf};
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
 /// A text of events is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
@@ -303,7 +302,7 @@ impl NativeVault {
                 (false, true) => store.store_parsed(&text)?,
                 (false, false) => store.store(&text)?,
             };
-            Ok(StoredCapsule::of(&stored, watch.as_deref()))
+            Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
         }))
     }
 
@@ -315,8 +314,9 @@ impl NativeVault {
     pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
         env.spawn_future(off_thread(move || {
-            let stored = vault.store().adopt(&PathBuf::from(path))?;
-            Ok(StoredCapsule::of(&stored, watch.as_deref()))
+            let store = vault.store();
+            let stored = store.adopt(&PathBuf::from(path))?;
+            Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
         }))
     }
 
@@ -502,25 +502,28 @@ impl NativeVault {
 
 impl StoredCapsule {
     /// A watch tells of it itself; without one the event is handed over.
-    fn of(stored: &Stored, watch: Option<&Watch>) -> Self {
+    fn of(stored: &Stored, store: &Store, watch: Option<&Watch>) -> Self {
         let path = stored.path.to_string_lossy().into_owned();
         if let Some(watch) = watch {
             watch.look_at(&stored.path);
             return Self { path, event: None };
         }
         let event = stored.is_new.then(|| {
-            let restored = construct::restore(&stored.text, None);
+            let capsule = ConstructCapsule::parse(store, &stored.path, None, &stored.text);
+            let place = PlaceOf::Construct(stored.instance_name.clone());
+            let own = capsule.as_ref().and_then(ConstructCapsule::calls_itself);
             ObjectText::new()
                 .string("kind", "imported")
                 .string("path", &path)
                 .string("format", format_of(true))
                 .json("userId", "null")
                 .string("constructId", &stored.instance_name)
+                .json("constructIds", names_json(place.names(own)))
                 .string("instanceName", &stored.instance_name)
                 .string("uuid", &stored.uuid)
                 .string("timestamp", &stored.timestamp)
                 .json("integrity", stored.verdict.to_json())
-                .json("memories", restored.map_or_else(|| "[]".to_owned(), |restored| restored.memories_to_json()))
+                .json("memories", capsule.map_or_else(|| "[]".to_owned(), |capsule| capsule.memories.to_json()))
                 .json("reason", "null")
                 .json("cursor", "null")
                 .finish()
@@ -581,8 +584,11 @@ fn told(notice: Notice, report: bool) -> String {
     let [instance_name, uuid, timestamp] = header;
     let is_construct = matches!(event.content, Content::Construct(Some(_)));
     let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
-    ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER)
-        .string("kind", kind)
+    let mut text = ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER);
+    if is_construct && is_there {
+        text = text.json("constructIds", names_json(event.constructs.iter().map(|name| &**name)));
+    }
+    text.string("kind", kind)
         .string("path", &event.path.to_string_lossy())
         .string("format", format)
         .string_or_null("userId", event.user.as_deref())
@@ -626,6 +632,18 @@ fn reason_of(verdict: &Verdict, is_construct: bool) -> Option<String> {
         ""
     };
     Some(format!("{reason}{way_out}"))
+}
+
+fn names_json<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names
+        .into_iter()
+        .map(|name| {
+            let mut json = String::new();
+            json::write_string(&mut json, name);
+            json
+        })
+        .collect();
+    format!("[{}]", names.join(","))
 }
 
 fn format_of(is_construct: bool) -> &'static str {

@@ -33,10 +33,9 @@ impl ConstructName {
         self.number.map_or(&self.plain, |number| &self.plain[..number - 1])
     }
 
-    /// A bare name is that of the first, and of one whose number nobody counted: the milliseconds at which it was made.
-    fn may_go_without_number(&self) -> bool {
-        const MILLISECONDS: usize = 13;
-        self.number.is_none_or(|number| &self.plain[number..] == "001" || self.plain.len() - number >= MILLISECONDS)
+    /// A bare name is that of the first.
+    fn is_first(&self) -> bool {
+        self.number.is_none_or(|number| &self.plain[number..] == "001")
     }
 
     /// Whether both mean one construct.
@@ -45,14 +44,8 @@ impl ConstructName {
         self.plain == other.plain
             || self.bare() == other.bare()
                 && self.number.is_some() != other.number.is_some()
-                && self.may_go_without_number()
-                && other.may_go_without_number()
-    }
-
-    /// Whether both are the same name, not just names of one construct.
-    #[must_use]
-    pub fn is_same_name(&self, other: &Self) -> bool {
-        self.plain == other.plain
+                && self.is_first()
+                && other.is_first()
     }
 
     /// Whether a file may be named for this construct: it begins as its name does.
@@ -71,7 +64,73 @@ impl ConstructName {
     }
 }
 
-/// A file that may be a capsule of the construct.
+/// What the place of a capsule file says of whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceOf {
+    /// The construct's of this name.
+    Construct(String),
+    /// A copy of this name, whose number may be the construct's, or count the copies of the first of its name; not these if
+    /// there is a construct of that number.
+    Copy {
+        /// The file's name without its ending.
+        name: String,
+        /// Whether there is one.
+        is_taken: bool,
+    },
+    /// Nothing.
+    Anyone,
+}
+
+impl PlaceOf {
+    /// Of a file in the folder of copies, beside the folders of these instances.
+    fn in_copies(file: &str, instances: &[ConstructName]) -> Self {
+        let name = ConstructName::new(stem(file));
+        let is_taken = name.number.is_some() && instances.contains(&name);
+        Self::Copy { name: stem(file).to_owned(), is_taken }
+    }
+
+    /// The construct of a file in one of an instance's folders: one without a number may hold the capsules of several.
+    #[must_use]
+    pub fn construct_in<'a>(folder: &'a str, file: &'a str) -> &'a str {
+        let name = stem(file);
+        let by_file = ConstructName::new(folder).number.is_none() && ConstructName::new(name).number.is_some();
+        if by_file { name } else { folder }
+    }
+
+    /// Of a file below a user's folder, or the vault's root.
+    #[must_use]
+    pub fn of(base: &Path, file: &Path, boundary: &Boundary) -> Self {
+        let path = file.strip_prefix(base).ok().into_iter().flatten();
+        match path.filter_map(|name| name.to_str()).collect::<Vec<&str>>()[..] {
+            ["instances", folder, .., file] => Self::Construct(Self::construct_in(folder, file).to_owned()),
+            ["capsules", file] => {
+                let folders = names(&base.join(INSTANCES), boundary);
+                Self::in_copies(file, &folders.iter().map(|folder| ConstructName::new(folder)).collect::<Vec<_>>())
+            }
+            ["capsules", instance, ..] => Self::Construct(instance.to_owned()),
+            _ => Self::Anyone,
+        }
+    }
+
+    /// The names of the constructs whose capsule it is, if it calls itself so; the one that it is most likely meant for first.
+    #[must_use]
+    pub fn names<'a>(&'a self, own: Option<&'a str>) -> Vec<&'a str> {
+        match (self, own) {
+            (Self::Construct(name), None) | (Self::Copy { name, .. }, None) => vec![name],
+            (Self::Construct(name), Some(own)) => {
+                if ConstructName::new(name).may_call_itself(own) { vec![name] } else { Vec::new() }
+            }
+            (Self::Copy { name, is_taken }, Some(own)) => {
+                let is_own = !*is_taken || ConstructName::new(own).number.is_some();
+                let by_name = ConstructName::new(name).may_call_itself(own).then_some(&**name);
+                is_own.then_some(own).into_iter().chain(by_name).collect()
+            }
+            (Self::Anyone, own) => own.into_iter().collect(),
+        }
+    }
+}
+
+/// A file that may be a capsule of the construct, if it calls itself so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Where it is.
@@ -80,59 +139,39 @@ pub struct Candidate {
     pub place: PlaceOf,
 }
 
-/// Whose capsule a file's place says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlaceOf {
-    /// The construct's that is looked for.
-    This,
-    /// That is for the capsule to say.
-    Anyone,
-    /// Another's of its name, unless the capsule says it by the whole name.
-    Another,
-}
-
 /// The capsule files of a construct below a user's folder (or the vault's own), whatever they hold.
 #[must_use]
 pub fn candidates(base: &Path, name: &ConstructName, boundary: &Boundary) -> Vec<Candidate> {
     let mut found = Vec::new();
-    let instances = base.join("instances");
-    let folders = names(&instances, boundary);
-    for folder in &folders {
-        let own = ConstructName::new(folder);
-        // A folder without a number may hold the capsules of several.
-        if !own.is_same(name) && (own.number.is_some() || own.bare() != name.bare()) {
-            continue;
-        }
-        let instance = instances.join(&**folder);
-        for place in ["", "identity", "memup"] {
-            let folder = if place.is_empty() { instance.clone() } else { instance.join(place) };
-            for file in capsules(&folder, boundary).filter(|file| place == "identity" || is_capsule(file)) {
-                let stem = ConstructName::new(file.trim_end_matches(".capsule"));
-                let by_file = own.number.is_none() && stem.number.is_some();
-                if if by_file { &stem } else { &own }.is_same(name) {
-                    found.push(Candidate { path: folder.join(&*file), place: PlaceOf::This });
+    let folders = names(&base.join(INSTANCES), boundary);
+    let instances: Vec<ConstructName> = folders.iter().map(|folder| ConstructName::new(folder)).collect();
+    for (folder, _) in folders.iter().zip(&instances).filter(|(_, own)| own.bare() == name.bare()) {
+        for below in ["", "identity", "memup"] {
+            let path: PathBuf = [base, Path::new(INSTANCES), Path::new(&**folder), Path::new(below)].iter().collect();
+            for file in capsules(&path, boundary).filter(|file| below == "identity" || is_capsule(file)) {
+                let own = PlaceOf::construct_in(folder, &file);
+                if ConstructName::new(own).is_same(name) {
+                    found.push(Candidate { path: path.join(&*file), place: PlaceOf::Construct(own.to_owned()) });
                 }
             }
         }
     }
     let copies = base.join("capsules");
     for file in capsules(&copies, boundary).filter(|file| is_capsule(file) && name.may_name(file)) {
-        // Its number may be the construct's, or count the copies of the first of that name.
-        let stem = ConstructName::new(file.trim_end_matches(".capsule"));
-        let place = if stem.is_same_name(name) {
-            PlaceOf::This
-        } else if stem.number.is_some() && folders.iter().any(|folder| ConstructName::new(folder).is_same_name(&stem)) {
-            PlaceOf::Another
-        } else {
-            PlaceOf::Anyone
-        };
-        found.push(Candidate { path: copies.join(&*file), place });
+        found.push(Candidate { path: copies.join(&*file), place: PlaceOf::in_copies(&file, &instances) });
     }
     let own = base.join("account/capsule/current.capsule");
     if own.is_file() {
         found.push(Candidate { path: own, place: PlaceOf::Anyone });
     }
     found
+}
+
+/// The folder of all instances, in a user's folder or the vault's root.
+const INSTANCES: &str = "instances";
+
+fn stem(file: &str) -> &str {
+    file.strip_suffix(".capsule").unwrap_or(file)
 }
 
 /// The folders of all users, in `users` and in its shards.
@@ -194,8 +233,9 @@ mod tests {
         for name in ["nova-002", "nova-777", "nova-1", "nova-01", "nova-0011"] {
             assert!(!is_same("nova", name), "{name}");
         }
-        assert!(is_same("aurora-1769054400000", "Aurora"));
-        assert!(!is_same("aurora-1769054400000", "aurora-001"));
+        for name in ["Aurora", "aurora-001", "aurora-1769054400001"] {
+            assert!(!is_same("aurora-1769054400000", name), "{name}");
+        }
         assert!(is_same("x-ray", "x-ray-001"));
         assert!(!is_same("-001", "001"));
     }

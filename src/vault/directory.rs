@@ -11,7 +11,7 @@ mod system;
 use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::slice::ParallelSliceMut as _;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,13 @@ impl Signature {
     #[must_use]
     pub fn changed(&self) -> i64 {
         self.changed
+    }
+
+    /// Whether the file was changed so short a while ago.
+    #[must_use]
+    pub fn is_younger_than(&self, age: Duration) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(now.saturating_sub(age).as_nanos()).is_ok_and(|since| self.changed >= since)
     }
 
     /// Whether both are states of one file, which was not replaced between them.
@@ -291,6 +298,12 @@ pub fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 #[must_use]
 pub fn real_folder(folder: &Path) -> Option<(PathBuf, Signature)> {
     system::real_folder(folder)
+}
+
+/// The state of what is at a path, which is no link; `None` if there is nothing.
+#[must_use]
+pub fn state_of(path: &Path) -> Option<Signature> {
+    system::file_at(path).ok().map(|(signature, _)| signature)
 }
 
 /// Reads the file at a path that the caller itself named.

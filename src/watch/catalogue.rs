@@ -25,14 +25,14 @@ use crate::index::{
     ConstructCapsule, Entry, Folder, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
 };
 use crate::lock::lock;
-use crate::vault::{Directory, FileProblem, LARGEST_FILE, Signature, with_buffer};
+use crate::vault::{Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, with_buffer};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
 const HALF: Duration = Duration::from_millis(1500);
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
 /// One that its writer has not closed is taken for whole when it was left alone for so long.
-const OPEN: Duration = Duration::from_millis(400);
+const OPEN: Duration = Duration::from_millis(1500);
 /// One that is not whole, and that its writer has not closed.
 const OPEN_AND_BROKEN: Duration = Duration::from_secs(30);
 /// When a file is looked at again that could not be looked at.
@@ -62,8 +62,10 @@ pub struct Event {
     pub path: PathBuf,
     /// The user's name.
     pub user: Option<String>,
-    /// The name of the construct's folder.
+    /// The construct's name by its folder.
     pub construct: Option<String>,
+    /// The names of the constructs whose capsule it is.
+    pub constructs: Vec<String>,
     /// What the file holds.
     pub content: Content,
     /// What its fingerprint says.
@@ -214,6 +216,8 @@ impl Catalogue {
     /// Takes the files that are there at the beginning for known. Told are only those that came, changed or went since
     /// `since`, in the order in which that was noticed.
     ///
+    /// What somebody is just writing is decided on later.
+    ///
     /// # Errors
     /// [`Error::Aborted`]; what has been read is kept.
     pub(super) fn begin(
@@ -221,14 +225,18 @@ impl Catalogue {
         files: &[RelativePath],
         since: Option<&Cursor>,
         progress: &Progress,
-    ) -> Result<Vec<Event>, Error> {
+    ) -> Result<Looked, Error> {
         progress.total.store(files.len() as u64, Ordering::Relaxed);
-        let looked = self.look_in(Stage::Beginning(since, progress), files);
+        if let Some(since) = since {
+            // What is told now changed since then, and may be told only in part.
+            self.set_quiet(since.time().min(SystemTime::now()));
+        }
+        let mut looked = self.look_in(Stage::Beginning(since, progress), files);
         if progress.aborted.load(Ordering::Relaxed) {
             self.vault.keep_indexes();
             return Err(Error::Aborted);
         }
-        let mut events = looked.events;
+        let mut events = std::mem::take(&mut looked.events);
         let mut state = lock(&self.state);
         let State { known, record, .. } = &mut *state;
         let is_there = |line: &Told| line.digest.is_some();
@@ -240,6 +248,10 @@ impl Catalogue {
         let mut gone: Vec<(String, Told)> = gone.collect();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (path, mut line) in gone {
+            // That it was rejected before it went was not told to who comes back.
+            line.accepted |= line.imported < line.number
+                && line.digest.is_some()
+                && since.is_some_and(|since| record.is_behind(since, line.number, None));
             if line.digest.take().is_some() {
                 line.number = record.draw();
                 record.note(&path, line.clone());
@@ -258,7 +270,7 @@ impl Catalogue {
         }
         record.write();
         events.sort_by_key(|(number, _)| *number);
-        Ok(events.into_iter().map(|(_, event)| event).collect())
+        Ok(Looked { events, ..looked })
     }
 
     fn event(
@@ -277,7 +289,15 @@ impl Catalogue {
             Place::Construct { user, construct } => (user.clone(), construct.clone(), Content::Construct(None)),
         };
         let [user, construct] = [user, construct].map(|name| name.map(|name| name.as_ref().to_owned()));
-        Event { happening, path, user, construct, content: content.unwrap_or(nothing), verdict, seen, cursor }
+        let constructs = match &content {
+            Some(Content::Construct(Some(capsule))) => {
+                let place = PlaceOf::of(&self.root().join(self.layout.base(file)), &path, self.vault.boundary());
+                place.names(capsule.calls_itself()).into_iter().map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let content = content.unwrap_or(nothing);
+        Event { happening, path, user, construct, constructs, content, verdict, seen, cursor }
     }
 
     /// The cursor behind everything that was told.
@@ -307,9 +327,22 @@ impl Catalogue {
         }
     }
 
-    /// The known files in a folder and below it.
+    /// The files in a folder and below it that are known or waited for.
     pub(super) fn below(&self, folder: &Path) -> Vec<RelativePath> {
-        lock(&self.state).known.below(folder)
+        let state = lock(&self.state);
+        let mut files = state.known.below(folder);
+        files.extend(state.waiting.keys().filter(|file| file.starts_with(folder)).cloned());
+        files
+    }
+
+    /// The files that can be changed without a notification, by a name outside of their folders.
+    pub(super) fn aliased(&self) -> Vec<RelativePath> {
+        lock(&self.state).aliased.iter().cloned().collect()
+    }
+
+    /// Takes all that was changed before this moment for looked at.
+    pub(super) fn set_quiet(&self, quiet: SystemTime) {
+        lock(&self.state).record.set_quiet(quiet);
     }
 
     /// Looks at files and says what happened. `open` are those that somebody may be writing.
@@ -348,7 +381,9 @@ impl Catalogue {
             if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
                 && let (Some(real), Some(directory)) = (&real, &directory)
             {
-                let (index, is_local) = (self.vault.watched().folder(real), directory.is_local());
+                // What happens to a folder that a link leads to, as its being moved away, is not all notified.
+                let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
+                let (index, is_local) = (self.vault.watched().folder(real), directory.is_local() && is_direct);
                 state.folders.entry(folder.to_owned()).or_insert(WatchedFolder { index, is_local });
             }
             let index = state.folders.get(folder).map(|folder| folder.index.clone());
@@ -530,9 +565,9 @@ impl Catalogue {
             }
             Found::Gone => {
                 let was_accepted = known.map(|known| known.accepted);
+                // Readers see at once that it is gone, also if nobody was told of it yet; who listens is told when it stays so.
+                apply(looking, None);
                 if was_accepted.is_some() {
-                    // Readers see at once that it is gone; who listens is told when it stays so.
-                    apply(looking, None);
                     if state.must_wait(file, None, GONE, looking) {
                         // If it comes back as it was, readers must have it back.
                         state.known.change(file, |known| known.settled = false);
@@ -547,9 +582,7 @@ impl Catalogue {
                 }
             }
             Found::Unreadable(problem) => {
-                if known.is_some() {
-                    apply(looking, None);
-                }
+                apply(looking, None);
                 if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
                     return;
                 }
@@ -567,11 +600,25 @@ impl Catalogue {
                 }
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
+                if let Stage::Beginning(..) = looking.stage
+                    && is_half
+                    && signature.is_younger_than(HALF)
+                {
+                    // Somebody is writing it. What it was before is what it is compared with then.
+                    let line = state.record.line(&file.to_string_lossy());
+                    let before = line.and_then(|line| Some((line.digest?, line.accepted)));
+                    if let Some((digest, accepted)) = before {
+                        let sections = Sections::default();
+                        state.known.insert(file, Known { signature, settled: false, digest, accepted, sections });
+                    }
+                    looking.looked.again.push((file.to_owned(), HALF));
+                    return;
+                }
                 let same = known.as_ref().filter(|known| known.digest == digest);
                 let writer = if let Stage::Running(open) = looking.stage { open.get(file) } else { None };
                 let patience = match (writer, is_usable) {
                     (Some(Writer::Seen), true) => OPEN,
-                    (Some(Writer::Seen), false) => OPEN_AND_BROKEN,
+                    (Some(Writer::Seen | Writer::Expected), false) => OPEN_AND_BROKEN,
                     (_, true) => Duration::ZERO,
                     (Some(Writer::Possible), false) if is_half => 4 * HALF,
                     (_, false) if is_half => HALF,

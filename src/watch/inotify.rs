@@ -80,8 +80,10 @@ impl Queue {
                 .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
             let urgency = if is_done || is_folder {
                 Urgency::Now
-            } else if what.intersects(ReadFlags::CREATE | ReadFlags::MODIFY) {
+            } else if what.contains(ReadFlags::MODIFY) {
                 Urgency::Written
+            } else if what.contains(ReadFlags::CREATE) {
+                Urgency::Made
             } else {
                 Urgency::Soon
             };
@@ -97,6 +99,11 @@ impl Queue {
                 self.forget_below(&mut folders, &path);
             }
         })
+    }
+
+    /// Watches nothing any more.
+    pub(super) fn forget_all(&self) {
+        self.forget_below(&mut lock(&self.folders), Path::new(""));
     }
 
     /// A folder that has moved away is watched no longer, as nobody knows where it went.

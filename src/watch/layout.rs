@@ -3,11 +3,11 @@
 use std::borrow::Borrow;
 use std::ffi::{OsStr, OsString};
 use std::ops::Deref;
-use std::path::{MAIN_SEPARATOR_STR, Path, is_separator};
+use std::path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator};
 use std::sync::Arc;
 
 use crate::index::Directories;
-use crate::vault::{is_capsule, is_memory, is_shard};
+use crate::vault::{PlaceOf, is_capsule, is_memory, is_shard};
 
 /// How deep the store's own folder may nest.
 const DEEPEST: usize = 8;
@@ -68,7 +68,7 @@ pub(super) enum Place {
     Construct {
         /// The user's name; `None` for one of the vault's own.
         user: Option<Arc<str>>,
-        /// The name of the construct's folder, if it has one.
+        /// The construct's name by its folder, if it has one.
         construct: Option<Arc<str>>,
     },
 }
@@ -78,6 +78,8 @@ pub(super) enum Place {
 pub(super) struct CapsuleFolder {
     user: Option<Arc<str>>,
     construct: Option<Arc<str>>,
+    /// Whether it is one of an instance's.
+    is_instance: bool,
     /// Whether memories lie in it, too.
     has_memories: bool,
     /// Whether a construct's capsule may be called `capsule.json` in it.
@@ -99,10 +101,13 @@ impl CapsuleFolder {
     pub(super) fn place(&self, name: &str) -> Option<Place> {
         match &self.user {
             Some(user) if self.has_memories && is_memory(name) => Some(Place::Memory { user: user.clone() }),
-            user => {
-                self.takes(name).then(|| Place::Construct { user: user.clone(), construct: self.construct.clone() })
-            }
+            user => self.takes(name).then(|| Place::Construct { user: user.clone(), construct: self.construct_of(name) }),
         }
+    }
+
+    fn construct_of(&self, name: &str) -> Option<Arc<str>> {
+        let folder = self.construct.as_ref()?;
+        if self.is_instance { Some(PlaceOf::construct_in(folder, name).into()) } else { Some(folder.clone()) }
     }
 }
 
@@ -146,15 +151,34 @@ impl Layout {
         if let Some((user, rest)) = self.user(&folder) {
             let user = Some(user.into());
             if rest == self.capsules {
-                return Some(CapsuleFolder { user, construct: None, has_memories: true, has_identity: false });
+                return Some(CapsuleFolder {
+                    user,
+                    construct: None,
+                    is_instance: false,
+                    has_memories: true,
+                    has_identity: false,
+                });
             }
             return in_base(rest, user);
         }
         if folder.first() == Some(&"capsules") && folder.len() <= DEEPEST {
             let construct = folder.get(1).map(|name| (*name).into());
-            return Some(CapsuleFolder { user: None, construct, has_memories: false, has_identity: false });
+            return Some(CapsuleFolder {
+                user: None,
+                construct,
+                is_instance: false,
+                has_memories: false,
+                has_identity: false,
+            });
         }
         in_base(&folder, None)
+    }
+
+    /// The user's folder that a file lies in, else the root.
+    pub(super) fn base(&self, file: &Path) -> PathBuf {
+        let path = parts(file);
+        let own = self.user(&path).map_or(0, |(_, rest)| path.len() - rest.len());
+        path[..own].iter().collect()
     }
 
     fn is_of_users(&self, path: &[&str]) -> bool {
@@ -192,7 +216,7 @@ fn in_base(folder: &[&str], user: Option<Arc<str>>) -> Option<CapsuleFolder> {
         ["account", "capsule"] | ["account", "capsule", "versions"] => (None, false),
         _ => return None,
     };
-    Some(CapsuleFolder { user, construct, has_memories: false, has_identity })
+    Some(CapsuleFolder { user, is_instance: construct.is_some(), construct, has_memories: false, has_identity })
 }
 
 fn is_above_or_same(path: &[&str], other: &[String]) -> bool {
@@ -233,6 +257,7 @@ mod tests {
             ("users/shard_0000/ann/instances/nova-001/identity/x.capsule", Some("ann"), Some("nova-001")),
             ("users/shard_0000/ann/instances/nova-001/identity/capsule.json", Some("ann"), Some("nova-001")),
             ("users/ann/instances/nova-001/memup/nova-001.capsule", Some("ann"), Some("nova-001")),
+            ("users/ann/instances/nova/identity/nova-002.capsule", Some("ann"), Some("nova-002")),
             ("users/ann/account/capsule/current.capsule", Some("ann"), None),
             ("users/ann/account/capsule/versions/v1.capsule", Some("ann"), None),
         ];
@@ -246,6 +271,9 @@ mod tests {
             assert_eq!(layout.place(Path::new(path)), Some(Place::Memory { user: user.into() }), "{path}");
         }
         for path in constructs.iter().map(|(path, ..)| path).chain(memories.iter().map(|(path, _)| path)) {
+            let base = layout.base(Path::new(path));
+            let base = base.to_str().expect("UTF-8").replace('\\', "/");
+            assert!(["", "users/ann", "users/shard_0000/ann", "users/shard_0001/bob"].contains(&&*base), "{base}");
             for folder in Path::new(path).ancestors().skip(1) {
                 assert!(layout.has_folder(folder), "{path}: {}", folder.display());
             }

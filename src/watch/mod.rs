@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use catalogue::{Content, Event, Happening};
 pub use record::Cursor;
@@ -30,6 +30,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::index::{Progress, RowRef, SPLIT, Vault};
 use crate::lock::lock;
+use crate::vault::{Directory, Signature, state_of};
 use catalogue::{Catalogue, Looked};
 use layout::{Layout, Place, RelativePath};
 use record::Record;
@@ -116,6 +117,10 @@ struct Shared {
     means: Mutex<Means>,
     /// Held from taking hints until what they name has been looked at: who holds it knows that nothing is under way.
     turn: Mutex<()>,
+    /// The folder that was the root when it was watched: a watch is of a folder, not of its name.
+    home: Mutex<Option<Signature>>,
+    /// Folders of capsules by whose names links lead to others, relative to the root, and those that are watched.
+    linked: Mutex<HashMap<PathBuf, Option<Signature>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -146,6 +151,10 @@ struct Hints {
     polling: Option<Duration>,
     /// When everything was looked at last.
     polled: Option<Instant>,
+    /// When what is not notified was looked after last.
+    checked: Option<Instant>,
+    /// When there was nothing left to look at.
+    quiet: Option<SystemTime>,
     /// How many hints came since.
     noted: usize,
     phase: Phase,
@@ -168,6 +177,8 @@ enum Phase {
 enum Writer {
     /// It was seen to be written, and not to be closed.
     Seen,
+    /// Its name was seen to come: it is about to be written, or what was written elsewhere got one name more.
+    Expected,
     /// It was found in a folder that is new: nobody saw how it came there.
     Possible,
 }
@@ -177,6 +188,9 @@ enum Writer {
 enum Urgency {
     /// The path is as it will stay, as far as anybody knows.
     Now,
+    /// It has come; whether somebody has it open is not known.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells of the closing"))]
+    Made,
     /// It is being written, and its writer has not closed it.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells of the closing"))]
     Written,
@@ -210,6 +224,7 @@ impl Shared {
         };
         match urgency {
             Urgency::Now => drop(hints.open.remove(path.as_os_str())),
+            Urgency::Made => drop(hints.open.insert(path.into(), Writer::Expected)),
             Urgency::Written => drop(hints.open.insert(path.into(), Writer::Seen)),
             Urgency::Soon => {}
         }
@@ -272,6 +287,46 @@ impl Shared {
         true
     }
 
+    /// Whether the root is the folder that is watched. Nothing tells when a folder above it is moved, and another takes its
+    /// place.
+    fn is_at_home(&self) -> bool {
+        let (home, now) = (*lock(&self.home), state_of(&self.root));
+        home.is_some() == now.is_some() && home.zip(now).is_none_or(|(home, now)| home.is_same_file(&now))
+    }
+
+    /// Looks after what is not notified: the root's place, and what can be changed by way of other folders.
+    fn check(&self) {
+        if !self.is_at_home() {
+            return self.come_home();
+        }
+        let linked = lock(&self.linked).clone();
+        let is_another = |(folder, known): &(PathBuf, Option<Signature>)| {
+            let now = self.target_of(folder);
+            known.is_some() != now.is_some() || known.zip(now).is_some_and(|(known, now)| !known.is_same_file(&now))
+        };
+        let others: Vec<(PathBuf, Option<Signature>)> = linked.into_iter().filter(is_another).collect();
+        let mut hints = lock(&self.hints);
+        for (folder, _) in others {
+            self.note(&mut hints, &folder, Urgency::Now);
+        }
+        for file in self.catalogue.aliased() {
+            let now = Instant::now();
+            hints.paths.entry(file).or_insert(Due { first: now, at: now });
+        }
+    }
+
+    /// The folder that a link leads to.
+    fn target_of(&self, folder: &Path) -> Option<Signature> {
+        Directory::open(&self.root.join(folder)).and_then(|folder| folder.signature()).ok()
+    }
+
+    /// Has everything looked at, and the root watched that is there now.
+    fn come_home(&self) {
+        let mut hints = lock(&self.hints);
+        hints.rootless = true;
+        hints.everything = true;
+    }
+
     /// Linux's queue of notifications, if that is where hints come from.
     #[cfg(target_os = "linux")]
     fn queue(&self) -> Option<Arc<inotify::Queue>> {
@@ -319,6 +374,10 @@ impl Shared {
         if let Some(trouble) = trouble {
             self.fall_back(trouble);
         }
+        let quiet = lock(&self.hints).quiet;
+        if let Some(quiet) = quiet {
+            self.catalogue.set_quiet(quiet);
+        }
         let files = if everything { self.everything() } else { self.files(paths) };
         for batch in files.chunks(BATCH) {
             if !self.wait_for_room() {
@@ -330,9 +389,9 @@ impl Shared {
                 batch.iter().filter_map(writer).collect()
             };
             let looked = self.catalogue.look(batch, &open);
-            // Whether somebody may be at work on a file that was only found counts until it has been decided on.
+            // Whether somebody may be at work on a file that was only found, or came, counts until it has been decided on.
             let is_decided = |file: &RelativePath| looked.again.iter().all(|(again, _)| again != file);
-            let found = open.iter().filter(|(file, writer)| **writer == Writer::Possible && is_decided(file));
+            let found = open.iter().filter(|(file, writer)| **writer != Writer::Seen && is_decided(file));
             for (file, _) in found {
                 lock(&self.hints).open.remove(file);
             }
@@ -395,6 +454,9 @@ impl Shared {
         while let Some(folder) = folders.pop() {
             // Without a separator at the end of the root.
             let path: PathBuf = self.root.join(&folder).components().collect();
+            if let Some(known) = lock(&self.linked).get_mut(&folder) {
+                *known = self.target_of(&folder);
+            }
             let is_there = path.is_dir();
             let mut was_away = false;
             {
@@ -409,7 +471,11 @@ impl Shared {
             if !is_there {
                 continue;
             }
-            let added = if folder.as_os_str().is_empty() && (was_away || LOSSY) {
+            let is_root = folder.as_os_str().is_empty();
+            if is_root {
+                *lock(&self.home) = state_of(&path);
+            }
+            let added = if is_root && (was_away || LOSSY) {
                 lock(&self.means).renew(&path, &folder)
             } else {
                 lock(&self.means).add(&path, &folder)
@@ -442,6 +508,9 @@ impl Shared {
                 if kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&folder.join(&name)) {
                     let below = folder.join(name);
                     if layout.has_folder(&below) {
+                        if kind.is_symlink() {
+                            lock(&self.linked).entry(below.clone()).or_default();
+                        }
                         folders.push(below);
                     }
                 } else if takes(&name) {
@@ -487,14 +556,23 @@ impl Shared {
                 hints.polling.or_else(|| hints.rootless.then_some(INTERVAL / 4)).or_else(|| LOSSY.then_some(sweep));
             let next_poll = interval.map(|interval| *hints.polled.get_or_insert(now) + interval);
             hints.everything |= next_poll.is_some_and(|next_poll| next_poll <= now);
+            let next_check = *hints.checked.get_or_insert(now) + INTERVAL;
+            if hints.polling.is_none() && next_check <= now {
+                hints.checked = Some(now);
+                drop(hints);
+                self.check();
+                hints = lock(&self.hints);
+                continue;
+            }
             let next_path = hints.paths.values().map(|due| due.at).min();
             if hints.everything || next_path.is_some_and(|next_path| next_path <= now) {
                 hints.phase = Phase::Looking;
                 return true;
             }
             hints.phase = Phase::Idle;
+            hints.quiet = Some(SystemTime::now());
             self.idle.notify_all();
-            let next = next_path.into_iter().chain(next_poll).min();
+            let next = next_path.into_iter().chain(next_poll).chain(hints.polling.is_none().then_some(next_check)).min();
             let pause = next.map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(now));
             hints = self.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -552,6 +630,8 @@ impl Watch {
             listener,
             means: Mutex::new(Means::Polling),
             turn: Mutex::default(),
+            home: Mutex::default(),
+            linked: Mutex::default(),
         });
         let mut threads = Vec::new();
         let thread = |name: &str, work: Box<dyn FnOnce(&Shared) + Send>| {
@@ -571,8 +651,8 @@ impl Watch {
             || request.cache.as_ref().map(|cache| Record::open(cache, &shared.root, request.since.as_ref())),
         );
         shared.catalogue.set_record(record.unwrap_or_else(Record::forgetful));
-        let events = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
-        shared.push(events.into_iter().map(|event| Notice::Event(Box::new(event))));
+        let looked = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
+        shared.take_over(looked);
         shared.set_watched();
         #[cfg(target_os = "linux")]
         if let Some(queue) = shared.queue() {
@@ -588,6 +668,9 @@ impl Watch {
         #[cfg(target_os = "linux")]
         {
             let Some(queue) = self.shared.queue() else { return };
+            if !self.shared.is_at_home() {
+                self.shared.come_home();
+            }
             self.shared.drain(&queue);
             let _turn = lock(&self.shared.turn);
             self.shared.look_at(self.shared.take_hints(true));
@@ -606,7 +689,7 @@ impl Watch {
             // the turn until they have been looked at.
             let Ok(hints) = self.shared.hints.try_lock() else { return false };
             let is_known = hints.paths.is_empty() && !hints.everything && hints.trouble.is_none() && !hints.rootless;
-            is_known && queue.is_empty() && self.shared.turn.try_lock().is_ok()
+            is_known && self.shared.is_at_home() && queue.is_empty() && self.shared.turn.try_lock().is_ok()
         }
         #[cfg(not(target_os = "linux"))]
         false
@@ -762,7 +845,15 @@ impl Means {
 
     /// Watches the root again, where one folder may have taken the place of another.
     fn renew(&mut self, path: &Path, relative: &Path) -> Result<(), Error> {
-        if let Self::Library(notifications) = self { notifications.renew() } else { self.add(path, relative) }
+        match self {
+            Self::Library(notifications) => notifications.renew(),
+            #[cfg(target_os = "linux")]
+            Self::Queue(queue) => {
+                queue.forget_all();
+                self.add(path, relative)
+            }
+            Self::Polling => Ok(()),
+        }
     }
 
     #[cfg(target_os = "linux")]

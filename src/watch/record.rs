@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -40,6 +40,11 @@ impl Cursor {
     #[must_use]
     pub fn at(time: u64) -> Self {
         Self { record: String::new(), number: 0, time }
+    }
+
+    /// Its time.
+    pub(super) fn time(&self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.time)).unwrap_or(UNIX_EPOCH)
     }
 }
 
@@ -78,6 +83,8 @@ pub(super) struct Record {
     /// By path, relative to the root.
     lines: HashMap<Box<str>, Told>,
     number: u64,
+    /// All that was changed before has been looked at.
+    quiet: SystemTime,
     /// Lines that are not in the file yet.
     unwritten: Vec<u8>,
     /// Whether nothing was known when it was opened.
@@ -92,7 +99,16 @@ impl Record {
     /// One that is kept nowhere.
     pub(super) fn forgetful() -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        Self { id, lines: HashMap::new(), number: 0, unwritten: Vec::new(), is_new: true, file: None, lock: None }
+        Self {
+            id,
+            lines: HashMap::new(),
+            number: 0,
+            quiet: SystemTime::now(),
+            unwritten: Vec::new(),
+            is_new: true,
+            file: None,
+            lock: None,
+        }
     }
 
     /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
@@ -193,10 +209,15 @@ impl Record {
         }
     }
 
-    /// The cursor behind the event of this number.
+    /// Takes all that was changed before this moment for told.
+    pub(super) fn set_quiet(&mut self, quiet: SystemTime) {
+        self.quiet = quiet;
+    }
+
+    /// The cursor behind the event of this number. Its time is one before which nothing was left to be told.
     pub(super) fn cursor(&self, number: u64) -> Cursor {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Cursor { record: self.id.clone(), number, time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX) }
+        let time = self.quiet.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Cursor { record: self.id.clone(), number, time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// The cursor behind everything that was told.
