@@ -18,7 +18,7 @@ const { promisify } = require('node:util');
 const { readMemories, Vault } = require('..');
 const { atEnd, endOf } = require('./support/at-end');
 const { sealCapsule, timestampOf } = require('./support/construct-capsules');
-const { listenTo, runProgram, vaultAt } = require('./support/temporary-vault');
+const { listenTo, runProgram, temporaryVault, vaultAt } = require('./support/temporary-vault');
 const watched = require('./support/watched-vault');
 
 const { METHODS, constructText, everyPlace, memoryText, nameOf, temporaryFolders, watchVault, writerAt } = watched;
@@ -765,6 +765,55 @@ describe('a watched vault', { concurrency: 2 }, () => {
       assert.deepStrictEqual(wrong, []);
     });
 
+    eachMethod('what went before anybody was told of it is gone for readers too', async (t, method) => {
+      const { vault, record, write, at } = await watchVault(t, method);
+      write(`${MEMORIES}/kept.json`, memoryText('kept'));
+      const contents = async () => (await vault.readMemories('ann')).map(({ content }) => content).sort();
+      const holding = (/** @type {string} */ name) => {
+        const file = fs.openSync(at(MEMORIES, name), 'w');
+        fs.writeSync(file, memoryText(name));
+        return file;
+      };
+      const removed = holding('removed.json');
+      assert.deepStrictEqual(await contents(), ['kept', 'removed.json']);
+      fs.rmSync(at(MEMORIES, 'removed.json'));
+      assert.deepStrictEqual(await contents(), ['kept']);
+      const renamed = holding('before.json');
+      await contents();
+      fs.closeSync(renamed);
+      fs.renameSync(at(MEMORIES, 'before.json'), at(MEMORIES, 'after.json'));
+      assert.deepStrictEqual(await contents(), ['before.json', 'kept']);
+      const away = holding('away.json');
+      await contents();
+      fs.renameSync(at(MEMORIES), at('users/ann/old'));
+      fs.mkdirSync(at(MEMORIES));
+      assert.deepStrictEqual(await contents(), []);
+      for (const file of [removed, away]) fs.closeSync(file);
+      await record.quiet();
+      assert.deepStrictEqual(await contents(), []);
+    });
+
+    onUnix('a folder above the vault is moved, and another takes its place', async (t, method) => {
+      const { root: folder } = temporaryVault(t);
+      const root = path.join(folder, 'data/vault');
+      const write = writerAt(path.join(folder, 'data'));
+      write(`vault/${MEMORIES}/a.json`, memoryText('old'));
+      writerAt(path.join(folder, 'restored'))(`vault/${MEMORIES}/b.json`, memoryText('restored'));
+      const { vault, record } = await watchVault(t, method, { root, cacheDir: path.join(folder, 'cache') });
+      const contents = async () => (await vault.readMemories('ann')).map(({ content }) => content);
+      assert.deepStrictEqual(await contents(), ['old']);
+      fs.renameSync(path.join(folder, 'data'), path.join(folder, 'away'));
+      fs.renameSync(path.join(folder, 'restored'), path.join(folder, 'data'));
+      assert.deepStrictEqual(await contents(), ['restored']);
+      await record.expect([
+        ['removed', `${MEMORIES}/a.json`],
+        ['imported', `${MEMORIES}/b.json`, 'restored'],
+      ]);
+      write(`vault/${MEMORIES}/b.json`, memoryText('changed'));
+      assert.deepStrictEqual(await contents(), ['changed']);
+      await record.expect([['updated', `${MEMORIES}/b.json`, 'changed']]);
+    });
+
     test('of several vaults of one process each answers with what it has told', TIME_LIMIT, async (t) => {
       const { root, folder, vault, write, at } = await watchVault(t, true);
       const vaults = [vault];
@@ -916,6 +965,37 @@ describe('a watched vault', { concurrency: 2 }, () => {
       const { record, vault } = await watchVault(t, method, { root, cacheDir, ...options });
       return { record, vault };
     }
+
+    eachMethod('what is just being written at the opening is told when it is whole', async (t, method) => {
+      const closed = await closedVault(t, method);
+      const half = (/** @type {string} */ name) => {
+        const file = fs.openSync(closed.at(MEMORIES, name), 'w');
+        fs.writeSync(file, memoryText('whole').slice(0, 20));
+        return file;
+      };
+      const files = [half('changed.json'), half('new.json')];
+      const { record } = await openAgain(t, method, closed, { since: closed.cursor });
+      await record.expect([]);
+      for (const file of files) {
+        fs.writeSync(file, memoryText('whole').slice(20));
+        fs.closeSync(file);
+      }
+      await record.expect([
+        ['updated', `${MEMORIES}/changed.json`, 'whole'],
+        ['imported', `${MEMORIES}/new.json`, 'whole'],
+      ]);
+    });
+
+    eachMethod('that a capsule went is told to who did not hear that it was rejected before', async (t, method) => {
+      const closed = await closedVault(t, method);
+      const { record, vault } = await openAgain(t, method, closed, { since: closed.cursor });
+      closed.write(`${MEMORIES}/changed.json`, '{]');
+      await record.expect([['rejected', `${MEMORIES}/changed.json`]]);
+      await vault.close();
+      fs.rmSync(closed.at(MEMORIES, 'changed.json'));
+      const again = await openAgain(t, method, closed, { since: closed.cursor });
+      await again.record.expect([['removed', `${MEMORIES}/changed.json`]]);
+    });
 
     eachMethod('what happened while nobody watched is told to who asks', async (t, method) => {
       const closed = await closedVault(t, method);
@@ -1333,6 +1413,35 @@ describe('a watched vault', { concurrency: 2 }, () => {
       await record.expect([]);
       write(`${MEMORIES}/a.json`, memoryText('b'));
       await record.expect([['updated', `${MEMORIES}/a.json`, 'b']]);
+    });
+
+    onUnix('what links lead to is followed where nothing tells of it', async (t, method) => {
+      const { vault, record, write, at } = await watchVault(t, method);
+      const contents = async () => (await vault.readMemories('ann')).map(({ content }) => content);
+      write('library/own/a.json', memoryText('a'));
+      write('library/m.json', memoryText('m'));
+      fs.mkdirSync(at('users/ann'), { recursive: true });
+      fs.symlinkSync('../../library/own', at(MEMORIES));
+      await record.expect([['imported', `${MEMORIES}/a.json`, 'a']]);
+      fs.renameSync(at('library/own'), at('library/away'));
+      assert.deepStrictEqual(await contents(), []);
+      await record.expect([['removed', `${MEMORIES}/a.json`]]);
+      write('library/own/b.json', memoryText('b'));
+      assert.deepStrictEqual(await contents(), ['b']);
+      await record.expect([['imported', `${MEMORIES}/b.json`, 'b']]);
+
+      fs.symlinkSync('../m.json', at('library/own/link.json'));
+      fs.linkSync(at('library/m.json'), at('library/own/other.json'));
+      await record.expect([
+        ['imported', `${MEMORIES}/link.json`, 'm'],
+        ['imported', `${MEMORIES}/other.json`, 'm'],
+      ]);
+      write('library/m.json', memoryText('changed'));
+      assert.deepStrictEqual((await contents()).sort(), ['b', 'changed', 'changed']);
+      await record.expect([
+        ['updated', `${MEMORIES}/link.json`, 'changed'],
+        ['updated', `${MEMORIES}/other.json`, 'changed'],
+      ]);
     });
 
     onUnix('links inside the vault', async (t, method) => {

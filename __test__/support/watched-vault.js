@@ -271,7 +271,7 @@ function instancePlaces(folder, userId) {
     'nova-001/identity/capsule.json',
     'nova-001/memup/nova-001.capsule',
     'zen/identity/zen-001.capsule',
-  ].map((file) => ({ path: `${folder}/${file}`, userId, constructId: file.split('/')[0] }));
+  ].map((file) => ({ path: `${folder}/${file}`, userId, constructId: file.split('/')[0].replace(/^zen$/, 'zen-001') }));
 }
 
 module.exports = {

@@ -121,11 +121,6 @@ impl Entry {
         self.signature.is_some_and(|signature| signature.is_aliased())
     }
 
-    /// Whether its name may be that of several files: it has U+FFFD in place of what is not UTF-8.
-    pub(super) fn is_ambiguous(&self) -> bool {
-        !self.name.is_ascii() && self.name.contains('\u{fffd}')
-    }
-
     pub(super) fn broken(&self) -> Option<BrokenFile> {
         let Content::Broken { message, empty } = &self.content else { return None };
         Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
@@ -138,6 +133,11 @@ impl Entry {
         };
         size_of::<Self>() + self.name.len() + content
     }
+}
+
+/// Whether a name may be that of several files: it has U+FFFD in place of what is not UTF-8.
+pub(super) fn is_ambiguous(name: &str) -> bool {
+    !name.is_ascii() && name.contains('\u{fffd}')
 }
 
 /// A file that gave no memory, found by the sweep that told it.

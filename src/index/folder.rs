@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::batches::{SPLIT, each, each_batch};
-use super::entry::{BrokenFile, Content, Entry, FolderKind};
+use super::entry::{BrokenFile, Content, Entry, FolderKind, is_ambiguous};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
 use super::storage::{Storage, identity};
@@ -311,7 +311,7 @@ impl Folder {
         };
         let snapshot = self.settle(snapshot, &boundary);
         let can_go_in = |row: &RowRef<'_>| match row {
-            RowRef::Fresh(entry) => entry.settled && entry.signature.is_some() && !entry.is_ambiguous(),
+            RowRef::Fresh(entry) => entry.settled && entry.signature.is_some() && !is_ambiguous(&entry.name),
             RowRef::Stored(..) => true,
         };
         let rows: Vec<RowRef<'_>> = snapshot.rows().filter(can_go_in).collect();
@@ -445,6 +445,13 @@ impl Folder {
         Self::replace(state, changes);
         state.notified = Some((notifications, own));
         Ok(Some(broken))
+    }
+
+    /// Says that a file has changed of which nothing told: every file is looked at when somebody asks.
+    pub(super) fn distrust(&self) {
+        let mut state = lock(&self.state);
+        state.notified = None;
+        state.swept = None;
     }
 
     /// Gives the system's watch back if nobody has asked for so long. Gives whether there is still one.
@@ -629,12 +636,19 @@ impl<'a> Sweep<'a> {
         let same_names = names.as_ref().is_none_or(|names| {
             names.len() == known.len() && names.iter().zip(&known).all(|(name, row)| **name == *row.name())
         });
+        // One name may stand for several files, as JavaScript sees it: these are put anew together.
+        let has_twins = known.windows(2).any(|pair| pair[0].name() == pair[1].name());
         let mut gone: HashSet<&str> = HashSet::new();
         let slots: Vec<Slot<'_>> = match &names {
             Some(names) if !same_names => {
-                let mut by_name: HashMap<&str, RowRef<'_>> = known.iter().map(|row| (row.name(), *row)).collect();
-                let slots = names.iter().map(|name| Slot { name, known: by_name.remove(&**name) }).collect();
-                gone.extend(by_name.into_keys());
+                // Of several files of one name it is not known which is still there.
+                let is_one = |row: &&RowRef<'_>| !(has_twins && is_ambiguous(row.name()));
+                let mut by_name: HashMap<&str, RowRef<'_>> =
+                    known.iter().filter(is_one).map(|row| (row.name(), *row)).collect();
+                let slots: Vec<Slot<'_>> =
+                    names.iter().map(|name| Slot { name, known: by_name.remove(&**name) }).collect();
+                let there: HashSet<&str> = slots.iter().map(|slot| slot.name).collect();
+                gone.extend(known.iter().map(|row| row.name()).filter(|name| !there.contains(name)));
                 slots
             }
             _ => known.iter().map(|row| Slot { name: row.name(), known: Some(*row) }).collect(),
@@ -660,10 +674,9 @@ impl<'a> Sweep<'a> {
         let mut broken = Vec::new();
         let mut changes: HashMap<Box<str>, Option<Arc<Entry>>> =
             gone.into_iter().map(|name| (name.into(), None)).collect();
-        // One name may stand for several files, as JavaScript sees it: these are put anew together.
-        let is_ambiguous = slots.windows(2).any(|pair| pair[0].name == pair[1].name);
+        let has_several = has_twins || slots.windows(2).any(|pair| pair[0].name == pair[1].name);
         let mut several = Vec::new();
-        let visited = if is_ambiguous { (0..slots.len()).collect() } else { to_read.clone() };
+        let visited = if has_several { (0..slots.len()).collect() } else { to_read.clone() };
         let mut read = to_read.into_iter().zip(entries_read).peekable();
         for at in visited {
             let entry = read.next_if(|(place, _)| *place == at).and_then(|(_, entry)| entry);
@@ -676,7 +689,7 @@ impl<'a> Sweep<'a> {
             let entry =
                 entry.or_else(|| if let Some(RowRef::Fresh(known)) = known { Some(known.clone()) } else { None });
             let Some(entry) = entry else { continue };
-            if is_ambiguous && entry.is_ambiguous() {
+            if has_several && is_ambiguous(&entry.name) {
                 changes.insert(entry.name.clone(), None);
                 several.push(entry);
             } else if !is_same(known, &entry) {

@@ -326,6 +326,10 @@ impl Segment {
         self.rows[at as usize].signature
     }
 
+    pub(super) fn text_size(&self, at: u32) -> usize {
+        self.rows[at as usize].text_length as usize
+    }
+
     pub(super) fn digest(&self, at: u32) -> Option<[u8; 16]> {
         self.rows[at as usize].digest
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::batches::SPLIT;
-use super::entry::{Content, DateAnswer, Entry, FolderKind};
+use super::entry::{Content, DateAnswer, Entry, FolderKind, is_ambiguous};
 use super::filter_key::FilterKey;
 use super::order::NewestFirst;
 use super::segment::{Damaged, Segment, TextReader};
@@ -81,6 +81,14 @@ impl<'a> RowRef<'a> {
         match self {
             Self::Fresh(entry) => entry.signature,
             Self::Stored(segment, at) => Some(segment.signature(at)),
+        }
+    }
+
+    /// Bytes of what is kept of the file.
+    pub(super) fn text_size(self) -> usize {
+        match self {
+            Self::Fresh(entry) => entry.memory().map_or(0, Memory::heap_size),
+            Self::Stored(segment, at) => segment.text_size(at),
         }
     }
 
@@ -221,7 +229,7 @@ impl Odd {
             if entry.signature.is_none() {
                 odd.unread.push(place);
             }
-            odd.escapes |= entry.is_aliased() || entry.is_ambiguous();
+            odd.escapes |= entry.is_aliased() || is_ambiguous(&entry.name);
         }
         odd
     }

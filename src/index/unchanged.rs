@@ -12,8 +12,8 @@ use super::entry::FolderKind;
 use super::folder::Freshness;
 use super::reader::{Found, Request, Source};
 use super::snapshot::Snapshot;
-use super::view::View;
-use crate::vault::{Boundary, Signature, UserPath, real_folder};
+use super::view::{Selection, View};
+use crate::vault::{Boundary, Directory, Signature, UserPath, real_folder};
 
 /// So many folders are remembered.
 const MOST: usize = 1024;
@@ -54,20 +54,35 @@ pub(super) fn remember(request: &Request, folder: &Path, real: &Path, root: &Pat
     places.insert(question, place);
 }
 
-/// What [`read`](super::read) would find, if it is known already. `is_quiet` says of a watch that everything it was told of
-/// has been applied.
+/// What [`read`](super::read) would find, if it is known already, and the folder, of whose files states can be asked.
+/// `is_quiet` says of a watch that everything it was told of has been applied.
 #[must_use]
-pub fn read_unchanged(request: &Request, is_quiet: impl FnOnce() -> bool) -> Option<Found> {
+pub fn read_unchanged(request: &Request, is_quiet: impl FnOnce() -> bool) -> Option<(Found, Directory)> {
     UserPath::new(&request.users, &request.user).ok()?;
     let question = question(request)?;
     let place = PLACES.try_lock().ok()?.as_ref()?.get(&question)?.clone();
-    let (real, own) = real_folder(&place.folder)?;
+    let (real, directory) = real_folder(&place.folder)?;
     if real != place.real || !real_folder(&place.root).is_some_and(|(root, _)| place.boundary.is_at(&root)) {
         return None;
     }
-    let (snapshot, freshness) = snapshot(request, real, &own, is_quiet)?;
+    let (snapshot, freshness) = snapshot(request, real, &directory.signature().ok()?, is_quiet)?;
     let view = View::new(vec![snapshot]);
-    Some(Found { source: Source::Capsules, folder: Some(place.folder), view, warnings: Vec::new(), freshness })
+    let found = Found { source: Source::Capsules, folder: Some(place.folder), view, warnings: Vec::new(), freshness };
+    Some((found, directory))
+}
+
+/// The files of an answer that are not as they were read, though nobody told so: they were changed by another name, by way of
+/// a memory mapping, or by who had them open under another name before. At the next question each file of the folder is
+/// looked at; where it is watched that is for the watch to see to.
+#[must_use]
+pub fn changed_untold(request: &Request, folder: &Path, answer: &Selection) -> Vec<PathBuf> {
+    let Some((real, directory)) = real_folder(folder) else { return Vec::new() };
+    let changed: Vec<PathBuf> = answer.changed_in(&directory).map(|name| folder.join(name)).collect();
+    if !changed.is_empty() && request.watched.is_none() {
+        let key = Key { path: real, kind: FolderKind::Capsules, storage: request.storage.clone() };
+        cache::folder(&key).distrust();
+    }
+    changed
 }
 
 fn snapshot(

@@ -17,6 +17,7 @@ use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
 use crate::javascript::array_sort;
 use crate::lock::lock;
+use crate::vault::Directory;
 
 /// What is asked for. Texts are WTF-8, times milliseconds since 1970.
 #[derive(Debug, Clone, Default)]
@@ -531,6 +532,19 @@ impl Selection {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Bytes of their texts: about what [rows](Self::to_rows) of them take.
+    #[must_use]
+    pub fn text_size(&self) -> usize {
+        self.rows.iter().map(|row| row.as_ref().text_size()).sum()
+    }
+
+    /// The names of files of a folder, from which they all come, that are not as they were read.
+    pub fn changed_in<'a>(&'a self, directory: &'a Directory) -> impl Iterator<Item = &'a str> {
+        let files = self.rows.iter().map(Row::as_ref).filter(|row| !row.name().is_empty() && row.signature().is_some());
+        let is_as_read = |row: &RowRef<'_>| directory.own_signature(row.name()).ok().flatten() == row.signature();
+        files.filter(move |row| !is_as_read(row)).map(RowRef::name)
     }
 
     /// The cursor behind the last of them; `None` if no more follow.

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::formats::json;
 use crate::index::{
     Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source, Storage,
-    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
+    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, changed_untold, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -134,6 +134,10 @@ struct State {
     asked: Vec<UndecidedDate>,
     /// How often what was kept of the vault was found damaged.
     damaged: usize,
+    /// The folder of the memory capsules.
+    folder: Option<PathBuf>,
+    /// How often a file of the answer was compared with the disk.
+    outdated: usize,
     selection: Selection,
     /// So many memories of the selection are in texts.
     written: usize,
@@ -152,9 +156,29 @@ impl State {
         loop {
             match self.find().and_then(|()| self.select_decided()) {
                 Err(Error::Damaged) if self.may_try_again() => {}
-                done => return done,
+                done => return done.map(|outcome| self.with_told(outcome)),
             }
         }
+    }
+
+    /// Whether a file of the answer has changed, of which nothing told: then all are looked at. Not told of either, nor looked
+    /// for here, is what would be in the answer by now.
+    fn is_outdated(&mut self) -> bool {
+        /// Of so many memories at most: a microsecond each.
+        const FEW: usize = 256;
+        const TRIES: usize = 2;
+        if self.freshness == Freshness::Swept || self.selection.len() > FEW || self.outdated == TRIES {
+            return false;
+        }
+        let Some(folder) = &self.folder else { return false };
+        let changed = changed_untold(&self.request, folder, &self.selection);
+        if let Some(watch) = &self.watch {
+            for file in &changed {
+                watch.look_at(file);
+            }
+        }
+        self.outdated += 1;
+        !changed.is_empty()
     }
 
     fn may_try_again(&mut self) -> bool {
@@ -188,8 +212,11 @@ impl State {
             return None;
         }
         let is_settled = || self.watch.as_ref().is_some_and(|watch| watch.is_settled_within(PATIENCE));
-        let found = read_unchanged(&self.request, is_settled)?;
+        let (found, folder) = read_unchanged(&self.request, is_settled)?;
         let selection = found.view.select_quickly(&self.query)?;
+        if selection.text_size() > TEXT_SIZE || selection.changed_in(&folder).next().is_some() {
+            return None;
+        }
         let (mut texts, written) = selection.to_rows(&self.now_text, TEXT_SIZE, 0, 1).ok()?;
         let text = texts.pop().filter(|_| written == selection.len())?;
         Some((text, selection.next().map(PageCursor::to_string)))
@@ -210,6 +237,7 @@ impl State {
         };
         self.warnings.extend(found.warnings);
         self.source = found.source;
+        self.folder = found.folder;
         self.freshness = found.freshness;
         self.view = found.view;
         self.undecided = self.view.undecided(&self.query.zone)?.into();
@@ -217,14 +245,28 @@ impl State {
     }
 
     fn select_decided(&mut self) -> Result<ReadingOutcome, Error> {
-        let mut outcome = if self.undecided.is_empty() { self.select()? } else { self.outcome() };
-        outcome.warnings = std::mem::take(&mut self.warnings).into_iter().map(ReadingWarning::from).collect();
-        outcome.rejected = std::mem::take(&mut self.rejected);
-        Ok(outcome)
+        while self.undecided.is_empty() {
+            self.selection = self.view.select(&self.query)?;
+            if !self.is_outdated() {
+                return self.begin_rows();
+            }
+            self.find()?;
+        }
+        Ok(self.outcome())
+    }
+
+    /// With what was met on the way.
+    fn with_told(&mut self, outcome: ReadingOutcome) -> ReadingOutcome {
+        let warnings = std::mem::take(&mut self.warnings).into_iter().map(ReadingWarning::from).collect();
+        ReadingOutcome { warnings, rejected: std::mem::take(&mut self.rejected), ..outcome }
     }
 
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
         self.selection = self.view.select(&self.query)?;
+        self.begin_rows()
+    }
+
+    fn begin_rows(&mut self) -> Result<ReadingOutcome, Error> {
         self.written = 0;
         lock(&self.texts).clear();
         let count = u32::try_from(self.selection.len()).unwrap_or(u32::MAX);
@@ -445,6 +487,8 @@ impl MemoryReading {
             undecided: VecDeque::new(),
             asked: Vec::new(),
             damaged: 0,
+            folder: None,
+            outdated: 0,
             selection: Selection::default(),
             written: 0,
             texts: texts.clone(),

@@ -116,9 +116,13 @@ impl PlaceOf {
     #[must_use]
     pub fn names<'a>(&'a self, own: Option<&'a str>) -> Vec<&'a str> {
         match (self, own) {
-            (Self::Construct(name), None) | (Self::Copy { name, .. }, None) => vec![name],
+            (Self::Construct(name) | Self::Copy { name, .. }, None) => vec![name],
             (Self::Construct(name), Some(own)) => {
-                if ConstructName::new(name).may_call_itself(own) { vec![name] } else { Vec::new() }
+                if ConstructName::new(name).may_call_itself(own) {
+                    vec![name]
+                } else {
+                    Vec::new()
+                }
             }
             (Self::Copy { name, is_taken }, Some(own)) => {
                 let is_own = !*is_taken || ConstructName::new(own).number.is_some();

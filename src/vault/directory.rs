@@ -294,10 +294,12 @@ pub fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     result
 }
 
-/// The real path of a folder and its state, at the price of opening it; `None` where that can't be told so.
+/// The real path of a folder, and the folder, of which only states can be asked: at the price of opening it. `None` where
+/// that can't be told so.
 #[must_use]
-pub fn real_folder(folder: &Path) -> Option<(PathBuf, Signature)> {
-    system::real_folder(folder)
+pub fn real_folder(folder: &Path) -> Option<(PathBuf, Directory)> {
+    let (real, handle) = system::real_folder(folder)?;
+    Some((real, Directory { handle, path: folder.to_owned() }))
 }
 
 /// The state of what is at a path, which is no link; `None` if there is nothing.

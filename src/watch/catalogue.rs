@@ -567,12 +567,10 @@ impl Catalogue {
                 let was_accepted = known.map(|known| known.accepted);
                 // Readers see at once that it is gone, also if nobody was told of it yet; who listens is told when it stays so.
                 apply(looking, None);
-                if was_accepted.is_some() {
-                    if state.must_wait(file, None, GONE, looking) {
-                        // If it comes back as it was, readers must have it back.
-                        state.known.change(file, |known| known.settled = false);
-                        return;
-                    }
+                if was_accepted.is_some() && state.must_wait(file, None, GONE, looking) {
+                    // If it comes back as it was, readers must have it back.
+                    state.known.change(file, |known| known.settled = false);
+                    return;
                 }
                 state.known.remove(file);
                 state.aliased.remove(file);
@@ -604,26 +602,14 @@ impl Catalogue {
                     && is_half
                     && signature.is_younger_than(HALF)
                 {
-                    // Somebody is writing it. What it was before is what it is compared with then.
-                    let line = state.record.line(&file.to_string_lossy());
-                    let before = line.and_then(|line| Some((line.digest?, line.accepted)));
-                    if let Some((digest, accepted)) = before {
-                        let sections = Sections::default();
-                        state.known.insert(file, Known { signature, settled: false, digest, accepted, sections });
-                    }
+                    // Somebody is just writing it.
+                    state.put_off(file, signature);
                     looking.looked.again.push((file.to_owned(), HALF));
                     return;
                 }
                 let same = known.as_ref().filter(|known| known.digest == digest);
                 let writer = if let Stage::Running(open) = looking.stage { open.get(file) } else { None };
-                let patience = match (writer, is_usable) {
-                    (Some(Writer::Seen), true) => OPEN,
-                    (Some(Writer::Seen | Writer::Expected), false) => OPEN_AND_BROKEN,
-                    (_, true) => Duration::ZERO,
-                    (Some(Writer::Possible), false) if is_half => 4 * HALF,
-                    (_, false) if is_half => HALF,
-                    (_, false) => UNSOUND,
-                };
+                let patience = patience(writer.copied(), is_usable, is_half);
                 let entry =
                     if let Content::Memory(Some(Row::Fresh(entry))) = &content { Some(entry.clone()) } else { None };
                 if same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
@@ -750,6 +736,15 @@ impl<'a> Noticed<'a> {
 }
 
 impl State {
+    /// What was told of a file before is what it will be compared with, when it is looked at again.
+    fn put_off(&mut self, file: &RelativePath, signature: Signature) {
+        let line = self.record.line(&file.to_string_lossy());
+        if let Some((digest, accepted)) = line.and_then(|line| Some((line.digest?, line.accepted))) {
+            let sections = Sections::default();
+            self.known.insert(file, Known { signature, settled: false, digest, accepted, sections });
+        }
+    }
+
     /// Whether a file in this state is still to be waited for; then it is looked at again.
     fn must_wait(
         &mut self,
@@ -769,6 +764,18 @@ impl State {
             looking.looked.again.push((file.to_owned(), left));
         }
         !left.is_zero()
+    }
+}
+
+/// How long a file is left alone before it is taken for what its writer meant.
+fn patience(writer: Option<Writer>, is_usable: bool, is_half: bool) -> Duration {
+    match (writer, is_usable) {
+        (Some(Writer::Seen), true) => OPEN,
+        (Some(Writer::Seen | Writer::Expected), false) => OPEN_AND_BROKEN,
+        (_, true) => Duration::ZERO,
+        (Some(Writer::Possible), false) if is_half => 4 * HALF,
+        (_, false) if is_half => HALF,
+        (_, false) => UNSOUND,
     }
 }
 

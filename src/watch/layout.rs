@@ -101,7 +101,9 @@ impl CapsuleFolder {
     pub(super) fn place(&self, name: &str) -> Option<Place> {
         match &self.user {
             Some(user) if self.has_memories && is_memory(name) => Some(Place::Memory { user: user.clone() }),
-            user => self.takes(name).then(|| Place::Construct { user: user.clone(), construct: self.construct_of(name) }),
+            user => {
+                self.takes(name).then(|| Place::Construct { user: user.clone(), construct: self.construct_of(name) })
+            }
         }
     }
 

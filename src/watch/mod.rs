@@ -572,7 +572,8 @@ impl Shared {
             hints.phase = Phase::Idle;
             hints.quiet = Some(SystemTime::now());
             self.idle.notify_all();
-            let next = next_path.into_iter().chain(next_poll).chain(hints.polling.is_none().then_some(next_check)).min();
+            let next =
+                next_path.into_iter().chain(next_poll).chain(hints.polling.is_none().then_some(next_check)).min();
             let pause = next.map_or(Duration::from_secs(3600), |next| next.saturating_duration_since(now));
             hints = self.hinted.wait_timeout(hints, pause).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -754,6 +755,7 @@ impl Watch {
             // In turn, so that events are queued in their order.
             let _turn = lock(&self.shared.turn);
             self.shared.take_over(self.shared.catalogue.look(&[file.into()], &HashMap::new()));
+            self.shared.set_watched();
         }
     }
 

@@ -513,7 +513,7 @@ fn an_aborted_reading_is_gone_on_with() {
             });
             let aborted = vault.folder.refresh(&directory, &boundary, Ticket::draw(), &progress);
             // On a busy machine it may have been too late.
-            assert!(aborted.is_ok_and(|all| all.snapshot.len() == 500) || vault.folder.kept().len() < 500);
+            assert!(aborted.map_or(true, |all| all.snapshot.len() == 500));
         });
         let read = vault.folder.kept().len();
         assert!(read >= 100);

@@ -12,6 +12,7 @@ use super::{ItemKind, Signature};
 #[derive(Debug)]
 pub(super) struct Handle {
     folder: OwnedFd,
+    device: u64,
 }
 
 /// A file that was opened, its state and its type.
@@ -23,23 +24,34 @@ const READ: OFlags =
 
 /// As the system itself knows the open folder.
 #[cfg(target_os = "linux")]
-pub(super) fn real_folder(folder: &Path) -> Option<(PathBuf, Signature)> {
+pub(super) fn real_folder(folder: &Path) -> Option<(PathBuf, Handle)> {
     use std::os::fd::AsRawFd as _;
     let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let own = format!("/proc/self/fd/{}", folder.as_raw_fd());
     let path = rustix::fs::readlink(own, Vec::with_capacity(256)).ok()?;
-    Some((PathBuf::from(path.into_string().ok()?), signature(&fstat(&folder).ok()?)))
+    Some((PathBuf::from(path.into_string().ok()?), Handle::of(folder).ok()?))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Signature)> {
+pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Handle)> {
     None
 }
 
 impl Handle {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { folder: open(path, flags, Mode::empty())? })
+        Self::of(open(path, flags, Mode::empty())?)
+    }
+
+    fn of(folder: OwnedFd) -> io::Result<Self> {
+        let device = signature(&fstat(&folder)?).device;
+        Ok(Self { folder, device })
+    }
+
+    /// The state of a file of this folder. One of another file system is mounted in its place, and what happens to it is told
+    /// of the folder that it is in.
+    fn own(&self, file: Signature) -> Signature {
+        Signature { aliased: file.aliased || file.device != self.device, ..file }
     }
 
     #[cfg(target_os = "linux")]
@@ -58,13 +70,14 @@ impl Handle {
 
     pub(super) fn file(&self, name: &str) -> io::Result<(Signature, ItemKind)> {
         let stat = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok((signature(&stat), kind(&stat)))
+        let (signature, kind) = (signature(&stat), kind(&stat));
+        Ok((if let ItemKind::Regular = kind { self.own(signature) } else { signature }, kind))
     }
 
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
         match openat(&self.folder, name, READ, Mode::empty()) {
-            Ok(file) => opened(file).map(Some),
+            Ok(file) => opened(file).map(|(file, signature, kind)| Some((file, self.own(signature), kind))),
             // FreeBSD says EMLINK.
             Err(Errno::LOOP | Errno::MLINK) => Ok(None),
             Err(error) => Err(error.into()),

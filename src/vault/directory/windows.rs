@@ -125,6 +125,6 @@ fn kind(file: &File, metadata: &Metadata) -> ItemKind {
     }
 }
 
-pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Signature)> {
+pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Handle)> {
     None
 }
