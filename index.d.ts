@@ -532,6 +532,8 @@ export interface VaultEvents {
   progress: [progress: ReadProgress & { userId: string }];
   /** The watch, or an attached orchestrator, is in trouble. Without a listener it goes to `console.error`. */
   error: [error: Error];
+  /** `close()` was called: no other event comes. */
+  close: [];
 }
 
 /**

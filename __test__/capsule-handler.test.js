@@ -644,6 +644,24 @@ test('what a refused request sends after it is no request', async (t) => {
   assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), []);
 });
 
+test('who listens is told by the end of the stream that the vault was closed', async (t) => {
+  const { port, vault } = await serveVault(t);
+  const { response } = await listen(port);
+  const ended = once(response, 'end');
+  await vault.close();
+  await ended;
+  const late = await ask(port, '/api/capsules/events');
+  assert.deepEqual([late.status, JSON.parse(late.text)], [503, { success: false, error: 'The vault is closed' }]);
+});
+
+test('an option that there is not is refused', async (t) => {
+  const { vault } = await serveVault(t);
+  assert.throws(() => createCapsuleHandler(vault, /** @type {any} */ ({ authorise: () => false })), {
+    code: 'VVAULT_INVALID_ARGUMENT',
+    message: /authorise/,
+  });
+});
+
 test('so many listen to the events and no more, and one that is stuck is let go', async (t) => {
   /** @type {(() => void)[]} */
   const hearts = [];

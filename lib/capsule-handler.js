@@ -20,6 +20,7 @@ const LONGEST_RECEIVING = 120_000;
 const COLLECTION = ['GET', 'HEAD', 'POST'];
 const SINGLE = ['GET', 'HEAD'];
 
+const OPTIONS = new Set(['authorize', 'basePath', 'maxBodyBytes']);
 /** What the vault says of a name that is nobody's. */
 const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE']);
 
@@ -30,7 +31,9 @@ const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_
  * @param {import('../index').CapsuleHandlerOptions} [options]
  */
 function createCapsuleHandler(vault, options = {}) {
-  const { expectedTether } = insideOf(vault);
+  const { expectedTether, isClosed } = insideOf(vault);
+  // One that is misspelt would leave the door open.
+  for (const name of Object.keys(options ?? {})) if (!OPTIONS.has(name)) throw refused(`there is no option ${name}`);
   const { authorize, basePath = '/api/capsules', maxBodyBytes = LARGEST_BODY } = options ?? {};
   if (authorize !== undefined && typeof authorize !== 'function') throw refused('authorize must be a function');
   if (typeof basePath !== 'string' || !/^(\/[^/?#\s]+)+\/?$/.test(basePath)) {
@@ -102,6 +105,7 @@ function createCapsuleHandler(vault, options = {}) {
    */
   function events(req, res) {
     demandMethod(req, SINGLE);
+    if (isClosed()) throw new Refusal(503, 'The vault is closed');
     imports.send(req, res);
   }
 

@@ -47,6 +47,7 @@ class EventStream {
   #kinds;
   /** One for all clients, so that it does not matter how many there are, and those who come back have missed nothing. */
   #listener = (/** @type {CapsuleEvent} */ event) => this.#tell(event);
+  #ender = () => this.close();
 
   /**
    * @param {Vault} vault
@@ -57,6 +58,8 @@ class EventStream {
     this.#kinds = kinds;
     this.#before = this.#localId();
     for (const kind of kinds) vault.on(`capsule:${kind}`, this.#listener);
+    // Nothing comes any more: whoever listens is to know.
+    vault.once('close', this.#ender);
   }
 
   /**
@@ -99,6 +102,7 @@ class EventStream {
   close() {
     this.#closed = true;
     for (const kind of this.#kinds) this.#vault.off(`capsule:${kind}`, this.#listener);
+    this.#vault.off('close', this.#ender);
     for (const res of this.#clients.keys()) res.end();
   }
 

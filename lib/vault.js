@@ -49,6 +49,7 @@ const OPENING = Symbol('opening');
  * @typedef {object} Inside
  * @property {typeof DIRECTORIES} directories
  * @property {string | undefined} expectedTether
+ * @property {() => boolean} isClosed
  */
 
 /** @type {(vault: import('../index').Vault) => Inside} */
@@ -62,7 +63,11 @@ class Vault extends EventEmitter {
   static {
     insideOf = (/** @type {any} */ vault) => {
       if (!(vault instanceof Vault)) throw refused('this is no open vault: await Vault.open(root)');
-      return { directories: vault.#directories, expectedTether: vault.#expectedTether };
+      return {
+        directories: vault.#directories,
+        expectedTether: vault.#expectedTether,
+        isClosed: () => vault.#closed !== undefined,
+      };
     };
   }
 
@@ -180,7 +185,10 @@ class Vault extends EventEmitter {
     const engine = this.#engine;
     this.#engine = null;
     clearInterval(this.#alive);
-    this.#closed ??= engine === null ? Promise.resolve() : settled(engine.close());
+    if (this.#closed === undefined) {
+      this.#closed = engine === null ? Promise.resolve() : settled(engine.close());
+      this.#call('close');
+    }
     return this.#closed;
   }
 
@@ -532,7 +540,7 @@ class Vault extends EventEmitter {
 
   /**
    * @param {string} name
-   * @param {unknown} argument
+   * @param {unknown} [argument]
    */
   #call(name, argument) {
     for (const listener of this.rawListeners(name)) {
