@@ -40,6 +40,9 @@ const CLOSED: Duration = Duration::from_millis(200);
 /// A file that is gone may be about to come back: many programs save so.
 const GONE: Duration = Duration::from_millis(25);
 
+/// Whether the system may find a file by a name that is written otherwise than its own, with other cases.
+const CASELESS: bool = cfg!(any(windows, target_vendor = "apple"));
+
 /// What happened to a capsule file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
@@ -377,7 +380,8 @@ impl Catalogue {
                 looking.looked.again.extend(files.into_iter().map(|(file, _)| (file.clone(), CLOSED)));
                 continue;
             }
-            let directory = opened.and_then(Result::ok);
+            let is_misnamed = CASELESS && real.as_ref().is_some_and(|real| self.is_misnamed(folder, real));
+            let directory = opened.and_then(Result::ok).filter(|_| !is_misnamed);
             if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
                 && let (Some(real), Some(directory)) = (&real, &directory)
             {
@@ -432,6 +436,10 @@ impl Catalogue {
                     as_told.push((name, known));
                     continue;
                 }
+                let found = match &directory {
+                    Some(directory) if CASELESS => state.by_own_name(file, folder, directory, found, &mut looking),
+                    _ => found,
+                };
                 constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
                 self.decide(&mut state, file, &place, found, &mut looking);
             }
@@ -452,6 +460,13 @@ impl Catalogue {
             self.vault.constructs().set_watched(true);
         }
         looking.looked
+    }
+
+    /// Whether a folder's own name is another than that by which it was found.
+    fn is_misnamed(&self, folder: &Path, real: &Path) -> bool {
+        let lower = |path: &Path| path.to_string_lossy().to_lowercase();
+        let own = real.strip_prefix(self.vault.boundary().root());
+        own.is_ok_and(|own| own != folder && lower(own) == lower(folder))
     }
 
     fn find(
@@ -736,6 +751,34 @@ impl<'a> Noticed<'a> {
 }
 
 impl State {
+    /// A file is gone that is found by a name which no file in its folder has: it was renamed, and only the case of its name is
+    /// another. So may be one that is known by another name.
+    fn by_own_name(
+        &mut self,
+        file: &RelativePath,
+        folder: &Path,
+        directory: &Directory,
+        found: Found,
+        looking: &mut Looking<'_>,
+    ) -> Found {
+        let Found::Read(read) = &found else { return found };
+        let is_other = |(name, known): &(&OsStr, &Known)| {
+            Some(*name) != file.file_name() && known.signature.is_same_file(&read.signature)
+        };
+        let others = self.known.in_folder(folder).filter(is_other).map(|(name, _)| folder.join(name).into());
+        let others: Vec<RelativePath> = others.collect();
+        if others.is_empty() || read.signature.is_aliased() {
+            return found;
+        }
+        let Ok(names) = directory.list() else { return found };
+        let is_there = |file: &Path| names.iter().any(|name| file.file_name() == Some(OsStr::new(&**name)));
+        for other in others.into_iter().filter(|other| !is_there(other)) {
+            self.known.change(&other, |known| known.settled = false);
+            looking.looked.again.push((other, Duration::ZERO));
+        }
+        if is_there(file) { found } else { Found::Gone }
+    }
+
     /// What was told of a file before is what it will be compared with, when it is looked at again.
     fn put_off(&mut self, file: &RelativePath, signature: Signature) {
         let line = self.record.line(&file.to_string_lossy());

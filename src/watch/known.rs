@@ -27,6 +27,11 @@ impl<T> KnownFiles<T> {
         self.folders.get(file.parent()?.as_os_str())?.get(file.file_name()?)
     }
 
+    /// What is known of the files in a folder, by their names.
+    pub(super) fn in_folder(&self, folder: &Path) -> impl Iterator<Item = (&OsStr, &T)> {
+        self.folders.get(folder.as_os_str()).into_iter().flatten().map(|(name, known)| (&**name, known))
+    }
+
     /// Changes what is known of a file.
     pub(super) fn change(&mut self, file: &Path, change: impl FnMut(&mut T)) {
         let folder = file.parent().and_then(|folder| self.folders.get_mut(folder.as_os_str()));
@@ -103,8 +108,8 @@ mod tests {
             for (path, stays) in &paths {
                 prop_assert_eq!(known.get(Path::new(path)), stays.then_some(path));
             }
-            let mut found: Vec<String> =
-                known.below(Path::new(&folder)).iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            let as_written = |path: &Path| path.to_string_lossy().replace('\\', "/");
+            let mut found: Vec<String> = known.below(Path::new(&folder)).iter().map(|path| as_written(path)).collect();
             found.sort_unstable();
             let below = |path: &String| Path::new(path).starts_with(&folder);
             let expected: Vec<String> =

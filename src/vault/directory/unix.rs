@@ -160,6 +160,7 @@ pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut
 
 #[allow(
     clippy::unnecessary_cast,
+    clippy::cast_lossless,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     reason = "the fields' types differ from system to system; the values fit all of them"

@@ -60,6 +60,7 @@ impl Handle {
         Err(io::Error::other("the file is replaced all the time"))
     }
 
+    #[allow(clippy::unused_self, reason = "as on other systems")]
     pub(super) fn is_local(&self) -> bool {
         false
     }
