@@ -27,6 +27,6 @@ pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, r
 pub use segment::Damaged;
 pub use snapshot::{Row, RowRef, Snapshot};
 pub use storage::Storage;
-pub use unchanged::{changed_untold, read_unchanged};
+pub use unchanged::{changed_since, distrust, read_unchanged};
 pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
 pub use view::{PageCursor, Query, Selection, SessionFilter, UndecidedDate, View};

@@ -71,18 +71,19 @@ pub fn read_unchanged(request: &Request, is_quiet: impl FnOnce() -> bool) -> Opt
     Some((found, directory))
 }
 
-/// The files of an answer that are not as they were read, though nobody told so: they were changed by another name, by way of
-/// a memory mapping, or by who had them open under another name before. At the next question each file of the folder is
-/// looked at; where it is watched that is for the watch to see to.
+/// The files of an answer that are not as they were read.
 #[must_use]
-pub fn changed_untold(request: &Request, folder: &Path, answer: &Selection) -> Vec<PathBuf> {
-    let Some((real, directory)) = real_folder(folder) else { return Vec::new() };
-    let changed: Vec<PathBuf> = answer.changed_in(&directory).map(|name| folder.join(name)).collect();
-    if !changed.is_empty() && request.watched.is_none() {
-        let key = Key { path: real, kind: FolderKind::Capsules, storage: request.storage.clone() };
-        cache::folder(&key).distrust();
+pub fn changed_since(folder: &Path, answer: &Selection) -> Vec<PathBuf> {
+    let Some((_, directory)) = real_folder(folder) else { return Vec::new() };
+    answer.changed_in(&directory).map(|name| folder.join(name)).collect()
+}
+
+/// Has every file of a folder looked at by the next question, as one has changed of which nothing told: by another name, by way
+/// of a memory mapping, or by who had it open under another name before.
+pub fn distrust(request: &Request, folder: &Path) {
+    if let Some((path, _)) = real_folder(folder) {
+        cache::folder(&Key { path, kind: FolderKind::Capsules, storage: request.storage.clone() }).distrust();
     }
-    changed
 }
 
 fn snapshot(

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::formats::json;
 use crate::index::{
     Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source, Storage,
-    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, changed_untold, read, read_unchanged,
+    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, changed_since, distrust, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -161,22 +161,24 @@ impl State {
         }
     }
 
-    /// Whether a file of the answer has changed, of which nothing told: then all are looked at. Not told of either, nor looked
-    /// for here, is what would be in the answer by now.
+    /// Whether a file of the answer is not as it was read: then it is to be found again. Of what has changed just now the system
+    /// tells; where it does not, all files are looked at. What only *would* be in the answer by now is not looked for here.
     fn is_outdated(&mut self) -> bool {
         /// Of so many memories at most: a microsecond each.
         const FEW: usize = 256;
-        const TRIES: usize = 2;
+        const TRIES: usize = 3;
         if self.freshness == Freshness::Swept || self.selection.len() > FEW || self.outdated == TRIES {
             return false;
         }
         let Some(folder) = &self.folder else { return false };
-        let changed = changed_untold(&self.request, folder, &self.selection);
-        if let Some(watch) = &self.watch {
-            for file in &changed {
-                watch.look_at(file);
+        let changed = changed_since(folder, &self.selection);
+        if self.outdated > 0 && !changed.is_empty() {
+            match &self.watch {
+                Some(watch) => changed.iter().for_each(|file| watch.look_at(file)),
+                None => distrust(&self.request, folder),
             }
         }
+        self.request.asked = Ticket::draw();
         self.outdated += 1;
         !changed.is_empty()
     }
