@@ -846,6 +846,7 @@ impl Means {
     }
 
     /// Watches the root again, where one folder may have taken the place of another.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "the library knows its root"))]
     fn renew(&mut self, path: &Path, relative: &Path) -> Result<(), Error> {
         match self {
             Self::Library(notifications) => notifications.renew(),
