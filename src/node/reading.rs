@@ -136,8 +136,8 @@ struct State {
     damaged: usize,
     /// The folder of the memory capsules.
     folder: Option<PathBuf>,
-    /// How often a file of the answer was compared with the disk.
-    outdated: usize,
+    /// How often the files of an answer were compared with the disk.
+    compared: usize,
     selection: Selection,
     /// So many memories of the selection are in texts.
     written: usize,
@@ -167,19 +167,19 @@ impl State {
         /// Of so many memories at most: a microsecond each.
         const FEW: usize = 256;
         const TRIES: usize = 3;
-        if self.freshness == Freshness::Swept || self.selection.len() > FEW || self.outdated == TRIES {
+        if self.freshness == Freshness::Swept || self.selection.len() > FEW || self.compared == TRIES {
             return false;
         }
         let Some(folder) = &self.folder else { return false };
         let changed = changed_since(folder, &self.selection);
-        if self.outdated > 0 && !changed.is_empty() {
+        if self.compared > 0 && !changed.is_empty() {
             match &self.watch {
                 Some(watch) => changed.iter().for_each(|file| watch.look_at(file)),
                 None => distrust(&self.request, folder),
             }
         }
         self.request.asked = Ticket::draw();
-        self.outdated += 1;
+        self.compared += 1;
         !changed.is_empty()
     }
 
@@ -490,7 +490,7 @@ impl MemoryReading {
             asked: Vec::new(),
             damaged: 0,
             folder: None,
-            outdated: 0,
+            compared: 0,
             selection: Selection::default(),
             written: 0,
             texts: texts.clone(),

@@ -16,7 +16,7 @@ use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict};
-use crate::formats::json::{self, ObjectText};
+use crate::formats::json::ObjectText;
 use crate::formats::memory::Memory;
 use crate::index::{ConstructCapsule, Directories, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
@@ -518,7 +518,7 @@ impl StoredCapsule {
                 .string("format", format_of(true))
                 .json("userId", "null")
                 .string("constructId", &stored.instance_name)
-                .json("constructIds", names_json(place.names(own)))
+                .json("constructIds", serde_json::json!(place.names(own)))
                 .string("instanceName", &stored.instance_name)
                 .string("uuid", &stored.uuid)
                 .string("timestamp", &stored.timestamp)
@@ -586,7 +586,7 @@ fn told(notice: Notice, report: bool) -> String {
     let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
     let mut text = ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER);
     if is_construct && is_there {
-        text = text.json("constructIds", names_json(event.constructs.iter().map(|name| &**name)));
+        text = text.json("constructIds", serde_json::json!(event.constructs));
     }
     text.string("kind", kind)
         .string("path", &event.path.to_string_lossy())
@@ -632,18 +632,6 @@ fn reason_of(verdict: &Verdict, is_construct: bool) -> Option<String> {
         ""
     };
     Some(format!("{reason}{way_out}"))
-}
-
-fn names_json<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names
-        .into_iter()
-        .map(|name| {
-            let mut json = String::new();
-            json::write_string(&mut json, name);
-            json
-        })
-        .collect();
-    format!("[{}]", names.join(","))
 }
 
 fn format_of(is_construct: bool) -> &'static str {

@@ -35,6 +35,12 @@ pub trait Files: Debug + Send + Sync {
     /// As the system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a folder that is empty.
+    ///
+    /// # Errors
+    /// As the system says; also if something is in it.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
     /// Brings the names in a folder to the disk.
     ///
     /// # Errors
@@ -98,6 +104,10 @@ impl Files for SystemFiles {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         patiently(|| fs::remove_file(path))
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        patiently(|| fs::remove_dir(path))
     }
 
     #[cfg(unix)]

@@ -904,7 +904,7 @@ impl Instance {
     /// Takes its folder away, if nothing is in it.
     pub(super) fn remove_empty_folder(&self) {
         // It fails if something is.
-        let _ = std::fs::remove_dir(&self.places.folder);
+        let _ = self.places.files.remove_folder(&self.places.folder);
     }
 
     /// Makes a folder of the vault, which must be there, if it is not there itself. No link leads it out of the vault.

@@ -612,6 +612,11 @@ impl Files for FailingFiles {
         SystemFiles.remove(path)
     }
 
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.remove_folder(path)
+    }
+
     /// A refusal here is told, but what was done can't be taken back: the names are there already.
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         if self.how == Failure::Crash {
