@@ -456,7 +456,7 @@ export interface CapsuleEvent {
   format: 'construct' | 'memory';
   /** Whose it is; `null` for one of the vault's own. */
   userId: string | null;
-  /** The construct's folder, else what the capsule calls its construct. */
+  /** The construct by its folder (in one without a number by the file's name), else what the capsule calls its construct. */
   constructId: string | null;
   /** What a construct's capsule calls it. */
   instanceName: any;
