@@ -1421,6 +1421,8 @@ describe('a watched vault', { concurrency: 2 }, () => {
       write('library/own/a.json', memoryText('a'));
       write('library/m.json', memoryText('m'));
       fs.mkdirSync(at('users/ann'), { recursive: true });
+      // The user's folder is known before there is a link in it.
+      await record.quiet();
       fs.symlinkSync('../../library/own', at(MEMORIES));
       await record.expect([['imported', `${MEMORIES}/a.json`, 'a']]);
       fs.renameSync(at('library/own'), at('library/away'));
@@ -1429,6 +1431,12 @@ describe('a watched vault', { concurrency: 2 }, () => {
       write('library/own/b.json', memoryText('b'));
       assert.deepStrictEqual(await contents(), ['b']);
       await record.expect([['imported', `${MEMORIES}/b.json`, 'b']]);
+
+      // A link that leads nowhere yet.
+      fs.symlinkSync('../library/later', at('users/zoe'));
+      await record.quiet();
+      write('library/later/capsules/z.json', memoryText('z'));
+      await record.expect([['imported', 'users/zoe/capsules/z.json', 'z']]);
 
       fs.symlinkSync('../m.json', at('library/own/link.json'));
       fs.linkSync(at('library/m.json'), at('library/own/other.json'));

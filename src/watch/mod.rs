@@ -315,8 +315,11 @@ impl Shared {
         }
     }
 
-    /// The folder that a link leads to.
+    /// The folder inside the vault that a link leads to.
     fn target_of(&self, folder: &Path) -> Option<Signature> {
+        if !self.catalogue.is_inside_folder(folder) {
+            return None;
+        }
         Directory::open(&self.root.join(folder)).and_then(|folder| folder.signature()).ok()
     }
 
@@ -454,14 +457,17 @@ impl Shared {
         while let Some(folder) = folders.pop() {
             // Without a separator at the end of the root.
             let path: PathBuf = self.root.join(&folder).components().collect();
-            if let Some(known) = lock(&self.linked).get_mut(&folder) {
-                *known = self.target_of(&folder);
+            let is_root = folder.as_os_str().is_empty();
+            let target = (!is_root && path.is_symlink()).then(|| self.target_of(&folder));
+            match target {
+                Some(target) => drop(lock(&self.linked).insert(folder.clone(), target)),
+                None => drop(lock(&self.linked).remove(&folder)),
             }
-            let is_there = path.is_dir();
+            let is_there = path.is_dir() && target.is_none_or(|target| target.is_some());
             let mut was_away = false;
             {
                 let mut hints = lock(&self.hints);
-                if folder.as_os_str().is_empty() {
+                if is_root {
                     was_away = std::mem::replace(&mut hints.rootless, !is_there);
                 } else if !is_there {
                     // With it the root may have gone.
@@ -471,7 +477,6 @@ impl Shared {
             if !is_there {
                 continue;
             }
-            let is_root = folder.as_os_str().is_empty();
             if is_root {
                 *lock(&self.home) = state_of(&path);
             }
@@ -482,7 +487,7 @@ impl Shared {
             };
             match added {
                 Err(_) if !path.is_dir() => {
-                    lock(&self.hints).rootless |= folder.as_os_str().is_empty();
+                    lock(&self.hints).rootless |= is_root;
                     continue;
                 }
                 Err(trouble) => self.fall_back(trouble),
@@ -505,16 +510,14 @@ impl Shared {
             let takes = |name: &OsStr| capsules.as_ref().zip(name.to_str()).is_some_and(|(own, name)| own.takes(name));
             for item in items.into_iter().flatten().flatten() {
                 let (name, Ok(kind)) = (item.file_name(), item.file_type()) else { continue };
-                if kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&folder.join(&name)) {
-                    let below = folder.join(name);
-                    if layout.has_folder(&below) {
-                        if kind.is_symlink() {
-                            lock(&self.linked).entry(below.clone()).or_default();
-                        }
-                        folders.push(below);
-                    }
-                } else if takes(&name) {
-                    files.push(folder.join(name).into());
+                let below = folder.join(&name);
+                let is_folder = kind.is_dir() || kind.is_symlink() && self.catalogue.is_inside_folder(&below);
+                if !is_folder && takes(&name) {
+                    files.push(below.clone().into());
+                }
+                // A link may lead to a folder later.
+                if (is_folder || kind.is_symlink()) && layout.has_folder(&below) {
+                    folders.push(below);
                 }
             }
         }
