@@ -211,7 +211,7 @@ describe('a watched vault', { concurrency: 2 }, () => {
           prepare(write) {
             write(old, memoryText('old'));
             write(NOVA, constructText('old'));
-            write(`${MEMORIES}/broken.json`, '{"raw": ');
+            write(`${MEMORIES}/broken.json`, '{"raw": }');
           },
         });
         await record.expect([], 'at the opening');
