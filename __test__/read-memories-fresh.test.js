@@ -9,10 +9,12 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { setTimeout: delay } = require('node:timers/promises');
 
 const { Vault, readMemories } = require('..');
 const { atEnd } = require('./support/at-end');
 const { listenTo, temporaryVault } = require('./support/temporary-vault');
+const { constructText } = require('./support/watched-vault');
 
 const ROUNDS = 300;
 const WRITER = '--writer';
@@ -232,6 +234,50 @@ if (process.argv[2] === WRITER) {
     assert.strictEqual((await readMemories(vault.config, 'ann')).length, 1);
     fs.mkdirSync(vault.path('users/ann/capsules'));
     assert.deepStrictEqual(await readMemories(vault.config, 'ann'), []);
+  });
+
+  test('a write by a name that a file got after it was read', async (t) => {
+    const vault = temporaryVault(t);
+    const places = {
+      ann: vault.path('users/ann/capsules/a.json'),
+      bob: vault.path('users/bob/transcripts/s/a.txt'),
+      zoe: vault.path('users/zoe/instances/nova-001/identity/nova-001.capsule'),
+    };
+    const texts = (/** @type {string} */ content) => ({
+      ann: JSON.stringify({ raw: content }),
+      bob: `# Role: user\n# ---\n${content}`,
+      zoe: constructText(content),
+    });
+    const users = /** @type {(keyof typeof places)[]} */ (Object.keys(places));
+    for (const user of users) {
+      fs.mkdirSync(path.dirname(places[user]), { recursive: true });
+      fs.writeFileSync(places[user], texts('old')[user]);
+    }
+    const watched = await Vault.open(vault.root, { cacheDir: null, watch: true });
+    atEnd(t, () => watched.close());
+    const readers = {
+      'the drop-in': (/** @type {string} */ user) => readMemories(vault.config, user),
+      'a watched vault': (/** @type {string} */ user) => watched.readMemories(user, { constructId: 'nova-001' }),
+    };
+    // The drop-in knows no constructs.
+    const answers = { 'the drop-in': ['ann', 'bob'], 'a watched vault': users };
+    const expectAll = async (/** @type {string} */ content) => {
+      for (const [reader, read] of Object.entries(readers)) {
+        for (const user of answers[/** @type {keyof typeof answers} */ (reader)]) {
+          const contents = (await read(user)).map((memory) => memory.content);
+          assert.deepStrictEqual(contents, [content], `${reader}, ${user}`);
+        }
+      }
+    };
+    // Until no later change can fall into the tick of the clock in which they were read.
+    await delay(100);
+    for (let time = 0; time < 3; time++) await expectAll('old');
+    for (const user of users) fs.linkSync(places[user], vault.path(`elsewhere-${user}`));
+    await expectAll('old');
+    for (const content of ['new', 'and', 'now']) {
+      for (const user of users) fs.writeFileSync(vault.path(`elsewhere-${user}`), texts(content)[user]);
+      await expectAll(content);
+    }
   });
 
   test('a file is broken and mended', async (t) => {

@@ -14,7 +14,9 @@ use crate::formats::json::{self, Value};
 use crate::formats::{capsule, construct};
 use crate::lock::lock;
 use crate::store::{Store, Version};
-use crate::vault::{Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates};
+use crate::vault::{
+    Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of,
+};
 
 /// So many capsules are kept parsed.
 const KEPT: usize = 256;
@@ -29,8 +31,8 @@ pub struct Constructs {
     changes: AtomicU64,
 }
 
-/// By user and name.
-type Answers = HashMap<(Option<PathBuf>, String), FoundConstruct>;
+/// By user and name, with the state of the file of each.
+type Answers = HashMap<(Option<PathBuf>, String), (FoundConstruct, Option<Signature>)>;
 
 #[derive(Debug)]
 struct Known {
@@ -99,8 +101,9 @@ impl Constructs {
         let generation = match &*lock(&self.watched) {
             None => None,
             Some(answers) => match answers.get(&key) {
-                Some(found) => return Ok(found.clone()),
-                None => Some(self.changes.load(Ordering::SeqCst)),
+                // Nothing tells of a write by another name of the file.
+                Some((found, state)) if is_as_read(found, *state) => return Ok(found.clone()),
+                _ => Some(self.changes.load(Ordering::SeqCst)),
             },
         };
         let found = self.find(store, whose, name, &Version::Latest)?;
@@ -110,7 +113,10 @@ impl Constructs {
             if answers.len() >= KEPT {
                 answers.clear();
             }
-            answers.insert(key, found.clone());
+            let known = lock(&self.known);
+            let state =
+                found.capsule.as_ref().and_then(|capsule| known.get(&capsule.path)).map(|known| known.signature);
+            answers.insert(key, (found.clone(), state));
         }
         Ok(found)
     }
@@ -272,6 +278,11 @@ impl ConstructCapsule {
     fn is_of(&self, wanted: &ConstructName, place: &PlaceOf) -> bool {
         place.names(self.calls_itself()).into_iter().any(|name| ConstructName::new(name).is_same(wanted))
     }
+}
+
+/// Whether a construct's file is still as it was read.
+fn is_as_read(found: &FoundConstruct, state: Option<Signature>) -> bool {
+    found.capsule.as_ref().is_none_or(|capsule| state.is_some() && state_of(&capsule.path) == state)
 }
 
 /// Whether a JSON text is this string.

@@ -5,6 +5,7 @@
 mod batches;
 mod cache;
 mod compaction;
+mod comparison;
 mod constructs;
 mod entry;
 mod filter_key;
@@ -20,6 +21,7 @@ mod view;
 
 pub(crate) use batches::{SPLIT, each};
 pub use cache::compact_below;
+pub use comparison::Comparison;
 pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
 pub use entry::{BrokenFile, Entry, FolderKind};
 pub use folder::{Folder, Freshness, Progress, Refreshed, Ticket};
@@ -27,6 +29,6 @@ pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, r
 pub use segment::Damaged;
 pub use snapshot::{Row, RowRef, Snapshot};
 pub use storage::Storage;
-pub use unchanged::{changed_since, distrust, read_unchanged};
+pub use unchanged::read_unchanged;
 pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
 pub use view::{PageCursor, Query, Selection, SessionFilter, UndecidedDate, View};

@@ -236,11 +236,11 @@ impl Reading<'_> {
 
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
         if let Some(snapshot) = self.request.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
-            return View::new(vec![snapshot]);
+            return View::of_folder(path, snapshot);
         }
         let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));
         match found {
-            Ok(snapshot) => View::new(vec![snapshot]),
+            Ok(snapshot) => View::of_folder(path, snapshot),
             Err(error) => {
                 self.warn(WarningKind::CapsulesFolder, path, describe(&error, "scandir", path));
                 View::default()
@@ -264,7 +264,7 @@ impl Reading<'_> {
                 return View::default();
             }
         };
-        let mut snapshots = Vec::new();
+        let mut view = View::default();
         for name in sessions {
             if session.is_some_and(|session| session.as_deref() != Some(&*name)) {
                 continue;
@@ -274,7 +274,7 @@ impl Reading<'_> {
                 Ok(Some(real)) if real.is_dir() => {
                     let kind = FolderKind::Transcripts { session: name };
                     match Directory::open(&real).and_then(|directory| self.folder(&directory, kind)) {
-                        Ok(snapshot) => snapshots.push(snapshot),
+                        Ok(snapshot) => view.push(Some(&folder), snapshot),
                         Err(error) => {
                             self.warn(WarningKind::SessionFolder, &folder, describe(&error, "scandir", &folder));
                         }
@@ -289,7 +289,7 @@ impl Reading<'_> {
                 }
             }
         }
-        View::new(snapshots)
+        view
     }
 
     fn folder(&mut self, directory: &Directory, kind: FolderKind) -> io::Result<Arc<Snapshot>> {

@@ -12,7 +12,7 @@ use super::entry::FolderKind;
 use super::folder::Freshness;
 use super::reader::{Found, Request, Source};
 use super::snapshot::Snapshot;
-use super::view::{Selection, View};
+use super::view::View;
 use crate::vault::{Boundary, Directory, Signature, UserPath, real_folder};
 
 /// So many folders are remembered.
@@ -66,24 +66,9 @@ pub fn read_unchanged(request: &Request, is_quiet: impl FnOnce() -> bool) -> Opt
         return None;
     }
     let (snapshot, freshness) = snapshot(request, real, &directory.signature().ok()?, is_quiet)?;
-    let view = View::new(vec![snapshot]);
+    let view = View::of_folder(&place.folder, snapshot);
     let found = Found { source: Source::Capsules, folder: Some(place.folder), view, warnings: Vec::new(), freshness };
     Some((found, directory))
-}
-
-/// The files of an answer that are not as they were read.
-#[must_use]
-pub fn changed_since(folder: &Path, answer: &Selection) -> Vec<PathBuf> {
-    let Some((_, directory)) = real_folder(folder) else { return Vec::new() };
-    answer.changed_in(&directory).map(|name| folder.join(name)).collect()
-}
-
-/// Has every file of a folder looked at by the next question, as one has changed of which nothing told: by another name, by way
-/// of a memory mapping, or by who had it open under another name before.
-pub fn distrust(request: &Request, folder: &Path) {
-    if let Some((path, _)) = real_folder(folder) {
-        cache::folder(&Key { path, kind: FolderKind::Capsules, storage: request.storage.clone() }).distrust();
-    }
 }
 
 fn snapshot(

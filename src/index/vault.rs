@@ -168,7 +168,7 @@ impl Vault {
             };
             rejections.extend(self.reject_constructs(&constructs));
             if let Some(capsule) = constructs.capsule {
-                found.view.push(capsule.memories.clone());
+                found.view.push(None, capsule.memories.clone());
             }
         }
         Ok(FoundInVault { found, rejections })

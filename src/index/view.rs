@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
 use crate::javascript::array_sort;
 use crate::lock::lock;
-use crate::vault::Directory;
+use crate::vault::{Directory, real_folder};
 
 /// What is asked for. Texts are WTF-8, times milliseconds since 1970.
 #[derive(Debug, Clone, Default)]
@@ -85,18 +86,45 @@ impl std::fmt::Display for PageCursor {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     snapshots: Vec<Arc<Snapshot>>,
+    /// Of each snapshot; `None` if its memories are no files.
+    folders: Vec<Option<PathBuf>>,
 }
 
 impl View {
-    /// Of these snapshots, one after the other.
+    /// Of these snapshots, one after the other, of no folders.
     #[must_use]
     pub fn new(snapshots: Vec<Arc<Snapshot>>) -> Self {
-        Self { snapshots }
+        Self { folders: vec![None; snapshots.len()], snapshots }
     }
 
-    /// Adds memories behind the others.
-    pub fn push(&mut self, snapshot: Arc<Snapshot>) {
+    /// Of a folder's files.
+    #[must_use]
+    pub fn of_folder(folder: &Path, snapshot: Arc<Snapshot>) -> Self {
+        let mut view = Self::default();
+        view.push(Some(folder), snapshot);
+        view
+    }
+
+    /// Adds memories behind the others: a folder's files, or others.
+    pub fn push(&mut self, folder: Option<&Path>, snapshot: Arc<Snapshot>) {
         self.snapshots.push(snapshot);
+        self.folders.push(folder.map(Path::to_owned));
+    }
+
+    /// The files of an answer, by what they are and in which folder, that are not as they were read.
+    pub(super) fn changed_since(&self, answer: &Selection) -> Vec<(&FolderKind, &Path, String)> {
+        let mut changed = Vec::new();
+        for (at, snapshot) in self.snapshots.iter().enumerate() {
+            let Some(folder) = &self.folders[at] else { continue };
+            let mut rows = answer.rows.iter().filter(|(own, _)| *own == at).map(|(_, row)| row.as_ref()).peekable();
+            if rows.peek().is_none() {
+                continue;
+            }
+            let Some((_, directory)) = real_folder(folder) else { continue };
+            let names = rows.filter(|row| is_changed(*row, &directory)).map(|row| row.name().to_owned());
+            changed.extend(names.map(|name| (snapshot.kind(), folder.as_path(), name)));
+        }
+        changed
     }
 
     /// The names of the files whose stated hash is wrong.
@@ -187,7 +215,7 @@ impl View {
         let is_more = query.limit.is_some_and(|limit| rows.len() > limit);
         rows.truncate(query.limit.unwrap_or(usize::MAX));
         let next = rows.last().filter(|_| is_more).map(|(snapshot, row)| self.cursor(*snapshot, *row, query));
-        let rows = rows.into_iter().map(|(_, row)| row.to_row()).collect();
+        let rows = rows.into_iter().map(|(snapshot, row)| (snapshot, row.to_row())).collect();
         Selection { rows, next, marks: query.policy == Some(Policy::Report) }
     }
 
@@ -516,7 +544,8 @@ impl UndecidedDate {
 /// The memories that answer a question, in order.
 #[derive(Debug, Default)]
 pub struct Selection {
-    rows: Vec<Row>,
+    /// With the place of the snapshot that each is of.
+    rows: Vec<(usize, Row)>,
     next: Option<PageCursor>,
     marks: bool,
 }
@@ -537,14 +566,13 @@ impl Selection {
     /// Bytes of their texts: about what [rows](Self::to_rows) of them take.
     #[must_use]
     pub fn text_size(&self) -> usize {
-        self.rows.iter().map(|row| row.as_ref().text_size()).sum()
+        self.rows.iter().map(|(_, row)| row.as_ref().text_size()).sum()
     }
 
-    /// The names of files of a folder, from which they all come, that are not as they were read.
-    pub fn changed_in<'a>(&'a self, directory: &'a Directory) -> impl Iterator<Item = &'a str> {
-        let files = self.rows.iter().map(Row::as_ref).filter(|row| !row.name().is_empty() && row.signature().is_some());
-        let is_as_read = |row: &RowRef<'_>| directory.own_signature(row.name()).ok().flatten() == row.signature();
-        files.filter(move |row| !is_as_read(row)).map(RowRef::name)
+    /// Whether all of them, which come from one folder, are as they were read.
+    #[must_use]
+    pub fn is_as_in(&self, directory: &Directory) -> bool {
+        !self.rows.iter().any(|(_, row)| is_changed(row.as_ref(), directory))
     }
 
     /// The cursor behind the last of them; `None` if no more follow.
@@ -562,7 +590,7 @@ impl Selection {
         let mut texts = Vec::new();
         let mut text = String::from("[");
         let mut stored = TextReader::default();
-        for (at, row) in self.rows.iter().enumerate().skip(from) {
+        for (at, (_, row)) in self.rows.iter().enumerate().skip(from) {
             if text.len() >= size {
                 text.push(']');
                 texts.push(std::mem::replace(&mut text, String::from("[")));
@@ -590,6 +618,12 @@ impl Selection {
         texts.push(text);
         Ok((texts, self.rows.len()))
     }
+}
+
+/// Whether a folder's file is not as it was read.
+fn is_changed(row: RowRef<'_>, directory: &Directory) -> bool {
+    let Some(signature) = row.signature().filter(|_| !row.name().is_empty()) else { return false };
+    directory.own_signature(row.name()).ok().flatten() != Some(signature)
 }
 
 /// The newest memory of a part that was not looked at yet.
@@ -795,10 +829,10 @@ mod tests {
                 let mut expected = view.select_unordered(&query).expect("rows");
                 expected.truncate(query.limit.unwrap_or(usize::MAX));
                 prop_assert!(rows.len() == expected.len());
-                prop_assert!(rows.iter().zip(&expected).all(|(row, (_, expected))| is_same(row.as_ref(), *expected)));
+                prop_assert!(rows.iter().zip(&expected).all(|(row, (_, expected))| is_same(row.1.as_ref(), *expected)));
                 if let Some(quick) = view.select_quickly(&query) {
                     prop_assert!(quick.rows.len() == rows.len());
-                    prop_assert!(quick.rows.iter().zip(&rows).all(|(row, expected)| is_same(row.as_ref(), expected.as_ref())));
+                    prop_assert!(quick.rows.iter().zip(&rows).all(|(row, expected)| is_same(row.1.as_ref(), expected.1.as_ref())));
                 }
             }
         }
@@ -827,7 +861,7 @@ mod tests {
                 }
             }
             prop_assert!(rows.len() == whole.rows.len());
-            prop_assert!(rows.iter().zip(&whole.rows).all(|(row, expected)| is_same(row.as_ref(), expected.as_ref())));
+            prop_assert!(rows.iter().zip(&whole.rows).all(|(row, expected)| is_same(row.1.as_ref(), expected.1.as_ref())));
         }
     }
 }

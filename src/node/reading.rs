@@ -1,7 +1,7 @@
 //! `readMemories` for JavaScript: one question, from finding the files to the rows.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use super::vault::rejected;
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source, Storage,
-    Ticket, UndecidedDate, Vault, View, Warning, WarningKind, changed_since, distrust, read, read_unchanged,
+    Comparison, Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter,
+    Source, Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -134,10 +134,7 @@ struct State {
     asked: Vec<UndecidedDate>,
     /// How often what was kept of the vault was found damaged.
     damaged: usize,
-    /// The folder of the memory capsules.
-    folder: Option<PathBuf>,
-    /// How often the files of an answer were compared with the disk.
-    compared: usize,
+    comparison: Comparison,
     selection: Selection,
     /// So many memories of the selection are in texts.
     written: usize,
@@ -159,28 +156,6 @@ impl State {
                 done => return done.map(|outcome| self.with_told(outcome)),
             }
         }
-    }
-
-    /// Whether a file of the answer is not as it was read: then it is to be found again. Of what has changed just now the system
-    /// tells; where it does not, all files are looked at. What only *would* be in the answer by now is not looked for here.
-    fn is_outdated(&mut self) -> bool {
-        /// Of so many memories at most: a microsecond each.
-        const FEW: usize = 256;
-        const TRIES: usize = 3;
-        if self.freshness == Freshness::Swept || self.selection.len() > FEW || self.compared == TRIES {
-            return false;
-        }
-        let Some(folder) = &self.folder else { return false };
-        let changed = changed_since(folder, &self.selection);
-        if self.compared > 0 && !changed.is_empty() {
-            match &self.watch {
-                Some(watch) => changed.iter().for_each(|file| watch.look_at(file)),
-                None => distrust(&self.request, folder),
-            }
-        }
-        self.request.asked = Ticket::draw();
-        self.compared += 1;
-        !changed.is_empty()
     }
 
     fn may_try_again(&mut self) -> bool {
@@ -216,7 +191,7 @@ impl State {
         let is_settled = || self.watch.as_ref().is_some_and(|watch| watch.is_settled_within(PATIENCE));
         let (found, folder) = read_unchanged(&self.request, is_settled)?;
         let selection = found.view.select_quickly(&self.query)?;
-        if selection.text_size() > TEXT_SIZE || selection.changed_in(&folder).next().is_some() {
+        if selection.text_size() > TEXT_SIZE || !selection.is_as_in(&folder) {
             return None;
         }
         let (mut texts, written) = selection.to_rows(&self.now_text, TEXT_SIZE, 0, 1).ok()?;
@@ -239,7 +214,6 @@ impl State {
         };
         self.warnings.extend(found.warnings);
         self.source = found.source;
-        self.folder = found.folder;
         self.freshness = found.freshness;
         self.view = found.view;
         self.undecided = self.view.undecided(&self.query.zone)?.into();
@@ -249,7 +223,13 @@ impl State {
     fn select_decided(&mut self) -> Result<ReadingOutcome, Error> {
         while self.undecided.is_empty() {
             self.selection = self.view.select(&self.query)?;
-            if !self.is_outdated() {
+            let answer = (&self.view, &self.selection);
+            let look_at = |file: &Path| {
+                if let Some(watch) = &self.watch {
+                    watch.look_at(file);
+                }
+            };
+            if !self.comparison.is_outdated(&mut self.request, answer, self.freshness, look_at) {
                 return self.begin_rows();
             }
             self.find()?;
@@ -489,8 +469,7 @@ impl MemoryReading {
             undecided: VecDeque::new(),
             asked: Vec::new(),
             damaged: 0,
-            folder: None,
-            compared: 0,
+            comparison: Comparison::default(),
             selection: Selection::default(),
             written: 0,
             texts: texts.clone(),
