@@ -159,3 +159,31 @@ test('a vault, or a folder in it, of somebody else', { skip: process.platform ==
   fs.chmodSync(files.root, 0);
   assert.deepStrictEqual(look(vault).told, [`VVAULT_PERMISSION ${vault}`]);
 });
+
+test('what is no option, no signal, and no JSON', async (t) => {
+  const { files, vault } = await openVault(t);
+  const argument = 'VVAULT_INVALID_ARGUMENT';
+  const any = (/** @type {unknown} */ value) => /** @type {any} */ (value);
+  await refuses(() => vault.readMemories('ann', any(null)), argument, /options must be an object/);
+  await refuses(() => new CapsuleLoader(any(null)), argument, /options must be an object/);
+  for (const signal of [any({}), any('now')]) {
+    await refuses(() => Vault.open(files.root, { signal }), argument, /signal must be an AbortSignal/);
+    await refuses(() => vault.readMemories('ann', { signal }), argument, /signal must be an AbortSignal/);
+  }
+  const reason = new Error('enough');
+  const signal = AbortSignal.abort(reason);
+  await assert.rejects(vault.readMemories('ann', { signal }), reason);
+  await assert.rejects(Vault.open(files.root, { signal }), reason);
+
+  const circle = { metadata: { instance_name: 'Nova' }, itself: {} };
+  circle.itself = circle;
+  for (const capsule of [circle, { metadata: {}, count: 1n }]) {
+    await refuses(() => vault.storeCapsule(any(capsule)), argument, /can't be written as JSON: ./);
+    await refuses(() => new CapsuleLoader().restoreConstruct(capsule), argument, /can't be written as JSON: ./);
+  }
+  await refuses(
+    () => new CapsuleLoader().loadCapsule('x', any(5)),
+    argument,
+    /expectedTetherSignature must be a string/,
+  );
+});

@@ -265,6 +265,16 @@ test('while it is written again and again, a reader finds it whole', async (t) =
   assert.deepStrictEqual(fs.readdirSync(at('nova-001')), ['chatty_runtime.json']);
 });
 
+test('who may not read it may not once it is written again', { skip: process.platform === 'win32' }, async (t) => {
+  const { vault, at } = await vaultWith(t, { 'capsules/nova-001.capsule': NOVA });
+  const file = at('nova-001/chatty_runtime.json');
+  await vault.createRuntimeConfig('nova-001', 'mira', { write: true });
+  fs.chmodSync(file, 0o600);
+  await vault.createRuntimeConfig('nova-001', 'ann', { write: true });
+  assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600);
+  assert.match(fs.readFileSync(file, 'utf8'), /nova-001_ann/);
+});
+
 test('nothing is written outside of the vault, nor left behind by a failure', async (t) => {
   const { vault, at } = await vaultWith(t, { 'capsules/nova-001.capsule': NOVA, 'zen-001/chatty_runtime.json/x': '' });
   const outside = temporaryVault(t);

@@ -2,6 +2,7 @@
 
 const path = require('node:path');
 const native = require('./native');
+const { jsonOf, named, optionalText } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('../index').ConstructState} ConstructState */
@@ -15,8 +16,9 @@ class CapsuleLoader {
   #runtime;
 
   /** @param {{ runtime?: MemoryRuntime }} [options] */
-  constructor({ runtime } = {}) {
-    this.#runtime = runtime;
+  constructor(options = {}) {
+    named(options, ['runtime']);
+    this.#runtime = options.runtime;
   }
 
   /**
@@ -28,6 +30,7 @@ class CapsuleLoader {
     if (typeof file !== 'string' || file === '') {
       throw refused('path must be a non-empty string');
     }
+    optionalText(expectedTetherSignature, 'expectedTetherSignature');
     const loaded = await native.loadCapsule(path.resolve(file), expectedTetherSignature ?? undefined).catch(fail);
     const { fingerprintValid = null, tetherValid = null, recipe = null } = loaded;
     let errorMessage = loaded.errorMessage ?? null;
@@ -56,7 +59,7 @@ class CapsuleLoader {
       throw refused('this is what loadCapsule gave: restore its capsuleData');
     }
     try {
-      return JSON.parse(native.restoreConstruct(JSON.stringify(capsuleData) ?? 'null'));
+      return JSON.parse(native.restoreConstruct(jsonOf(capsuleData)));
     } catch (thrown) {
       throw toVaultError(thrown);
     }

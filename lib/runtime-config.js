@@ -291,7 +291,7 @@ async function save(root, constructId, text) {
     await removeAbandoned(folder);
     const temporary = path.join(folder, `.vvault-${crypto.randomUUID()}.tmp`);
     try {
-      await writeSynced(temporary, text);
+      await writeSynced(temporary, text, await fs.lstat(at).catch(() => null));
       await fs.rename(temporary, at);
     } catch (error) {
       await fs.rm(temporary, { force: true }).catch(() => {});
@@ -308,10 +308,17 @@ async function save(root, constructId, text) {
 /**
  * @param {string} file
  * @param {string} text
+ * @param {import('node:fs').Stats | null} before What it is going to replace: nobody may read it who could not before.
  */
-async function writeSynced(file, text) {
+async function writeSynced(file, text, before) {
   const opened = await fs.open(file, 'wx');
   try {
+    if (before?.isFile()) {
+      const { uid, gid } = await opened.stat();
+      // Not every file system knows owners and modes, and only root may give a file away.
+      if (uid !== before.uid || gid !== before.gid) await opened.chown(before.uid, before.gid).catch(() => {});
+      await opened.chmod(before.mode & 0o7777).catch(() => {});
+    }
     await opened.writeFile(text);
     await opened.sync();
   } finally {

@@ -4,6 +4,7 @@ const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const native = require('./native');
+const { checkSignal, jsonOf, named, optionalText, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
@@ -152,7 +153,7 @@ class Vault extends EventEmitter {
       since: since instanceof Date ? since.getTime() : (since ?? undefined),
       cache: cacheDir === null ? undefined : path.resolve(cacheDir),
     };
-    signal?.throwIfAborted();
+    checkSignal(signal);
     const progress = new native.ReadingProgress();
     const opening = native.openVault(resolved, request, watch ? wake : undefined, progress);
     try {
@@ -223,8 +224,8 @@ class Vault extends EventEmitter {
    */
   async readMemories(userId, options = {}) {
     const engine = this.#open();
-    const problems = invalid(userId, options);
     named(options, READ_OPTIONS);
+    const problems = invalid(userId, options);
     const { tags, constructId, before, signal } = options;
     if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
       problems.push('tags must be an array of strings');
@@ -236,7 +237,7 @@ class Vault extends EventEmitter {
       problems.push('before must be the cursor that a page of memories carried');
     }
     if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
-    signal?.throwIfAborted();
+    checkSignal(signal);
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
     request.tags = tags ?? undefined;
     request.construct = constructId || undefined;
@@ -589,38 +590,7 @@ function contentOf(capsule) {
   }
   if (typeof (/** @type {any} */ (capsule).then) === 'function')
     throw refused('this is a promise of a capsule: await it');
-  return JSON.stringify(capsule, null, 2);
-}
-
-/**
- * @param {unknown} value
- * @param {string} name
- */
-function text(value, name) {
-  if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
-}
-
-/**
- * Refuses what are no options, and a name that is written otherwise than an option's: it would be passed over in silence.
- *
- * @param {unknown} options
- * @param {readonly string[]} known
- */
-function named(options, known) {
-  if (typeof options !== 'object' || options === null) throw refused('options must be an object');
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue;
-    const meant = known.find((own) => own.toLowerCase() === name.toLowerCase());
-    if (meant) throw refused(`there is no option ${name}: it is called ${meant}`);
-  }
-}
-
-/**
- * @param {unknown} value
- * @param {string} name
- */
-function optionalText(value, name) {
-  if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${name} must be a string`);
+  return jsonOf(capsule, 2);
 }
 
 /**

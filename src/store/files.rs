@@ -23,7 +23,8 @@ pub trait Files: Debug + Send + Sync {
     /// As the system says.
     fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf>;
 
-    /// Gives a file another name in one step, in place of a file that has it.
+    /// Gives a file another name in one step, in place of a file that has it, and that one's owner and mode where the system
+    /// lets it.
     ///
     /// # Errors
     /// As the system says.
@@ -99,6 +100,8 @@ impl Files for SystemFiles {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(unix)]
+        take_after(from, to);
         patiently(|| fs::rename(from, to))
     }
 
@@ -134,6 +137,23 @@ impl Files for SystemFiles {
 
     fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
         OpenOptions::new().write(true).open(path)?.set_len(length)
+    }
+}
+
+/// Gives a file the owner and the mode of the one whose place it is about to take: nobody may read it who could not before.
+#[cfg(unix)]
+fn take_after(file: &Path, other: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, lchown};
+    let (Ok(new), Ok(old)) = (fs::symlink_metadata(file), fs::symlink_metadata(other)) else { return };
+    if !old.is_file() {
+        return;
+    }
+    // Not every file system knows owners and modes, and only root may give a file away.
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        let _ = lchown(file, Some(old.uid()), Some(old.gid()));
+    }
+    if new.mode() != old.mode() {
+        let _ = fs::set_permissions(file, old.permissions());
     }
 }
 

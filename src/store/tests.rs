@@ -67,6 +67,20 @@ fn uuid(uuid: &str) -> Version {
     Version::Uuid(uuid.to_owned())
 }
 
+#[cfg(unix)]
+#[test]
+fn who_may_not_read_an_index_may_not_afterwards() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let vault = Vault::new();
+    for (uuid, mode) in [("a", 0o644), ("b", 0o600), ("c", 0o640)] {
+        vault.store.store(capsule("Nova", uuid, "2026-01-01T00:00:00Z", uuid).as_bytes()).expect("stored");
+        fs::set_permissions(vault.index_path(), fs::Permissions::from_mode(mode)).expect("a mode");
+        assert!(vault.store.add_tag("Nova", uuid, "kept").expect("tagged"));
+        let found = fs::metadata(vault.index_path()).expect("an index").permissions().mode();
+        assert_eq!(found & 0o777, mode, "{uuid}");
+    }
+}
+
 #[test]
 fn keeps_versions() {
     let vault = Vault::new();

@@ -1,0 +1,66 @@
+'use strict';
+
+// What callers hand over: checked, with errors that say what is wrong.
+
+const { refused } = require('./errors');
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function text(value, name) {
+  if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
+}
+
+/**
+ * Refuses what are no options, and a name that is written otherwise than an option's: it would be passed over in silence.
+ *
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ */
+function named(options, known) {
+  if (typeof options !== 'object' || options === null) throw refused('options must be an object');
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const meant = known.find((own) => own.toLowerCase() === name.toLowerCase());
+    if (meant) throw refused(`there is no option ${name}: it is called ${meant}`);
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function optionalText(value, name) {
+  if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${name} must be a string`);
+}
+
+/**
+ * Refuses what is no signal, of whatever realm or package, and throws the reason of one that was aborted already.
+ *
+ * @param {AbortSignal | null | undefined} signal
+ */
+function checkSignal(signal) {
+  if (signal === undefined || signal === null) return;
+  if (typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
+    throw refused('signal must be an AbortSignal');
+  }
+  if (signal.aborted) throw signal.reason;
+}
+
+/**
+ * A capsule's JSON text.
+ *
+ * @param {unknown} capsule
+ * @param {number} [indent]
+ */
+function jsonOf(capsule, indent) {
+  try {
+    return JSON.stringify(capsule, null, indent) ?? 'null';
+  } catch (thrown) {
+    const { message } = /** @type {Error} */ (thrown);
+    throw Object.assign(refused(`the capsule can't be written as JSON: ${message}`), { cause: thrown });
+  }
+}
+
+module.exports = { checkSignal, jsonOf, named, optionalText, text };
