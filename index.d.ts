@@ -641,7 +641,10 @@ export class Vault extends EventEmitter<VaultEvents> {
   /** The ids of all users, sorted: the folders in `users` and in its `shard_NNNN`, but for hidden ones and links. */
   listUsers(): Promise<string[]>;
 
-  /** The verdict on every capsule and memory file under the vault, or only on the stored versions of `instances`. */
+  /**
+   * The verdict on every capsule and memory file under the vault, or only on the stored versions of `instances`. A folder that
+   * this process may not look into is among them, with the reason: what is in it is not known.
+   */
   verifyCapsules(options?: { instances?: string[] }): Promise<VerifiedCapsule[]>;
 
   /**

@@ -15,7 +15,7 @@ use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, Kind};
 use crate::lock::lock;
 use crate::store::{Store, Version};
-use crate::vault::{Boundary, Directory, UserFolder, UserPath, find_user, is_capsule, is_memory};
+use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user, is_capsule, is_memory};
 
 /// How deep folders are searched.
 const DEEPEST: usize = 24;
@@ -269,7 +269,7 @@ impl Vault {
     /// Every construct's capsule file under the vault, sorted by path.
     #[must_use]
     pub fn discover(&self) -> Vec<Discovered> {
-        let files = self.files(|_, name| is_capsule(name));
+        let (files, _) = self.files(|_, name| is_capsule(name));
         let read = files.into_par_iter().filter_map(|path| self.discovered(path));
         read.collect()
     }
@@ -292,11 +292,12 @@ impl Vault {
         Some(Discovered { path, size: signature.size, modified: signature.modified() / 1_000_000, header })
     }
 
-    /// The verdict on every capsule file under the vault, or on those of some instances, sorted by path.
+    /// The verdict on every capsule file under the vault, or on those of some instances, sorted by path. A folder
+    /// that can't be looked into is among them, with the reason.
     #[must_use]
     pub fn verify(&self, instances: Option<&[String]>) -> Vec<Verified> {
         let capsules = &self.directories.capsules;
-        let files = match instances {
+        let (files, closed) = match instances {
             None => self.files(|folder, name| is_capsule(name) || is_memory(name) && folder.ends_with(capsules)),
             Some(names) => {
                 let folder = self.store.root().join(crate::store::CAPSULES);
@@ -311,6 +312,11 @@ impl Vault {
             }
         };
         let limit = self.store.options().largest_capsule;
+        let unknown = closed.into_iter().map(|(path, reason)| Verified {
+            path,
+            is_construct: true,
+            verdict: Verdict { valid: None, recipe: None, tether: None, reason: Some(reason) },
+        });
         let judged = files.into_par_iter().map(|path| {
             let is_construct = path.extension().is_some_and(|extension| extension == "capsule");
             let text = crate::vault::read_file(&path, limit);
@@ -324,15 +330,28 @@ impl Vault {
             };
             Verified { path, is_construct, verdict }
         });
-        judged.collect()
+        let mut verified: Vec<Verified> = judged.collect();
+        verified.extend(unknown);
+        verified.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        verified
     }
 
-    /// The files below the root that are wanted, by folder and name. Links are not followed.
-    fn files(&self, is_wanted: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
-        let mut found = Vec::new();
+    /// The files below the root that are wanted, by folder and name, and the folders that can't be looked into, with the reason.
+    /// Links are not followed.
+    fn files(&self, is_wanted: impl Fn(&Path, &str) -> bool) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
+        let (mut found, mut closed) = (Vec::new(), Vec::new());
         let mut folders = vec![(self.store.root().to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            for item in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let items = match std::fs::read_dir(&folder) {
+                Ok(items) => items,
+                Err(error) => {
+                    if error.kind() != std::io::ErrorKind::NotFound {
+                        closed.push((folder.clone(), describe(&error, "scandir", &folder)));
+                    }
+                    continue;
+                }
+            };
+            for item in items.flatten() {
                 let (Ok(kind), Ok(name)) = (item.file_type(), item.file_name().into_string()) else { continue };
                 if kind.is_dir() && depth < DEEPEST {
                     folders.push((folder.join(name), depth + 1));
@@ -342,7 +361,7 @@ impl Vault {
             }
         }
         found.sort_unstable();
-        found
+        (found, closed)
     }
 
     /// The border that no link may lead across.

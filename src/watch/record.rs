@@ -76,6 +76,15 @@ struct Heading {
 /// The present format; a record of another is begun anew.
 const FORMAT: u32 = 2;
 
+/// The file of a record, which is added to.
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    file: File,
+    /// So many lines are in it, also of what was told again since.
+    lines: usize,
+}
+
 /// The record of one vault.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -85,12 +94,12 @@ pub(super) struct Record {
     number: u64,
     /// All that was changed before has been looked at.
     quiet: SystemTime,
-    /// Lines that are not in the file yet.
-    unwritten: Vec<u8>,
+    /// Lines that are not in the file yet, and how many.
+    unwritten: (Vec<u8>, usize),
     /// Whether nothing was known when it was opened.
     is_new: bool,
     /// Where it is kept; `None` if it is not.
-    file: Option<File>,
+    file: Option<Kept>,
     /// Held as long as this process writes.
     lock: Option<File>,
 }
@@ -104,7 +113,7 @@ impl Record {
             lines: HashMap::new(),
             number: 0,
             quiet: SystemTime::now(),
-            unwritten: Vec::new(),
+            unwritten: (Vec::new(), 0),
             is_new: true,
             file: None,
             lock: None,
@@ -144,12 +153,17 @@ impl Record {
                 record.lines.insert(path.into(), told);
             }
         }
-        if record.is_new || !is_whole || count > 1000 + 2 * record.lines.len() {
-            record.write_anew(path)?;
+        if record.is_new || !is_whole || record.is_longer_than_needed(count) {
+            record.file = Some(record.begin_again(path.to_owned())?);
+        } else {
+            record.file = Some(Kept { path: path.to_owned(), file: options().append(true).open(path)?, lines: count });
         }
-        record.file = Some(options().append(true).open(path)?);
         record.lock = Some(lock);
         Ok(record)
+    }
+
+    fn is_longer_than_needed(&self, count: usize) -> bool {
+        count > 1000 + 2 * self.lines.len()
     }
 
     fn write_anew(&self, path: &Path) -> io::Result<()> {
@@ -195,18 +209,32 @@ impl Record {
     /// Notes a line, to be [written](Self::write); one before the first event has the number 0.
     pub(super) fn note(&mut self, path: &str, told: Told) {
         if self.file.is_some() {
-            write_line(&mut self.unwritten, path, &told);
+            let (lines, count) = &mut self.unwritten;
+            write_line(lines, path, &told);
+            *count += 1;
         }
         self.lines.insert(path.into(), told);
     }
 
-    /// Writes the lines that were noted.
+    /// Writes the lines that were noted. If the disk is full the record ends here, and the next opening takes up from there.
     pub(super) fn write(&mut self) {
-        let lines = std::mem::take(&mut self.unwritten);
-        // If the disk is full the record ends here, and the next opening takes up from there.
-        if !lines.is_empty() && self.file.as_mut().is_some_and(|file| file.write_all(&lines).is_err()) {
-            self.file = None;
+        let (lines, count) = std::mem::take(&mut self.unwritten);
+        if let Some(mut kept) = self.file.take_if(|_| count > 0) {
+            kept.lines += count;
+            self.file = if self.is_longer_than_needed(kept.lines) {
+                // Closed first: not every file system of Windows replaces a file that is open.
+                drop(kept.file);
+                self.begin_again(kept.path).ok()
+            } else {
+                kept.file.write_all(&lines).is_ok().then_some(kept)
+            };
         }
+    }
+
+    /// Leaves out what was told again since.
+    fn begin_again(&self, path: PathBuf) -> io::Result<Kept> {
+        self.write_anew(&path)?;
+        Ok(Kept { file: options().append(true).open(&path)?, path, lines: self.lines.len() })
     }
 
     /// Takes all that was changed before this moment for told.
@@ -347,6 +375,26 @@ mod tests {
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
         assert!(Record::open(folder.path(), root, None).is_new(), "another format is begun anew");
+    }
+
+    #[test]
+    fn is_no_longer_than_needed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = std::path::Path::new("/vault");
+        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
+        let mut record = Record::open(folder.path(), root, None);
+        for round in 0..5000 {
+            let number = record.draw();
+            record.note(["a", "b", "c"][round % 3], told(number));
+            record.write();
+        }
+        let cursor = record.present();
+        assert!(std::fs::metadata(&path).expect("a file").len() < 100_000);
+        drop(record);
+        let record = Record::open(folder.path(), root, Some(&cursor));
+        assert_eq!(record.present().to_string().split('.').next(), cursor.to_string().split('.').next());
+        let numbers = ["a", "b", "c"].map(|name| record.line(name).map(|line| line.number));
+        assert_eq!(numbers, [Some(4999), Some(5000), Some(4998)]);
     }
 
     #[test]
