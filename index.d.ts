@@ -22,7 +22,7 @@ export interface ReadMemoriesConfig {
 /** Which memories are asked for. */
 export interface ReadMemoriesOptions {
   /** At most so many, the newest first. 10 if it is not given; 0, or an explicit `undefined`, means all. */
-  limit?: number;
+  limit?: number | undefined;
   /**
    * Transcripts of this session only. Of memory capsules, those that name their session must name this one (as
    * `session_id`, `sessionId`, or `source_id` = `chatty_<session>`); one that names none passes.
@@ -198,6 +198,8 @@ export interface RestoredMemory {
     section: string;
     /** The place in the section, from 0. */
     index: number;
+    /** Only in a vault that is opened with `integrity: 'report'`, of a capsule that is not sound. */
+    integrity?: Integrity;
   };
 }
 
@@ -546,7 +548,7 @@ export interface VaultEvents {
  * nothing has changed, but for a disk that fails while names are brought to it. The event `error` brings `VVAULT_WATCH` when the
  * system's notifications are not to be had (the vault is polled then), and `VVAULT_ATTACHMENT` from an attached orchestrator.
  */
-export class Vault extends EventEmitter<VaultEvents> {
+export class Vault extends EventEmitter {
   private constructor();
 
   /**
@@ -690,6 +692,14 @@ export class Vault extends EventEmitter<VaultEvents> {
     orchestrator: T,
     options: { userId: string; constructId: string },
   ): Promise<{ detach(): void }>;
+
+  // Not by `EventEmitter<VaultEvents>`, which @types/node has only since 20.11.1.
+  /** Has a listener called at each such event, as every `EventEmitter`. */
+  on<K extends keyof VaultEvents>(event: K, listener: (...args: VaultEvents[K]) => void): this;
+  /** Has a listener called at the next such event. */
+  once<K extends keyof VaultEvents>(event: K, listener: (...args: VaultEvents[K]) => void): this;
+  /** Has a listener called no longer. */
+  off<K extends keyof VaultEvents>(event: K, listener: (...args: VaultEvents[K]) => void): this;
 }
 
 /** How a client is made. */

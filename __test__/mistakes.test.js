@@ -189,3 +189,55 @@ test('what is no option, no signal, and no JSON', async (t) => {
     /expectedTetherSignature must be a string/,
   );
 });
+
+test('options that would be passed over, where they say whose or which', async (t) => {
+  const { files, vault } = await openVault(t);
+  const other = files.path('users/bob/instances/nova-001/identity/nova-001.capsule');
+  fs.mkdirSync(path.dirname(other), { recursive: true });
+  fs.writeFileSync(other, constructText('a secret of bob'));
+  const any = (/** @type {unknown} */ value) => /** @type {any} */ (value);
+  const argument = 'VVAULT_INVALID_ARGUMENT';
+  for (const options of [{ userId: '' }, { userID: 'ann' }, { user: 'ann' }, 'ann']) {
+    await refuses(() => vault.restoreConstruct('nova-001', any(options)), argument, /userId|options must be/);
+  }
+  await refuses(() => vault.restoreConstruct('nova-001', { userId: 'ann' }), 'VVAULT_NO_CONSTRUCT', /no capsule/);
+  for (const call of [
+    () => vault.retrieveCapsule('Nova', any({ UUID: 'a' })),
+    () => vault.retrieveCapsule('Nova', any('a')),
+    () => vault.listCapsules('Nova', any({ Tag: 'a' })),
+    () => vault.listCapsules('Nova', any('a')),
+    () => vault.verifyCapsules(any({ Instances: [] })),
+    () => vault.verifyCapsules(any('Nova')),
+    () => vault.storeCapsule('{}', any({ reFingerprint: true })),
+    () => vault.createRuntimeConfig('nova-001', 'ann', any({ Write: true })),
+    () => Vault.open(files.root, any({ directories: { Users: 'x' } })),
+  ]) {
+    await refuses(call, argument, /it is called|options must be/);
+  }
+  await refuses(() => Vault.open(files.root, { cacheDir: '' }), argument, /cacheDir/);
+});
+
+test('nothing is told once a vault is closed', async (t) => {
+  const { vault } = await openVault(t);
+  /** @type {string[]} */
+  const told = [];
+  vault.on('close', () => told.push('close'));
+  vault.on('capsule:imported', () => told.push('imported'));
+  const storing = vault.storeCapsule(constructText('a'));
+  await vault.close();
+  await storing.catch(() => {});
+  assert.deepStrictEqual(told, ['close']);
+});
+
+test('users of a folder that a link leads to, out of the vault, are not told', {
+  skip: process.platform === 'win32',
+}, async (t) => {
+  const { files, vault } = await openVault(t);
+  const outside = temporaryVault(t);
+  outside.write('eve', 'a.json', '{}');
+  fs.symlinkSync(outside.path('users'), files.path('users'));
+  assert.deepStrictEqual(await vault.listUsers(), []);
+  fs.rmSync(files.path('users'));
+  files.write('ann', 'a.json', '{}');
+  assert.deepStrictEqual(await vault.listUsers(), ['ann']);
+});

@@ -28,6 +28,18 @@ function named(options, known) {
 }
 
 /**
+ * Refuses what are no options, and every name that is none: it might be the one that says whose.
+ *
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ */
+function exact(options, known) {
+  named(options, known);
+  const other = Object.keys(/** @type {object} */ (options)).find((name) => !known.includes(name));
+  if (other !== undefined) throw refused(`there is no option ${other}: there are ${known.join(', ')}`);
+}
+
+/**
  * @param {unknown} value
  * @param {string} name
  */
@@ -63,4 +75,4 @@ function jsonOf(capsule, indent) {
   }
 }
 
-module.exports = { checkSignal, jsonOf, named, optionalText, text };
+module.exports = { checkSignal, exact, jsonOf, named, optionalText, text };

@@ -4,7 +4,7 @@ const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const native = require('./native');
-const { checkSignal, jsonOf, named, optionalText, text } = require('./arguments');
+const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
@@ -128,9 +128,10 @@ class Vault extends EventEmitter {
     if (!(since instanceof Date)) optionalText(since, 'since');
     else if (Number.isNaN(since.getTime())) throw refused('since must be a valid date, or a cursor');
     if (since && !watch) throw refused('since is for a vault that is watched: add watch: true');
-    optionalText(cacheDir, 'cacheDir');
+    if (cacheDir !== null) text(cacheDir, 'cacheDir');
     if (onProgress !== undefined && typeof onProgress !== 'function') throw refused('onProgress must be a function');
     optionalText(expectedTetherSignature, 'expectedTetherSignature');
+    if (options.directories !== undefined) named(options.directories, Object.keys(DIRECTORIES));
     const directories = { ...DIRECTORIES, ...options.directories };
     for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
     const resolved = path.resolve(root);
@@ -271,8 +272,10 @@ class Vault extends EventEmitter {
    * @param {{ refingerprint?: boolean }} [options]
    * @returns {Promise<string>}
    */
-  async storeCapsule(capsule, { refingerprint = false } = {}) {
+  async storeCapsule(capsule, options = {}) {
     const engine = this.#open();
+    named(options, ['refingerprint']);
+    const { refingerprint = false } = options;
     const isObject = typeof capsule === 'object' && capsule !== null && !ArrayBuffer.isView(capsule);
     const content = contentOf(capsule);
     const storing = engine.store(content, Boolean(refingerprint), isObject);
@@ -311,8 +314,10 @@ class Vault extends EventEmitter {
    * @param {{ version?: string | null, tag?: string | null, uuid?: string | null }} [options]
    * @returns {Promise<import('../index').RetrievedCapsule>}
    */
-  async retrieveCapsule(name, { version = 'latest', tag, uuid } = {}) {
+  async retrieveCapsule(name, options = {}) {
     const engine = this.#open();
+    named(options, ['version', 'tag', 'uuid']);
+    const { version = 'latest', tag, uuid } = options;
     text(name, 'name');
     for (const [key, value] of Object.entries({ version, tag, uuid })) optionalText(value, key);
     const found = await settled(engine.retrieve(name, versionOf({ version, tag, uuid })));
@@ -344,8 +349,10 @@ class Vault extends EventEmitter {
    * @param {{ tag?: string | null }} [options]
    * @returns {Promise<CapsuleMetadata[]>}
    */
-  async listCapsules(name, { tag } = {}) {
+  async listCapsules(name, options = {}) {
     const engine = this.#open();
+    named(options, ['tag']);
+    const { tag } = options;
     text(name, 'name');
     optionalText(tag, 'tag');
     return rows(await settled(engine.list(name, tag || undefined)));
@@ -423,6 +430,7 @@ class Vault extends EventEmitter {
   async listUsers() {
     this.#open();
     const users = path.resolve(this.#root, this.#directories.users);
+    if (await leadsOut(this.#root, users)) return [];
     const folders = await foldersIn(users);
     const shards = folders.filter((name) => SHARD.test(name));
     const sharded = await Promise.all(shards.map((name) => foldersIn(path.join(users, name))));
@@ -433,8 +441,10 @@ class Vault extends EventEmitter {
    * @param {{ instances?: string[] }} [options]
    * @returns {Promise<import('../index').VerifiedCapsule[]>}
    */
-  async verifyCapsules({ instances } = {}) {
+  async verifyCapsules(options = {}) {
     const engine = this.#open();
+    named(options, ['instances']);
+    const { instances } = options;
     if (instances && !(Array.isArray(instances) && instances.every((name) => typeof name === 'string'))) {
       throw refused('instances must be an array of strings');
     }
@@ -446,10 +456,14 @@ class Vault extends EventEmitter {
    * @param {{ uuid?: string | null, tag?: string | null, userId?: string | null }} [options]
    * @returns {Promise<import('../index').ConstructState>}
    */
-  async restoreConstruct(name, { uuid, tag, userId } = {}) {
+  async restoreConstruct(name, options = {}) {
     const engine = this.#open();
     text(name, 'name');
-    for (const [key, value] of Object.entries({ uuid, tag, userId })) optionalText(value, key);
+    exact(options, ['uuid', 'tag', 'userId']);
+    const { uuid, tag, userId } = options;
+    for (const [key, value] of Object.entries({ uuid, tag })) optionalText(value, key);
+    // An empty one must not mean all users.
+    if (userId !== undefined && userId !== null) text(userId, 'userId');
     const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
@@ -464,8 +478,9 @@ class Vault extends EventEmitter {
    * @param {{ instructions?: string | null, write?: boolean, maxLength?: number | null }} [options]
    * @returns {Promise<import('../index').RuntimeConfig>}
    */
-  async createRuntimeConfig(constructId, userId, options) {
+  async createRuntimeConfig(constructId, userId, options = {}) {
     this.#open();
+    named(options, ['instructions', 'write', 'maxLength']);
     return createRuntimeConfig(this, constructId, userId, options);
   }
 
@@ -485,7 +500,7 @@ class Vault extends EventEmitter {
    * @param {import('../binding').StoredCapsule} stored
    */
   async #tellOfStored({ event }) {
-    if (event) this.#tell(JSON.parse(event));
+    if (event) this.#tellOf([event]);
     else await this.#deliver();
   }
 
@@ -519,7 +534,10 @@ class Vault extends EventEmitter {
 
   /** @param {string[]} events */
   #tellOf(events) {
-    for (const event of events) this.#tell(JSON.parse(event));
+    for (const event of events) {
+      // A listener may have closed the vault.
+      if (this.#engine !== null) this.#tell(JSON.parse(event));
+    }
   }
 
   /**
@@ -591,6 +609,22 @@ function contentOf(capsule) {
   if (typeof (/** @type {any} */ (capsule).then) === 'function')
     throw refused('this is a promise of a capsule: await it');
   return jsonOf(capsule, 2);
+}
+
+/**
+ * Whether a link leads a folder of the vault out of it.
+ *
+ * @param {string} root
+ * @param {string} folder
+ */
+async function leadsOut(root, folder) {
+  const isBelow = (/** @type {string} */ one, /** @type {string} */ other) => {
+    const way = path.relative(one, other);
+    return way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
+  };
+  if (!isBelow(root, folder)) return false;
+  const reals = await Promise.all([fs.realpath(root), fs.realpath(folder)]).catch(() => null);
+  return reals !== null && !isBelow(...reals);
 }
 
 /**
