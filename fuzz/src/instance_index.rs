@@ -2,10 +2,10 @@
 //! taken for cut off.
 
 use serde_json::Value;
-use vvault_native::formats::instance_index::{Damage, Entry, InstanceIndex};
+use vvault_native::formats::instance_index::{Damage, Entry, InstanceIndex, Salvaged};
 
 pub fn check(data: &[u8]) {
-    let (saved, latest) = InstanceIndex::salvage(data);
+    let Salvaged { entries: saved, latest, .. } = InstanceIndex::salvage(data);
     let Ok(index) = InstanceIndex::parse(data) else { return };
     let written = index.to_text();
     let again = InstanceIndex::parse(written.as_bytes());

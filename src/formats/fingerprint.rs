@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
-use super::json::tree::{Dialect, Node};
+use super::json::tree::{Dialect, Member, Node};
 
 mod write;
 
@@ -52,31 +52,67 @@ impl Recipe {
     /// The fingerprint of a capsule's text; `None` where the recipe's own program refuses the text.
     #[must_use]
     pub fn fingerprint(self, text: &[u8]) -> Option<String> {
-        let hasher = match self {
-            Self::CapsuleForge | Self::VvaultCore => self.python(Node::parse(text, Dialect::Python).ok()?)?,
+        match self {
+            Self::CapsuleForge | Self::VvaultCore => self.python(&mut Node::parse(text, Dialect::Python).ok()?),
             Self::ChattyValidator | Self::SimForge => {
                 // Node.js decodes what is not UTF-8 as U+FFFD.
                 let decoded = String::from_utf8_lossy(text);
-                self.javascript(Node::parse(decoded.as_bytes(), Dialect::JavaScript).ok()?)?
+                self.javascript(&mut Node::parse(decoded.as_bytes(), Dialect::JavaScript).ok()?)
             }
-        };
-        Some(hexadecimal(&hasher.finalize()))
-    }
-
-    fn python(self, mut capsule: Node<'_>) -> Option<Sha256> {
-        capsule.members()?;
-        let metadata = capsule.get_mut("metadata");
-        if self == Self::VvaultCore {
-            let Some(Node::Object(members)) = metadata else { return None };
-            let stated = members.iter_mut().find(|(key, _)| key.as_ref() == b"fingerprint_hash")?;
-            stated.1 = Node::String(Cow::Borrowed(b""));
-        } else if let Some(metadata) = metadata {
-            metadata.remove("fingerprint_hash");
         }
-        write::python(&capsule).map(Sha256::new_with_prefix)
     }
 
-    fn javascript(self, mut capsule: Node<'_>) -> Option<Sha256> {
+    /// The first recipe by which a capsule has a fingerprint. `capsule` is its text as Python reads it, `decoded` as Node.js
+    /// does.
+    pub(super) fn matching(decoded: &Cow<'_, str>, mut capsule: Node<'_>, fingerprint: &str) -> Option<Self> {
+        let is_it = |own: Option<String>| own.as_deref() == Some(fingerprint);
+        // Python refuses what is not UTF-8.
+        if let Cow::Borrowed(_) = decoded
+            && let Some(python) =
+                [Self::CapsuleForge, Self::VvaultCore].into_iter().find(|recipe| is_it(recipe.python(&mut capsule)))
+        {
+            return Some(python);
+        }
+        // One tree at a time.
+        drop(capsule);
+        let mut capsule = Node::parse(decoded.as_bytes(), Dialect::JavaScript).ok()?;
+        // Before what simForge leaves out is gone.
+        let by_validator = is_it(Self::ChattyValidator.javascript(&mut capsule));
+        if is_it(Self::SimForge.javascript(&mut capsule)) {
+            return Some(Self::SimForge);
+        }
+        by_validator.then_some(Self::ChattyValidator)
+    }
+
+    /// The capsule is afterwards as before.
+    fn python(self, capsule: &mut Node<'_>) -> Option<String> {
+        const FIELD: &[u8] = b"fingerprint_hash";
+        capsule.members()?;
+        let place = |(key, _): &Member<'_>| key.as_ref() == FIELD;
+        let metadata = capsule.get_mut("metadata").and_then(Node::members_mut);
+        let stated = metadata.and_then(|members| {
+            let at = members.iter().position(place)?;
+            Some((at, members.remove(at)))
+        });
+        if self == Self::VvaultCore {
+            let (at, _) = stated.as_ref()?;
+            let members = capsule.get_mut("metadata").and_then(Node::members_mut)?;
+            members.insert(*at, (Cow::Borrowed(FIELD), Node::String(Cow::Borrowed(b""))));
+        }
+        let text = write::python(capsule);
+        if let Some((at, stated)) = stated
+            && let Some(members) = capsule.get_mut("metadata").and_then(Node::members_mut)
+        {
+            if self == Self::VvaultCore {
+                members[at] = stated;
+            } else {
+                members.insert(at, stated);
+            }
+        }
+        text.map(|text| sha256(&text))
+    }
+
+    fn javascript(self, capsule: &mut Node<'_>) -> Option<String> {
         capsule.members()?;
         if let Some(metadata) = capsule.get_mut("metadata") {
             metadata.remove("fingerprint_hash");
@@ -85,13 +121,13 @@ impl Recipe {
             }
         }
         if self == Self::ChattyValidator {
-            return write::allow_listed(&capsule);
+            return write::allow_listed(capsule).map(|hasher| hexadecimal(&hasher.finalize()));
         }
         if let Some(sigil) = capsule.get_mut("additional_data").and_then(|data| data.get_mut("sigil")) {
             sigil.remove("forged_timestamp");
         }
         capsule.remove("last_active");
-        Some(Sha256::new_with_prefix(write::compact(&capsule)))
+        Some(sha256(&write::compact(capsule)))
     }
 }
 

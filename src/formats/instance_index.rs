@@ -9,6 +9,7 @@
 //! Entries are kept as the text that they have in the file: a history of ten thousand versions is written again by copying
 //! it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
@@ -78,6 +79,17 @@ impl Damage {
     }
 }
 
+/// What was saved from a damaged index.
+#[derive(Debug, Default)]
+pub struct Salvaged {
+    /// UUIDs and entries.
+    pub entries: Vec<(String, Entry)>,
+    /// UUIDs and tags, also of entries that could not be saved.
+    pub tags: Vec<(String, String)>,
+    /// Which capsule was stored last, if that is told.
+    pub latest: Option<String>,
+}
+
 impl InstanceIndex {
     /// An index without capsules. `now` is an ISO date as Python writes it.
     #[must_use]
@@ -92,11 +104,22 @@ impl InstanceIndex {
         }
     }
 
-    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored.
+    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored. Numbers that only
+    /// Python has become `null`.
     ///
     /// # Errors
     /// [`Damage`]: rebuild the index from the capsules, and see [`salvage`](Self::salvage).
     pub fn parse(text: &[u8]) -> Result<Self, Damage> {
+        Self::parse_plain(text).or_else(|damage| {
+            let plain = std::str::from_utf8(text).ok().and_then(json::without_python_numbers);
+            match plain {
+                Some(Cow::Owned(plain)) => Self::parse_plain(plain.as_bytes()),
+                _ => Err(damage),
+            }
+        })
+    }
+
+    fn parse_plain(text: &[u8]) -> Result<Self, Damage> {
         let mut values: HashMap<Vec<u8>, Value<'_>> = HashMap::new();
         let whole = json::scan_first(text, |key, value| {
             values.insert(key.into_owned(), value);
@@ -164,25 +187,38 @@ impl InstanceIndex {
         Ok(())
     }
 
-    /// The entries that can be saved from a damaged index, those that are whole before its damage; and which was the latest,
-    /// if that is told.
+    /// What can be saved from a damaged index, as far as it is whole before its damage.
     #[must_use]
-    pub fn salvage(text: &[u8]) -> (Vec<(String, Entry)>, Option<String>) {
-        const BEFORE: &[u8] = b"\"capsules\":";
+    pub fn salvage(text: &[u8]) -> Salvaged {
+        const CAPSULES: &[u8] = b"\"capsules\":";
+        const TAGS: &[u8] = b"\"tags\":";
         const LATEST: &[u8] = b"\"latest_uuid\":";
         let mut entries = IndexMap::new();
-        if let Some(at) = memchr::memmem::find(text, BEFORE) {
-            let _ = json::scan_first(&text[at + BEFORE.len()..], |uuid, entry| {
-                if let Some(entry) = Entry::parse(entry) {
-                    entries.insert(String::from_utf8_lossy(&uuid).into_owned(), entry);
+        let mut tags = Vec::new();
+        let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if let Some(at) = memchr::memmem::find(text, CAPSULES) {
+            let _ = json::scan_first(&text[at + CAPSULES.len()..], |uuid, entry| match Entry::parse(entry) {
+                Some(entry) => drop(entries.insert(text_of(&uuid), entry)),
+                // It has other fields than an entry has, and is made anew of its file, which knows no tags.
+                None => {
+                    let [own] = json::members(entry.text(), ["tags"]);
+                    let own = json::items(own.map_or("null", |own| own.text()));
+                    tags.extend(own.iter().filter_map(string_of).map(|tag| (text_of(&uuid), tag.into())));
                 }
+            });
+        }
+        // The last: those of entries stand before.
+        if let Some(at) = memchr::memmem::rfind(text, TAGS) {
+            let _ = json::scan_first(&text[at + TAGS.len()..], |tag, uuids| {
+                let uuids = json::items(uuids.text());
+                tags.extend(uuids.iter().filter_map(string_of).map(|uuid| (uuid.into(), text_of(&tag))));
             });
         }
         let latest = memchr::memmem::rfind(text, LATEST).and_then(|at| {
             let latest = json::scan_first(&text[at + LATEST.len()..], |_, _| {}).ok()?.string()?;
             String::from_utf8(latest.into_owned()).ok()
         });
-        (entries.into_iter().collect(), latest)
+        Salvaged { entries: entries.into_iter().collect(), tags, latest }
     }
 
     /// The text of the file, as Python writes it: two spaces of indentation, no line break at the end.
@@ -358,13 +394,6 @@ impl InstanceIndex {
     pub fn touch(&mut self, now: &str) {
         self.updated_at = quoted(now);
     }
-
-    /// Takes over when another index of this instance was begun, if that was earlier.
-    pub fn begun(&mut self, created_at: &str) {
-        if *created_at < *self.created_at {
-            self.created_at = created_at.into();
-        }
-    }
 }
 
 /// What an entry is made of besides its tags and times: JSON values as they stand in the capsule's metadata.
@@ -453,6 +482,16 @@ impl Entry {
     #[must_use]
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| **own == *tag)
+    }
+
+    /// Whether a file of so many bytes, written then (nanoseconds since 1970), can be the one that was stored: it was not
+    /// written since.
+    #[must_use]
+    pub fn is_of_file(&self, size: u64, written: i64) -> bool {
+        let Some(values) = fields(&self.text) else { return false };
+        let stored = string_of(&values[10]).and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        values[9].text() == size.to_string()
+            && stored.is_some_and(|stored| i128::from(written / 1000) <= i128::from(stored.as_microsecond()))
     }
 
     /// When it was first stored.
@@ -562,9 +601,10 @@ fn quoted(text: &str) -> Box<str> {
     json.into()
 }
 
-/// A value as Python would write it: strings without needless escapes.
+/// A value as Python would write it, strings without needless escapes; but `null` for numbers that only Python has.
 fn plain(value: &Value<'_>) -> Box<str> {
-    string_of(value).map_or_else(|| value.text().into(), |text| quoted(&text))
+    let other = || json::without_python_numbers(value.text()).map_or_else(|| "null".into(), Cow::into);
+    string_of(value).map_or_else(other, |text| quoted(&text))
 }
 
 fn string_of(value: &Value<'_>) -> Option<Box<str>> {
@@ -573,12 +613,6 @@ fn string_of(value: &Value<'_>) -> Option<Box<str>> {
 
 fn lossy(text: &[u8]) -> Box<str> {
     String::from_utf8_lossy(text).into()
-}
-
-/// The files that entries name.
-#[must_use]
-pub fn filenames(index: &InstanceIndex) -> HashSet<&str> {
-    index.entries.values().map(Entry::filename).collect()
 }
 
 #[cfg(test)]

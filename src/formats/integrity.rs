@@ -43,17 +43,28 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
         }
     };
     let metadata = capsule.get("metadata");
-    let is_stated = |hash: &&Node<'_>| !matches!(hash, Node::Null) && hash.as_str() != Some("");
-    if let Some(stated) = metadata.and_then(|metadata| metadata.get("fingerprint_hash")).filter(is_stated) {
-        let matching = Recipe::ALL
-            .into_iter()
-            .find(|recipe| recipe.fingerprint(text).as_deref() == Some(stated.as_str().unwrap_or("")));
+    if let Some(expected) = expected_tether {
+        let first = metadata.and_then(|metadata| metadata.get("tether_signature")).and_then(Node::as_str);
+        let second = || capsule.get("additional_data")?.get("tether")?.get("signature")?.as_str();
+        let tether = first.filter(|signature| !signature.is_empty()).or_else(second);
+        verdict.tether = Some(tether == Some(expected));
+        if tether != Some(expected) {
+            verdict.reason = Some("the tether signature is not the expected one".to_owned());
+        }
+    }
+    let of_metadata = |key: &str| metadata.and_then(|metadata| metadata.get(key));
+    if let Some(stated) = of_metadata("fingerprint_hash").filter(is_stated) {
+        let problem = mismatch(stated, of_metadata("generator"));
+        let stated = stated.as_str().unwrap_or_default().to_owned();
+        let matching = Recipe::matching(&decoded, capsule, &stated);
         verdict.valid = Some(matching.is_some());
         verdict.recipe = matching.map(Recipe::name);
         if matching.is_none() {
-            verdict.reason = Some(mismatch(stated, metadata.and_then(|metadata| metadata.get("generator"))));
+            verdict.reason = Some(problem);
         }
-    } else if let (Some(Node::String(raw)), Some(stated)) = (capsule.get("raw"), capsule.get("raw_sha256")) {
+    } else if let (Some(Node::String(raw)), Some(stated)) =
+        (capsule.get("raw"), capsule.get("raw_sha256").filter(is_stated))
+    {
         let matches = stated.as_str() == Some(&sha256(raw));
         verdict.valid = Some(matches);
         verdict.recipe = matches.then_some("raw_sha256");
@@ -61,16 +72,12 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
             verdict.reason = Some("raw_sha256 is not the hash of raw".to_owned());
         }
     }
-    if let Some(expected) = expected_tether {
-        let first = metadata.and_then(|metadata| metadata.get("tether_signature")).and_then(Node::as_str);
-        let second = || capsule.get("additional_data")?.get("tether")?.get("signature")?.as_str();
-        let tether = first.filter(|signature| !signature.is_empty()).or_else(second);
-        verdict.tether = Some(tether == Some(expected));
-        if tether != Some(expected) && verdict.reason.is_none() {
-            verdict.reason = Some("the tether signature is not the expected one".to_owned());
-        }
-    }
     verdict
+}
+
+/// Neither `null` nor an empty text states a hash.
+fn is_stated(hash: &&Node<'_>) -> bool {
+    !matches!(hash, Node::Null) && hash.as_str() != Some("")
 }
 
 /// Why no recipe matches, as far as that can be told.

@@ -240,11 +240,13 @@ struct Scanner<'a> {
     at: usize,
     nesting: Nesting,
     is_python: bool,
+    /// Of a tree: so many it has by now.
+    values: usize,
 }
 
 impl<'a> Scanner<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, nesting: Nesting::default(), is_python: false }
+        Self { bytes, at: 0, nesting: Nesting::default(), is_python: false, values: 0 }
     }
 
     fn error(&self, problem: &'static str) -> SyntaxError {

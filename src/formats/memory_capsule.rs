@@ -98,7 +98,10 @@ fn place(text: &[u8], value: &Value<'_>) -> Option<(u32, u32)> {
 
 /// `raw_sha256` is the hash of `raw`. Usually both are what the memory keeps, and are compared when somebody asks.
 fn claim(members: &Members<'_>) -> Claim {
-    let (Some(raw), Some(stated)) = (members.raw.and_then(|raw| raw.string()), members.raw_sha256) else {
+    // Neither `null` nor an empty text states a hash.
+    let is_stated = |hash: &Value<'_>| hash.kind() != Kind::Null && (hash.kind() != Kind::String || hash.is_truthy());
+    let stated = members.raw_sha256.filter(is_stated);
+    let (Some(raw), Some(stated)) = (members.raw.and_then(|raw| raw.string()), stated) else {
         return Claim::None;
     };
     if !raw.is_empty() && stated.is_truthy() && stated.kind() == Kind::String {

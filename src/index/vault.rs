@@ -281,6 +281,7 @@ impl Vault {
         let mut text = Vec::new();
         let read = folder.read(name, boundary, self.store.options().largest_capsule, &mut text);
         let text = read.map(|(_, length)| String::from_utf8_lossy(&text[..length]).into_owned()).unwrap_or_default();
+        let text = json::without_python_numbers(&text).unwrap_or_default();
         let [title, description, version, tags, metadata] =
             json::members(&text, ["title", "description", "version", "tags", "metadata"]);
         let metadata = metadata.map_or("null", |metadata| metadata.text());

@@ -20,7 +20,7 @@ use super::journal::{self, Journal, Record};
 use crate::Error;
 use crate::formats::capsule::Header;
 use crate::formats::fingerprint::sha256;
-use crate::formats::instance_index::{Entry, InstanceIndex, filenames};
+use crate::formats::instance_index::{Entry, InstanceIndex, Salvaged};
 use crate::formats::{integrity, json};
 use crate::lock::lock;
 use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, is_capsule};
@@ -64,10 +64,13 @@ struct State {
     /// Whether `index` says more than the file.
     ahead: bool,
     journal: Journal,
-    /// Which file, and how much of it.
-    journal_seen: Option<(Signature, u64)>,
+    journal_seen: Option<Signature>,
     /// The names in the folder.
     names: Arc<HashSet<Box<str>>>,
+    /// By UUID: the file that the entry names, and whether that is another capsule's.
+    checked: HashMap<Box<str>, (Box<str>, bool)>,
+    /// Entries whose files are other capsules'.
+    foreign: HashSet<Box<str>>,
     folder_seen: Option<Signature>,
     /// Files that are in no index for a reason, and their UUIDs. Without a state it is looked at again.
     strays: HashMap<Box<str>, (Option<Signature>, Option<String>)>,
@@ -95,6 +98,8 @@ pub(super) enum Change {
     Store {
         temporary: PathBuf,
         text: Arc<[u8]>,
+        /// A tag that it has from the first.
+        tag: Option<String>,
         placed: Option<Placed>,
     },
     AddTag {
@@ -118,6 +123,8 @@ pub(super) struct Placed {
     filename: String,
     /// Whether it was there before, byte for byte.
     was_there: bool,
+    /// Whether the index has it.
+    stays: bool,
 }
 
 /// What came of it.
@@ -213,11 +220,18 @@ impl Instance {
             let names = state.names.clone();
             (state.index.clone().map(|index| Listing { index, names }), ahead)
         };
-        if ahead {
-            // Of no account for this answer; on a disk that can't be written it stays undone.
+        // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
+        if ahead && !lock(&self.queue).busy {
             let _ = self.change(Change::Heal);
         }
         Ok(listing)
+    }
+
+    /// Has the file of a capsule looked into by the next [`listing`](Self::listing), as it turned out to be another's.
+    pub(super) fn distrust(&self, uuid: &str) {
+        let mut state = lock(&self.state);
+        state.checked.remove(uuid);
+        state.folder_seen = None;
     }
 
     /// The text of a capsule's file, whole. One that Python is writing is waited for.
@@ -244,6 +258,7 @@ impl Instance {
             .map_err(|problem| Error::of_file(&self.places.indexes, problem))?;
         let now = now();
         let (mut changed, mut rebuilt) = (true, false);
+        let mut salvaged_tags = Vec::new();
         match self.read_index(indexes.as_ref(), state.index_seen.as_ref())? {
             IndexFile::Unchanged => changed = false,
             IndexFile::Whole(index, seen) => {
@@ -259,7 +274,8 @@ impl Instance {
             }
             IndexFile::Damaged(text, seen) => {
                 let mut index = InstanceIndex::new(&self.name, &now);
-                let (entries, latest) = InstanceIndex::salvage(&text);
+                let Salvaged { entries, tags, latest } = InstanceIndex::salvage(&text);
+                salvaged_tags = tags;
                 for (uuid, entry) in entries {
                     index.put_back(&uuid, entry);
                 }
@@ -277,6 +293,12 @@ impl Instance {
         }
         let State { index, journal, ahead, unrecorded, .. } = &mut *state;
         if changed && let Some(index) = index {
+            for (uuid, tag) in salvaged_tags {
+                let is_missing = index.entry(&uuid).is_some_and(|entry| !entry.has_tag(&tag));
+                if is_missing && !journal.has_taken(&uuid, &tag) {
+                    Arc::make_mut(index).add_tag(&uuid, &tag, &now);
+                }
+            }
             for record in journal.taken_by_others(index) {
                 journal.note(record.clone());
                 unrecorded.push(record);
@@ -293,7 +315,7 @@ impl Instance {
             }
             // Deleted here, and brought back by a copy from before.
             let is_ghost = |uuid: &str, entry: &Entry| {
-                journal.has_deleted(uuid) && self.places.folder.join(entry.filename()).symlink_metadata().is_err()
+                journal.has_deleted(uuid) && self.holds(entry.filename(), uuid) != Some(true)
             };
             let ghosts: Vec<String> = index
                 .entries()
@@ -353,14 +375,13 @@ impl Instance {
             state.journal = Journal::default();
             return state.journal_seen.take().is_some();
         };
-        // It is only added to, or replaced: one that is as long as before is the same.
-        if state.journal_seen.is_some_and(|(seen, length)| seen.is_same_file(&signature) && length == signature.size) {
+        if state.journal_seen == Some(signature) {
             return false;
         }
         let mut text = Vec::new();
         if let Ok((signature, length)) = indexes.read(&name, &self.places.boundary, LARGEST_FILE, &mut text) {
             state.journal = Journal::parse(&text[..length]);
-            state.journal_seen = Some((signature, length as u64));
+            state.journal_seen = Some(signature);
         }
         true
     }
@@ -370,6 +391,7 @@ impl Instance {
         let problem = |problem| Error::of_file(&self.places.folder, problem);
         let Some(folder) = self.open_folder().map_err(problem)? else {
             state.names = Arc::default();
+            state.foreign.clear();
             state.folder_seen = None;
             return Ok(false);
         };
@@ -391,7 +413,9 @@ impl Instance {
         }
         let known = state.index.clone();
         let known = known.as_deref();
-        let named = known.map(filenames).unwrap_or_default();
+        self.check_entries(state, &folder);
+        let own = known.iter().flat_map(|index| index.entries()).filter(|(uuid, _)| !state.foreign.contains(*uuid));
+        let named: HashSet<&str> = own.map(|(_, entry)| entry.filename()).collect();
         let unknown: Vec<&Box<str>> =
             state.names.iter().filter(|name| is_capsule(name) && !named.contains(&***name)).collect();
         if unknown.is_empty() {
@@ -429,6 +453,38 @@ impl Instance {
         Ok(any)
     }
 
+    /// Looks which entries' files are other capsules': Python writes over a file whose capsule has the same time, and may be
+    /// killed before it says so. Only such files are looked into as were written since, are named twice or have another size.
+    fn check_entries(&self, state: &mut State, folder: &Directory) {
+        let Some(index) = state.index.clone() else { return };
+        let mut named: HashMap<&str, usize> = HashMap::new();
+        for (_, entry) in index.entries() {
+            *named.entry(entry.filename()).or_default() += 1;
+        }
+        let (names, checked) = (&state.names, &state.checked);
+        let is_checked = |uuid: &str, entry: &Entry| {
+            named[entry.filename()] == 1
+                && checked.get(uuid).is_some_and(|(filename, _)| **filename == *entry.filename())
+        };
+        let unchecked: Vec<(&str, &Entry)> = index
+            .entries()
+            .filter(|(uuid, entry)| names.contains(entry.filename()) && !is_checked(uuid, entry))
+            .collect();
+        let found: Vec<(&str, &str, bool)> = unchecked
+            .into_par_iter()
+            .filter_map(|(uuid, entry)| {
+                let filename = entry.filename();
+                let signature = folder.file_signature(filename, &self.places.boundary).ok()?;
+                let is_doubtful = named[filename] > 1 || !entry.is_of_file(signature.size, signature.modified());
+                Some((uuid, filename, is_doubtful && self.holds_another(filename, uuid)))
+            })
+            .collect();
+        let State { checked, foreign, .. } = state;
+        checked.retain(|uuid, (filename, _)| index.entry(uuid).is_some_and(|entry| entry.filename() == &**filename));
+        checked.extend(found.into_iter().map(|(uuid, filename, other)| (uuid.into(), (filename.into(), other))));
+        *foreign = checked.iter().filter(|(_, (_, other))| *other).map(|(uuid, _)| uuid.clone()).collect();
+    }
+
     /// Puts found capsules into the index, in the order in which they were written.
     fn index_found(&self, state: &mut State, folder: &Directory, mut births: Vec<(Box<str>, Found)>) {
         let now = now();
@@ -440,7 +496,8 @@ impl Instance {
             Some(folder.file_signature(entry.filename(), &self.places.boundary).ok()?.modified())
         };
         let mut latest = index.latest().map(str::to_owned);
-        let mut latest_written = latest.as_deref().and_then(|uuid| written(&index, uuid));
+        let own = latest.as_deref().filter(|uuid| !state.foreign.contains(*uuid));
+        let mut latest_written = own.and_then(|uuid| written(&index, uuid));
         for (_, found) in births {
             index.insert(&found.uuid, found.entry, &now);
             if latest_written.is_none_or(|written| found.sound && found.modified > written) {
@@ -480,10 +537,13 @@ impl Instance {
         }
         // Of several files of one capsule, the one that the index names is it, if it is one of them.
         let entry = index.and_then(|index| index.entry(&uuid));
-        if entry.is_some_and(|entry| {
-            !journal.has_moved(&uuid, name, entry) && self.holds(entry.filename(), &uuid) == Some(true)
-        }) {
-            return Err(Stray { signature: settled, uuid: Some(uuid), content: Some(content) });
+        let current = entry.filter(|entry| !journal.has_moved(&uuid, name, entry)).map(Entry::filename);
+        if let Some(current) = current
+            && self.holds(current, &uuid) == Some(true)
+        {
+            // A copy of what it is now is no earlier state.
+            let is_copy = self.read(current).is_ok_and(|current| current == text);
+            return Err(Stray { signature: settled, uuid: Some(uuid), content: (!is_copy).then_some(content) });
         }
         let born = iso(signature.modified());
         Ok(Found {
@@ -512,10 +572,10 @@ impl Instance {
             queue.busy = true;
             let (numbers, changes): (Vec<u64>, Vec<Change>) = std::mem::take(&mut queue.waiting).into_iter().unzip();
             drop(queue);
-            let turn = Turn(self);
+            let mut turn = Turn { instance: self, numbers };
             let answers = self.commit(changes);
             queue = lock(&self.queue);
-            queue.answers.extend(numbers.into_iter().zip(answers));
+            queue.answers.extend(std::mem::take(&mut turn.numbers).into_iter().zip(answers));
             drop(queue);
             drop(turn);
             queue = lock(&self.queue);
@@ -532,7 +592,9 @@ impl Instance {
             set_aside: Vec::new(),
         };
         batch.answers.resize_with(batch.changes.len(), || None);
-        let held = self.take_lock();
+        // Who only reads waits for nobody.
+        let is_by_reader = batch.changes.iter().all(|change| matches!(change, Change::Heal));
+        let held = self.take_lock(if is_by_reader { Duration::ZERO } else { PATIENCE });
         let mut state = lock(&self.state);
         let locked = held.as_ref().map_err(Error::clone);
         let result = locked.and_then(|_| self.commit_locked(&mut state, &mut batch));
@@ -563,7 +625,7 @@ impl Instance {
         for change in &batch.changes {
             if let Change::Store { temporary, placed, .. } = change {
                 let path = match placed {
-                    Some(Placed { filename, was_there: false }) => &self.places.folder.join(filename),
+                    Some(Placed { filename, was_there: false, stays: false }) => &self.places.folder.join(filename),
                     Some(_) => continue,
                     None => temporary,
                 };
@@ -615,6 +677,14 @@ impl Instance {
                 state.index_seen = None;
                 continue;
             }
+            // From here on the index says so: nothing is taken back.
+            batch.journal_length = None;
+            let set_aside = std::mem::take(&mut batch.set_aside);
+            for change in &mut batch.changes {
+                if let Change::Store { placed: Some(placed), .. } = change {
+                    placed.stays = true;
+                }
+            }
             for folder in [&self.places.folder, &self.places.indexes] {
                 if folder.is_dir() {
                     files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
@@ -622,7 +692,7 @@ impl Instance {
             }
             // The index says that they are gone. If one stays, it is known to be superseded.
             let superseded = planned.superseded.iter().map(|filename| self.places.folder.join(filename));
-            for path in batch.set_aside.drain(..).map(|(_, aside)| aside).chain(superseded) {
+            for path in set_aside.into_iter().map(|(_, aside)| aside).chain(superseded) {
                 let _ = files.remove(&path);
             }
             for (change, answer) in batch.changes.iter().zip(&mut batch.answers) {
@@ -648,12 +718,20 @@ impl Instance {
                 continue;
             }
             let outcome = match change {
-                Change::Store { text, placed, .. } => {
+                Change::Store { text, tag, placed, .. } => {
                     let text = text.clone();
                     let Ok(header) = Header::parse(&text) else { continue };
                     let uuid = header.uuid();
                     let filename = placed.as_ref().map(|placed| placed.filename.clone());
                     let filename = filename.unwrap_or_else(|| self.free_filename(&header, &text, index));
+                    if index.entry(&uuid).is_none() && state.journal.has_deleted(&uuid) {
+                        plan.records.push(Record::Restored { uuid: uuid.clone() });
+                    }
+                    let moved = |filename: &String| Record::Moved {
+                        uuid: uuid.clone(),
+                        filename: filename.clone(),
+                        at: now.to_owned(),
+                    };
                     if let Some(before) = index.entry(&uuid).filter(|before| before.filename() != filename) {
                         let before_file = before.filename().to_owned();
                         let is_own =
@@ -665,11 +743,16 @@ impl Instance {
                         if is_own && before.timestamp() == Some(&*header.timestamp()) {
                             plan.superseded.push(before_file);
                         }
-                        let (uuid, filename, at) = (uuid.clone(), filename.clone(), now.to_owned());
-                        plan.records.push(Record::Moved { uuid, filename, at });
+                        plan.records.push(moved(&filename));
+                    } else if state.journal.has_superseded(&filename) {
+                        // What it holds now is no earlier state.
+                        plan.records.push(moved(&filename));
                     }
                     let entry = Entry::new(&uuid, &header.entry(&filename, text.len() as u64), now);
                     index.insert(&uuid, entry, now);
+                    if let Some(tag) = tag {
+                        plan.records.extend(tagged(index, &uuid, tag, now));
+                    }
                     let path = self.places.folder.join(&filename);
                     plan.stores.push((at, filename));
                     Outcome::Stored { path, is_new: true }
@@ -677,20 +760,15 @@ impl Instance {
                 Change::AddTag { uuid, .. } | Change::RemoveTag { uuid, .. } if !self.has_file(index, uuid) => {
                     if batch.journal_length.is_some() {
                         // It went while this was tried: what was written down of it is void.
-                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
+                        plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
                     }
                     Outcome::Changed(false)
                 }
                 Change::AddTag { uuid, tag } => {
-                    let before = index.entry(uuid).map(|entry| entry.tags().map(str::to_owned).collect());
-                    if let Some(before) = before {
-                        index.add_tag(uuid, tag, now);
-                        let (uuid, tag, at) = (uuid.clone(), tag.clone(), now.to_owned());
-                        plan.records.push(Record::Tagged { uuid, tag, at, before });
-                        Outcome::Changed(true)
-                    } else {
-                        Outcome::Changed(false)
-                    }
+                    let record = tagged(index, uuid, tag, now);
+                    let is_there = record.is_some();
+                    plan.records.extend(record);
+                    Outcome::Changed(is_there)
                 }
                 Change::RemoveTag { uuid, tag } => {
                     let is_there = index.remove_tag(uuid, tag, now);
@@ -713,11 +791,13 @@ impl Instance {
                         }
                         plan.removals.extend(others);
                         let is_own = |filename: &String| {
-                            let is_others = is_named_by_another(index, filename, uuid);
-                            is_plain(filename) && (!is_others || self.is_own_file(filename, uuid))
+                            let is_shared = is_named_by_another(index, filename, uuid);
+                            is_plain(filename)
+                                && !self.holds_another(filename, uuid)
+                                && (!is_shared || self.is_own_file(filename, uuid))
                         };
                         plan.removals.extend(filename.filter(is_own));
-                        plan.records.push(Record::Deleted { uuid: uuid.clone() });
+                        plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
                         plan.writes = true;
                     }
                     // Also in a second attempt, which finds it gone.
@@ -743,7 +823,7 @@ impl Instance {
             batch.journal_length.get_or_insert(length);
             files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
             plan.records.iter().for_each(|record| state.journal.note(record.clone()));
-            state.journal_seen = self.signature(&self.journal_name()).map(|signature| (signature, signature.size));
+            state.journal_seen = self.signature(&self.journal_name());
         }
         for (at, filename) in &plan.stores {
             let Change::Store { temporary, placed, .. } = &mut batch.changes[*at] else { continue };
@@ -754,7 +834,7 @@ impl Instance {
             let was_there = path.symlink_metadata().is_ok();
             let put = if was_there { files.remove(temporary) } else { files.rename(temporary, &path) };
             match put {
-                Ok(()) => *placed = Some(Placed { filename: filename.clone(), was_there }),
+                Ok(()) => *placed = Some(Placed { filename: filename.clone(), was_there, stays: false }),
                 Err(error) => {
                     batch.answers[*at] = Some(Err(Error::system(&error, "rename", &path)));
                     let _ = files.remove(temporary);
@@ -799,12 +879,10 @@ impl Instance {
     }
 
     fn compact_journal(&self, state: &mut State) {
-        if !state.journal.is_long() {
-            return;
-        }
+        let Some(index) = state.index.as_ref().filter(|_| state.journal.is_long()) else { return };
         let files = &*self.places.files;
         let path = self.places.indexes.join(self.journal_name());
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, state.journal.to_text().as_bytes())
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, state.journal.to_text(index).as_bytes())
             && files.rename(&temporary, &path).is_err()
         {
             let _ = files.remove(&temporary);
@@ -856,13 +934,18 @@ impl Instance {
         }
     }
 
+    /// Whether a file is whole, and another capsule's.
+    fn holds_another(&self, filename: &str, uuid: &str) -> bool {
+        self.read(filename).is_ok_and(|text| Header::parse(&text).is_ok_and(|header| header.uuid() != uuid))
+    }
+
     /// Whether a file is of this capsule, or not there.
     fn is_own_file(&self, filename: &str, uuid: &str) -> bool {
         self.holds(filename, uuid) != Some(false)
     }
 
     /// Takes the lock between processes, which the system gives back when the file is closed, also by a kill.
-    fn take_lock(&self) -> Result<File, Error> {
+    fn take_lock(&self, patience: Duration) -> Result<File, Error> {
         let indexes = &self.places.indexes;
         let path = indexes.join(format!("{}.lock", self.name));
         self.make_folder(indexes)?;
@@ -875,8 +958,8 @@ impl Instance {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
-                    return Err(Error::Busy { path, seconds: PATIENCE.as_secs() });
+                Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
+                    return Err(Error::Busy { path, seconds: patience.as_secs() });
                 }
                 Err(TryLockError::WouldBlock) => {
                     std::thread::sleep(pause);
@@ -948,7 +1031,7 @@ impl Instance {
             }
         }
         if !abandoned.is_empty()
-            && let Ok(_lock) = self.take_lock()
+            && let Ok(_lock) = self.take_lock(Duration::ZERO)
         {
             for path in abandoned {
                 let _ = self.places.files.remove(&path);
@@ -958,12 +1041,20 @@ impl Instance {
 }
 
 /// Lets the next thread have its turn, also after a panic.
-struct Turn<'a>(&'a Instance);
+struct Turn<'a> {
+    instance: &'a Instance,
+    /// Whose changes are not answered yet.
+    numbers: Vec<u64>,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.0.queue).busy = false;
-        self.0.done.notify_all();
+        let mut queue = lock(&self.instance.queue);
+        queue.busy = false;
+        let panicked = || Err(Error::Internal { message: "a change of the store panicked".to_owned() });
+        queue.answers.extend(self.numbers.drain(..).map(|number| (number, panicked())));
+        drop(queue);
+        self.instance.done.notify_all();
     }
 }
 
@@ -1014,6 +1105,13 @@ struct Stray {
     uuid: Option<String>,
     /// Of an earlier state of a capsule.
     content: Option<String>,
+}
+
+/// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.
+fn tagged(index: &mut InstanceIndex, uuid: &str, tag: &str, now: &str) -> Option<Record> {
+    let before = index.entry(uuid)?.tags().map(str::to_owned).collect();
+    index.add_tag(uuid, tag, now);
+    Some(Record::Tagged { uuid: uuid.to_owned(), tag: tag.to_owned(), at: now.to_owned(), before })
 }
 
 fn is_named_by_another(index: &InstanceIndex, filename: &str, uuid: &str) -> bool {

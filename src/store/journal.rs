@@ -5,7 +5,7 @@
 //! down first, with the time that the entry then bears: an entry that turns up with an earlier time is a copy from before,
 //! and the tag is put right. The same holds for which of several files is a capsule that was stored again.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,16 @@ pub enum Record {
         /// The entry's `updated_at` since.
         at: String,
     },
-    /// It was deleted, and its tags with it.
+    /// It was deleted, and its tags with it. Until the index says so too, they count.
     Deleted {
+        /// The capsule.
+        uuid: String,
+        /// When.
+        #[serde(default)]
+        at: String,
+    },
+    /// It was stored again after it had been deleted: what was done before is void.
+    Restored {
         /// The capsule.
         uuid: String,
     },
@@ -73,8 +81,8 @@ pub struct Journal {
     moved: HashMap<String, (String, String)>,
     /// By file: the content that is an earlier state of a capsule.
     superseded: HashMap<String, String>,
-    /// Capsules that were deleted here.
-    deleted: HashSet<String>,
+    /// Capsules that were deleted here, and when.
+    deleted: HashMap<String, String>,
     /// How many lines it was read from.
     lines: usize,
 }
@@ -102,10 +110,11 @@ impl Journal {
             Record::Untagged { uuid, tag, at } => {
                 self.marks.entry(uuid).or_default().insert(tag, Mark::Taken { at });
             }
-            Record::Deleted { uuid } => {
+            Record::Deleted { uuid, at } => drop(self.deleted.insert(uuid, at)),
+            Record::Restored { uuid } => {
                 self.marks.remove(&uuid);
                 self.moved.remove(&uuid);
-                self.deleted.insert(uuid);
+                self.deleted.remove(&uuid);
             }
             Record::Moved { uuid, filename, at } => {
                 self.superseded.remove(&filename);
@@ -129,10 +138,22 @@ impl Journal {
         self.superseded.get(filename).is_some_and(|own| own == content)
     }
 
+    /// Whether a file of this name was once an earlier state of a capsule.
+    #[must_use]
+    pub fn has_superseded(&self, filename: &str) -> bool {
+        self.superseded.contains_key(filename)
+    }
+
     /// Whether a capsule was deleted here.
     #[must_use]
     pub fn has_deleted(&self, uuid: &str) -> bool {
-        self.deleted.contains(uuid)
+        self.deleted.contains_key(uuid)
+    }
+
+    /// Whether a tag was last taken here, not given.
+    #[must_use]
+    pub fn has_taken(&self, uuid: &str, tag: &str) -> bool {
+        self.marks.get(uuid).and_then(|marks| marks.get(tag)).is_some_and(|mark| matches!(mark, Mark::Taken { .. }))
     }
 
     /// Puts right what a copy of the index from before undid.
@@ -192,6 +213,10 @@ impl Journal {
         let shown = self.last_shown(index);
         for (uuid, marks) in &self.marks {
             let Some(entry) = index.entry(uuid) else { continue };
+            if self.deleted.get(uuid).is_some_and(|at| moment(&entry.created_at()) > moment(at)) {
+                // It was stored again by Python.
+                continue;
+            }
             for (tag, mark) in marks {
                 match mark {
                     Mark::Given { at, before } if !entry.has_tag(tag) => {
@@ -240,14 +265,15 @@ impl Journal {
         self.lines > FEW + 4 * (tags + self.moved.len() + self.superseded.len() + self.deleted.len())
     }
 
-    /// Its text with only the lines that count.
+    /// Its text with only the lines that count: not those of capsules that were deleted, and are in no entry any more.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, index: &InstanceIndex) -> String {
         let mut text = String::new();
-        for uuid in self.deleted.iter().cloned() {
-            text.push_str(&line(&Record::Deleted { uuid }));
+        for (uuid, at) in self.deleted.clone() {
+            text.push_str(&line(&Record::Deleted { uuid, at }));
         }
-        for (uuid, marks) in &self.marks {
+        let is_there = |uuid: &str| !self.deleted.contains_key(uuid) || index.entry(uuid).is_some();
+        for (uuid, marks) in self.marks.iter().filter(|(uuid, _)| is_there(uuid)) {
             for (tag, mark) in marks {
                 let (uuid, tag) = (uuid.clone(), tag.clone());
                 text.push_str(&line(&match mark.clone() {
@@ -256,7 +282,7 @@ impl Journal {
                 }));
             }
         }
-        for (uuid, (filename, at)) in &self.moved {
+        for (uuid, (filename, at)) in self.moved.iter().filter(|(uuid, _)| is_there(uuid)) {
             let (uuid, filename, at) = (uuid.clone(), filename.clone(), at.clone());
             text.push_str(&line(&Record::Moved { uuid, filename, at }));
         }

@@ -17,7 +17,6 @@ use crate::Error;
 use crate::formats::capsule::{self, Header, adopt, refingerprint};
 use crate::formats::instance_index::Entry;
 use crate::formats::integrity::{Policy, Verdict, judge};
-use crate::formats::json::tree::{Dialect, Node};
 use crate::formats::json::{self, ObjectText};
 use crate::lock::lock;
 use crate::vault::{Boundary, Directory, read_file};
@@ -93,6 +92,22 @@ pub struct Retrieved {
     pub metadata: String,
     /// What its fingerprint says.
     pub verdict: Verdict,
+}
+
+/// Why a version was not found.
+enum NotFound {
+    Words(String),
+    /// The file of a capsule holds another one: their UUIDs.
+    Another(String, String),
+}
+
+impl NotFound {
+    fn into_words(self) -> String {
+        match self {
+            Self::Words(words) => words,
+            Self::Another(uuid, other) => format!("the file of {uuid} holds another capsule, {other}"),
+        }
+    }
 }
 
 impl Store {
@@ -199,7 +214,7 @@ impl Store {
     /// [`Error::InvalidCapsule`], [`Error::InvalidName`], [`Error::TooLarge`]; [`Error::Unsound`] if integrity is enforced;
     /// [`Error::Busy`], [`Error::System`]. Nothing has changed then.
     pub fn store(&self, text: &[u8]) -> Result<Stored, Error> {
-        self.put(text, |verdict| self.options.policy == Policy::Report || verdict.is_sound())
+        self.put(text, None, |verdict| self.options.policy == Policy::Report || verdict.is_sound())
     }
 
     /// The same of a text that was made of what had been parsed, which may have lost what the hash covers (`1.0` becomes
@@ -208,12 +223,12 @@ impl Store {
     /// # Errors
     /// As [`store`](Self::store).
     pub fn store_parsed(&self, text: &[u8]) -> Result<Stored, Error> {
-        self.put(text, |verdict| {
+        self.put(text, None, |verdict| {
             verdict.valid != Some(false) && (self.options.policy == Policy::Report || verdict.is_sound())
         })
     }
 
-    fn put(&self, text: &[u8], may_be_stored: impl Fn(&Verdict) -> bool) -> Result<Stored, Error> {
+    fn put(&self, text: &[u8], tag: Option<&str>, may_be_stored: impl Fn(&Verdict) -> bool) -> Result<Stored, Error> {
         let limit = self.options.largest_capsule;
         if text.len() as u64 > limit {
             return Err(Error::TooLarge { size: text.len() as u64, limit });
@@ -237,7 +252,7 @@ impl Store {
         let is_known = instance.has_folder();
         let put = || {
             let temporary = instance.write(&text)?;
-            instance.change(Change::Store { temporary, text: text.clone(), placed: None })
+            instance.change(Change::Store { temporary, text: text.clone(), tag: tag.map(str::to_owned), placed: None })
         };
         match put() {
             Ok(Outcome::Stored { path, is_new }) => {
@@ -272,9 +287,9 @@ impl Store {
         let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::of_file(path, problem))?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let text = adopt(&text, &uuid).map_err(|problem| Error::InvalidCapsule { problem })?;
-        let stored = self.store(text.as_bytes())?;
-        self.add_tag(&stored.instance_name, &stored.uuid, "adopted")?;
-        Ok(stored)
+        self.put(text.as_bytes(), Some("adopted"), |verdict| {
+            self.options.policy == Policy::Report || verdict.is_sound()
+        })
     }
 
     /// A version of an instance: the file's own text, and the verdict on it.
@@ -284,7 +299,24 @@ impl Store {
     /// [`Error::System`].
     pub fn retrieve(&self, name: &str, version: &Version) -> Result<Result<Retrieved, String>, Error> {
         let instance = self.instance(name)?;
-        let Some(listing) = instance.listing()? else { return Ok(Err(format!("Instance '{name}' not found"))) };
+        let found = self.retrieve_listed(&instance, name, version)?;
+        if let Err(NotFound::Another(uuid, _)) = &found {
+            // Its file was written over since it was looked into.
+            instance.distrust(uuid);
+            return Ok(self.retrieve_listed(&instance, name, version)?.map_err(NotFound::into_words));
+        }
+        Ok(found.map_err(NotFound::into_words))
+    }
+
+    fn retrieve_listed(
+        &self,
+        instance: &Instance,
+        name: &str,
+        version: &Version,
+    ) -> Result<Result<Retrieved, NotFound>, Error> {
+        let Some(listing) = instance.listing()? else {
+            return Ok(Err(NotFound::Words(format!("Instance '{name}' not found"))));
+        };
         let found = match version {
             Version::Uuid(uuid) => listing
                 .index()
@@ -297,21 +329,22 @@ impl Store {
                 .ok_or_else(|| format!("No capsules found with tag '{tag}'")),
             Version::Latest => listing.latest().ok_or_else(|| format!("No capsules found for instance '{name}'")),
         };
-        Ok(found.and_then(|(uuid, entry)| {
+        Ok(found.map_err(NotFound::Words).and_then(|(uuid, entry)| {
             let path = self.root.join(CAPSULES).join(name).join(entry.filename());
             let bytes = instance.read(entry.filename()).map_err(|problem| match problem {
-                crate::vault::FileProblem::Missing(_) => format!("Capsule file not found: {}", path.display()),
-                problem => problem.to_string(),
+                crate::vault::FileProblem::Missing(_) => {
+                    NotFound::Words(format!("Capsule file not found: {}", path.display()))
+                }
+                problem => NotFound::Words(problem.to_string()),
             })?;
-            let text = String::from_utf8(bytes).map_err(|error| format!("the capsule is not UTF-8: {error}"))?;
+            let not_utf8 = |error| NotFound::Words(format!("the capsule is not UTF-8: {error}"));
+            let text = String::from_utf8(bytes).map_err(not_utf8)?;
             // Python's JSON also has NaN and Infinity.
-            if json::scan(text.as_bytes(), |_, _| {}).is_err() {
-                Node::parse(text.as_bytes(), Dialect::Python).map_err(|error| error.describe(&text))?;
-            }
+            json::scan_python(text.as_bytes(), |_, _| {}).map_err(|error| NotFound::Words(error.describe(&text)))?;
             if let Ok(header) = Header::parse(text.as_bytes())
                 && header.uuid() != uuid
             {
-                return Err(format!("the file of {uuid} holds another capsule, {}", header.uuid()));
+                return Err(NotFound::Another(uuid.to_owned(), header.uuid()));
             }
             Ok(Retrieved { path, verdict: self.judge(text.as_bytes()), metadata: entry.to_json(), text })
         }))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::{Files, Options, Policy, Store, SystemFiles, Version};
+use super::{Files, Options, Policy, Store, SystemFiles, Version, journal};
 use crate::Error;
 use crate::formats::capsule::refingerprint;
 
@@ -400,6 +400,131 @@ fn python_changes(vault: &Vault, change: impl FnOnce(&mut crate::formats::instan
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string();
     change(&mut index, &now);
     fs::write(vault.index_path(), index.to_text()).expect("written");
+}
+
+/// Python writes a capsule over the file of another that has the same time, and is killed before it says so.
+#[test]
+fn a_file_that_was_written_over_is_found_and_not_removed() {
+    let vault = Vault::new();
+    let a = vault.store.store(capsule("Nova", "a", "1", "first").as_bytes()).expect("stored");
+    let (b, uuid) = (capsule("Nova", "b", "1", "other"), |uuid: &str| Version::Uuid(uuid.to_owned()));
+    assert_eq!(listed(&vault.store).len(), 1);
+    fs::write(&a.path, &b).expect("written");
+    assert!(text_of(&vault.store, &uuid("a")).is_err());
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!((text_of(store, &uuid("b")), text_of(store, &Version::Latest)), (Ok(b.clone()), Ok(b.clone())));
+    }
+    assert_eq!(vault.store.delete("Nova", "a"), Ok(true));
+    assert_eq!((tags(&vault.store), text_of(&vault.store, &uuid("b"))), (vec![("b".to_owned(), vec![])], Ok(b)));
+}
+
+/// Of the same size and time as a capsule that was deleted, and then Python writes its copy of the index from before.
+#[test]
+fn a_deleted_capsule_does_not_come_back_in_the_file_of_another() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "first").as_bytes()).expect("stored");
+    let stale = fs::read(vault.index_path()).expect("an index");
+    vault.store.delete("Nova", "a").expect("deleted");
+    vault.store.store(capsule("Nova", "b", "1", "other").as_bytes()).expect("stored");
+    vault.store.add_tag("Nova", "b", "gold").expect("tagged");
+    fs::write(vault.index_path(), stale).expect("written");
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!(tags(store), [("b".to_owned(), vec!["gold".to_owned()])]);
+    }
+}
+
+#[test]
+fn what_is_stored_again_after_its_deletion_is_no_earlier_state() {
+    let vault = Vault::new();
+    let states = ["1", "2"].map(|time| capsule("Nova", "a", time, time));
+    for state in &states {
+        vault.store.store(state.as_bytes()).expect("stored");
+    }
+    vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+    vault.store.delete("Nova", "a").expect("deleted");
+    vault.store.store(states[0].as_bytes()).expect("stored");
+    fs::remove_file(vault.index_path()).expect("removed");
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!(tags(store), [("a".to_owned(), vec![])]);
+        assert_eq!(text_of(store, &Version::Latest), Ok(states[0].clone()));
+    }
+}
+
+/// A deletion that was killed after it was written down has taken nothing.
+#[test]
+fn tags_hold_until_a_deletion_is_done() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let stale = fs::read(vault.index_path()).expect("an index");
+    vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+    let deleted = journal::Record::Deleted { uuid: "a".to_owned(), at: "2999-01-01T00:00:00+00:00".to_owned() };
+    SystemFiles.append(&vault.root().join("indexes/Nova.journal"), journal::line(&deleted).as_bytes()).expect("killed");
+    fs::write(vault.index_path(), stale).expect("written");
+    assert_eq!(tags(&open(vault.root())), [("a".to_owned(), vec!["gold".to_owned()])]);
+}
+
+#[test]
+fn a_copy_of_a_capsule_is_no_earlier_state_of_it() {
+    let vault = Vault::new();
+    let text = capsule("Nova", "a", "1", "a");
+    let stored = vault.store.store(text.as_bytes()).expect("stored");
+    fs::copy(&stored.path, stored.path.with_file_name("copy.capsule")).expect("copied");
+    assert_eq!(listed(&vault.store).len(), 1);
+    fs::remove_file(&stored.path).expect("removed");
+    assert_eq!(text_of(&open(vault.root()), &Version::Latest), Ok(text));
+}
+
+#[test]
+fn tags_are_saved_from_an_index_with_an_odd_entry() {
+    let vault = Vault::new();
+    for name in ["a", "b"] {
+        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", name, name).expect("tagged");
+    }
+    fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+    let mut index: Value = serde_json::from_slice(&fs::read(vault.index_path()).expect("an index")).expect("JSON");
+    index["capsules"]["a"]["odd"] = json!(1);
+    index["tags"]["mapped"] = json!(["a"]);
+    fs::write(vault.index_path(), index.to_string()).expect("written");
+    let of_a = vec!["a".to_owned(), "mapped".to_owned()];
+    assert_eq!(tags(&open(vault.root())), [("b".to_owned(), vec!["b".to_owned()]), ("a".to_owned(), of_a)]);
+}
+
+/// What only Python calls a number, in a field that the index takes over.
+#[test]
+fn an_index_with_python_s_numbers_is_no_damaged_one() {
+    let vault = Vault::new();
+    for name in ["a", "b"] {
+        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", name, name).expect("tagged");
+    }
+    fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+    let text = fs::read_to_string(vault.index_path()).expect("an index");
+    fs::write(vault.index_path(), text.replacen("\"1.0.0\"", "NaN", 1)).expect("written");
+    let store = open(vault.root());
+    let both = [("b".to_owned(), vec!["b".to_owned()]), ("a".to_owned(), vec!["a".to_owned()])];
+    assert_eq!(tags(&store), both);
+    assert!(listed(&store).iter().any(|entry| entry["capsule_version"].is_null()));
+    assert!(!vault.root().join("indexes/Nova.damaged").exists());
+
+    let text = capsule("Nova", "c", "c", "c").replacen("{\n", "{\n  \"title\": NaN,", 1);
+    let text =
+        refingerprint(text.replace("\"uuid\"", "\"capsule_version\": NaN, \"uuid\"").as_bytes()).expect("a capsule");
+    store.store(text.as_bytes()).expect("stored");
+    assert_eq!(listed(&open(vault.root())).len(), 3);
+}
+
+/// Who reads waits for nobody, also where there is something to be put right.
+#[test]
+fn a_reader_does_not_wait_for_a_writer() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    let file = fs::File::options().write(true).open(vault.root().join("indexes/Nova.lock")).expect("a lock");
+    file.lock().expect("locked");
+    fs::write(vault.root().join("capsules/Nova/b.capsule"), capsule("Nova", "b", "2", "b")).expect("a file");
+    let began = std::time::Instant::now();
+    assert_eq!(listed(&vault.store).len(), 2);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "not for the 30 s of a writer");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Damage, Entry, EntryFields, InstanceIndex};
+use super::{Damage, Entry, EntryFields, InstanceIndex, Salvaged};
 use crate::formats::json as text;
 
 fn vaults() -> PathBuf {
@@ -161,15 +161,15 @@ fn whole_entries_are_saved_from_a_damaged_index() {
     let text = index.to_text();
     let mut most = 0;
     for end in 0..text.len() {
-        let (saved, latest) = InstanceIndex::salvage(&text.as_bytes()[..end]);
+        let Salvaged { entries: saved, latest, .. } = InstanceIndex::salvage(&text.as_bytes()[..end]);
         assert!(latest.is_none_or(|latest| latest == "c"));
         assert!(saved.len() >= most && saved.iter().all(|(uuid, entry)| index.entry(uuid) == Some(entry)));
         most = saved.len();
     }
     assert_eq!(most, 3);
-    assert_eq!(InstanceIndex::salvage(&text.as_bytes()[..text.len() - 1]).1.as_deref(), Some("c"));
+    assert_eq!(InstanceIndex::salvage(&text.as_bytes()[..text.len() - 1]).latest.as_deref(), Some("c"));
     let over_each_other = format!("{}{}", &text[..text.len() / 2], &text[text.len() / 3..]);
-    assert!(!InstanceIndex::salvage(over_each_other.as_bytes()).0.is_empty());
+    assert!(!InstanceIndex::salvage(over_each_other.as_bytes()).entries.is_empty());
 }
 
 #[test]

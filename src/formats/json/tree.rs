@@ -8,6 +8,9 @@ use super::{Scanner, SyntaxError, unescape};
 /// How deep a text may nest: as far as Python's `json` goes.
 const DEEPEST: usize = 990;
 
+/// So many values a text may have: a tree of them takes some 200 MB.
+const MOST: usize = 4 << 20;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node<'a> {
@@ -41,7 +44,7 @@ impl<'a> Node<'a> {
     /// Reads a whole text.
     ///
     /// # Errors
-    /// If it is not JSON, or nests deeper than Python could read (990 levels).
+    /// If it is not JSON, nests deeper than Python could read (990 levels), or has more than 4,194,304 values.
     pub fn parse(text: &'a [u8], dialect: Dialect) -> Result<Self, SyntaxError> {
         let mut scanner = Scanner::new(text);
         scanner.white_space();
@@ -65,6 +68,11 @@ impl<'a> Node<'a> {
         let members = self.members()?;
         let at = members.binary_search_by(|(own, _)| own.as_ref().cmp(key.as_bytes())).ok()?;
         Some(&members[at].1)
+    }
+
+    /// The members, to be changed.
+    pub fn members_mut(&mut self) -> Option<&mut Vec<Member<'a>>> {
+        if let Self::Object(members) = self { Some(members) } else { None }
     }
 
     /// Removes a key, if it is an object that has it.
@@ -92,6 +100,10 @@ impl<'a> Scanner<'a> {
     fn node(&mut self, dialect: Dialect, depth: usize) -> Result<Node<'a>, SyntaxError> {
         if depth > DEEPEST {
             return Err(self.error("nested too deep"));
+        }
+        self.values += 1;
+        if self.values > MOST {
+            return Err(self.error("more than 4,194,304 values"));
         }
         let start = self.at;
         match self.peek() {
