@@ -327,6 +327,8 @@ export interface RestoredConstruct {
   state: string
   /** Its file. */
   path: string
+  /** Why there is none, as JSON. */
+  problem?: string
   /** What was left out, as JSON. */
   rejected: Array<string>
 }

@@ -1,5 +1,7 @@
 'use strict';
 
+const { isNativeError } = require('node:util').types;
+
 /**
  * An error of the engine.
  *
@@ -13,8 +15,12 @@
  * @returns {Error}
  */
 function toVaultError(thrown) {
-  if (!(thrown instanceof Error)) return new Error(String(thrown));
-  if (!thrown.message.startsWith('{')) return thrown;
+  // Not by `instanceof`: Jest runs tests in a realm of its own, where the engine's errors are of another.
+  if (!isNativeError(thrown)) {
+    const { message = String(thrown) } = /** @type {{ message?: unknown }} */ (Object(thrown));
+    return new Error(String(message), { cause: thrown });
+  }
+  if (!thrown.message.startsWith('{"code":"VVAULT_')) return thrown;
   /** @type {{ code: string, message: string, path?: string }} */
   let told;
   try {

@@ -3,6 +3,8 @@
 // One question to the engine: what `readMemories` and `Vault.readMemories` share.
 
 const path = require('node:path');
+// Taken at once: tests put others in the place of the global ones.
+const { setImmediate } = require('node:timers');
 const { toVaultError } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 

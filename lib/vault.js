@@ -3,6 +3,7 @@
 const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
+const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
 const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
@@ -133,14 +134,17 @@ class Vault extends EventEmitter {
     optionalText(expectedTetherSignature, 'expectedTetherSignature');
     if (options.directories !== undefined) named(options.directories, Object.keys(DIRECTORIES));
     const directories = { ...DIRECTORIES, ...options.directories };
-    for (const [name, directory] of Object.entries(directories)) text(directory, `directories.${name}`);
+    for (const name of /** @type {(keyof typeof directories)[]} */ (Object.keys(directories))) {
+      text(directories[name], `directories.${name}`);
+      directories[name] = path.normalize(directories[name]);
+    }
     const resolved = path.resolve(root);
     const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
     // Weak, so that a vault that was forgotten can be collected with its watch.
     const reference = new WeakRef(vault);
     const wake = () => {
       const watched = reference.deref();
-      if (watched) watched.#deliver();
+      if (watched) watched.#deliverAnyhow();
     };
     const request = {
       create: Boolean(create),
@@ -167,7 +171,7 @@ class Vault extends EventEmitter {
     if (watch) {
       vault.#alive = setInterval(() => {}, 0x7fffffff);
       // Not before the caller has had the vault to listen to.
-      setImmediate(() => vault.#deliver());
+      setImmediate(() => vault.#deliverAnyhow());
     }
     return vault;
   }
@@ -467,6 +471,7 @@ class Vault extends EventEmitter {
     const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
+    if (restored.problem !== undefined) throw toVaultError(new Error(restored.problem));
     const state = JSON.parse(restored.state);
     sources.set(state, restored.path);
     return state;
@@ -515,6 +520,11 @@ class Vault extends EventEmitter {
       this.#delivering = undefined;
     });
     return this.#delivering;
+  }
+
+  /** Where nobody waits for it. */
+  #deliverAnyhow() {
+    this.#deliver().catch((error) => this.#report('the watch', error));
   }
 
   async #deliverAll() {

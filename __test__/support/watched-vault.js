@@ -275,6 +275,7 @@ function instancePlaces(folder, userId) {
 }
 
 module.exports = {
+  EventRecord,
   KINDS,
   METHODS,
   constructText,

@@ -91,6 +91,11 @@ pub struct Verified {
     pub verdict: Verdict,
 }
 
+/// Whether a file is a construct's capsule, by its name or by the folder of an identity.
+fn is_construct(folder: &Path, name: &str) -> bool {
+    is_capsule(name) || name == "capsule.json" && folder.ends_with("identity")
+}
+
 impl Vault {
     /// Of an open store; indexes of its memories are kept in `storage`.
     #[must_use]
@@ -174,16 +179,16 @@ impl Vault {
         Ok(FoundInVault { found, rejections })
     }
 
-    /// Finds a construct's capsule.
+    /// Finds a construct's capsule, or why there is none; and what was left out, and was not told of before.
     ///
     /// # Errors
-    /// [`Error::NoConstruct`], [`Error::OutsideVault`], [`Error::System`]
+    /// [`Error::OutsideVault`], [`Error::System`]; inside of the answer [`Error::NoConstruct`], [`Error::Unsound`].
     pub fn construct(
         &self,
         name: &str,
         version: &Version,
         user: Option<&Path>,
-    ) -> Result<(Arc<ConstructCapsule>, Vec<Rejection>), Error> {
+    ) -> Result<(Result<Arc<ConstructCapsule>, Error>, Vec<Rejection>), Error> {
         let users = self.users();
         let user = match user {
             Some(user) => match find_user(&UserPath::new(&users, user)?, self.store.boundary()) {
@@ -195,30 +200,26 @@ impl Vault {
         let whose = Whose { users: &users, user: user.as_deref() };
         let found = self.constructs.find(&self.store, whose, name, version)?;
         let rejections = self.reject_constructs(&found);
-        match found.capsule {
-            Some(capsule) => Ok((capsule, rejections)),
-            None => Err(match found.rejected.first() {
-                Some(rejected) => Error::Unsound {
-                    reason: format!(
-                        "{}: {}",
-                        rejected.path.display(),
-                        rejected.verdict.reason.as_deref().unwrap_or_default()
+        let capsule = found.capsule.ok_or_else(|| match found.rejected.first() {
+            Some(rejected) => Error::Unsound {
+                reason: format!(
+                    "{}: {}",
+                    rejected.path.display(),
+                    rejected.verdict.reason.as_deref().unwrap_or_default()
+                ),
+            },
+            None => Error::NoConstruct {
+                message: match version {
+                    Version::Latest => format!(
+                        "no capsule of {name} was found in the vault's places for one: docs/formats.md names these, \
+                         `vvault list --files` all capsules"
                     ),
+                    Version::Uuid(uuid) => format!("no capsule of {name} with the UUID {uuid} was found"),
+                    Version::Tagged(tag) => format!("no version of {name} with the tag {tag} was found in the store"),
                 },
-                None => Error::NoConstruct {
-                    message: match version {
-                        Version::Latest => format!(
-                            "no capsule of {name} was found in the vault's places for one: docs/formats.md names these, \
-                             `vvault list --files` all capsules"
-                        ),
-                        Version::Uuid(uuid) => format!("no capsule of {name} with the UUID {uuid} was found"),
-                        Version::Tagged(tag) => {
-                            format!("no version of {name} with the tag {tag} was found in the store")
-                        }
-                    },
-                },
-            }),
-        }
+            },
+        });
+        Ok((capsule, rejections))
     }
 
     fn policy(&self) -> Policy {
@@ -269,7 +270,7 @@ impl Vault {
     /// Every construct's capsule file under the vault, sorted by path.
     #[must_use]
     pub fn discover(&self) -> Vec<Discovered> {
-        let (files, _) = self.files(|_, name| is_capsule(name));
+        let (files, _) = self.files(is_construct);
         let read = files.into_par_iter().filter_map(|path| self.discovered(path));
         read.collect()
     }
@@ -299,7 +300,9 @@ impl Vault {
     pub fn verify(&self, instances: Option<&[String]>) -> Vec<Verified> {
         let capsules = &self.directories.capsules;
         let (files, closed) = match instances {
-            None => self.files(|folder, name| is_capsule(name) || is_memory(name) && folder.ends_with(capsules)),
+            None => {
+                self.files(|folder, name| is_construct(folder, name) || is_memory(name) && folder.ends_with(capsules))
+            }
             Some(names) => {
                 let folder = self.store.root().join(crate::store::CAPSULES);
                 self.files(|own, name| {
@@ -319,7 +322,8 @@ impl Vault {
             verdict: Verdict { valid: None, recipe: None, tether: None, reason: Some(reason) },
         });
         let judged = files.into_par_iter().map(|path| {
-            let is_construct = path.extension().is_some_and(|extension| extension == "capsule");
+            let is_construct = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+            let is_construct = is_construct.is_some_and(|(folder, name)| self::is_construct(folder, name));
             let text = crate::vault::read_file(&path, limit);
             let verdict = match text {
                 // A tether binds constructs; a memory has none.

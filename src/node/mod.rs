@@ -15,11 +15,11 @@ use crate::Error;
 
 #[napi_derive::module_init]
 fn start() {
-    // The promises need one thread; the work is done on blocking threads, of which more than this only fight for the
-    // disk. If the runtime can't be made, napi makes its own.
+    // The promises need one thread; the work is done on blocking threads. There are so many because some wait: for another
+    // process that has an instance locked, or for the same folder. If the runtime can't be made, napi makes its own.
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .max_blocking_threads(8)
+        .max_blocking_threads(128)
         .thread_name("vvault")
         .enable_all()
         .build();
@@ -29,6 +29,11 @@ fn start() {
 }
 
 fn to_js(error: &Error) -> napi::Error {
+    napi::Error::from_reason(to_json(error))
+}
+
+/// An error's code, message and path.
+fn to_json(error: &Error) -> String {
     let mut json = String::from("{\"code\":");
     let mut put = |before: &str, text: &str| {
         json.push_str(before);
@@ -40,7 +45,7 @@ fn to_js(error: &Error) -> napi::Error {
         put(",\"path\":", &path.to_string_lossy());
     }
     json.push('}');
-    napi::Error::from_reason(json)
+    json
 }
 
 /// Runs work off the JavaScript thread; a panic becomes an error.

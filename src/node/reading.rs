@@ -226,7 +226,7 @@ impl State {
             let answer = (&self.view, &self.selection);
             let look_at = |file: &Path| {
                 if let Some(watch) = &self.watch {
-                    watch.look_at(file);
+                    watch.distrust(file);
                 }
             };
             if !self.comparison.is_outdated(&mut self.request, answer, self.freshness, look_at) {

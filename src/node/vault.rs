@@ -136,6 +136,8 @@ pub struct RestoredConstruct {
     pub state: String,
     /// Its file.
     pub path: String,
+    /// Why there is none, as JSON.
+    pub problem: Option<String>,
     /// What was left out, as JSON.
     pub rejected: Vec<String>,
 }
@@ -447,9 +449,12 @@ impl NativeVault {
         env.spawn_future(off_thread(move || {
             let user = user.map(PathBuf::from);
             let (capsule, rejections) = vault.construct(&name, &version.into(), user.as_deref())?;
+            let problem = capsule.as_ref().err().map(super::to_json);
+            let capsule = capsule.ok();
             Ok(RestoredConstruct {
-                state: capsule.state.clone(),
-                path: capsule.path.to_string_lossy().into_owned(),
+                state: capsule.as_ref().map(|capsule| capsule.state.clone()).unwrap_or_default(),
+                path: capsule.map(|capsule| capsule.path.to_string_lossy().into_owned()).unwrap_or_default(),
+                problem,
                 rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),
             })
         }))
@@ -536,6 +541,8 @@ impl StoredCapsule {
 fn told(notice: Notice, report: bool) -> String {
     /// Bytes of an event, beside its memories, and of a memory beside its contents: about.
     const HEADER: usize = 768;
+    /// Bytes of memories: V8's longest string holds twice as many.
+    const LONGEST: usize = 256 << 20;
     let event = match notice {
         Notice::Event(event) => event,
         Notice::Trouble(error) => {
@@ -584,6 +591,11 @@ fn told(notice: Notice, report: bool) -> String {
     let [instance_name, uuid, timestamp] = header;
     let is_construct = matches!(event.content, Content::Construct(Some(_)));
     let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
+    if memories.as_ref().is_some_and(|memories| memories.len() > LONGEST) {
+        let message = "it is too large for an event; `readMemories` gives what it holds".to_owned();
+        let path = event.path.clone();
+        return told(Notice::Trouble(Error::System { code: "VVAULT_TOO_LARGE", message, path }), report);
+    }
     let mut text = ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER);
     if is_construct && is_there {
         text = text.json("constructIds", serde_json::json!(event.constructs));

@@ -24,7 +24,7 @@ pub const LARGEST_FILE: u64 = 0x1fff_ffe8;
 /// What tells one state of a file from another. A write gives the file a new change time, a replacement another inode.
 /// Only where two writes fall into one tick of the file system's clock two states can have one signature; see
 /// [`Signature::is_settled`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     device: u64,
     inode: u64,

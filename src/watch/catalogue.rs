@@ -2,7 +2,7 @@
 //!
 //! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,8 @@ pub(super) struct Catalogue {
     /// Whether all that is written in the vault is notified: not what other machines write on a network drive.
     is_local: bool,
     state: Mutex<State>,
+    /// The cursor behind everything that was told, for who can't wait until a look is over.
+    present: Mutex<Cursor>,
 }
 
 #[derive(Debug)]
@@ -130,13 +132,13 @@ struct State {
     /// Files that can't be read, and the reason that was told.
     unreadable: HashMap<RelativePath, String>,
     record: Record,
-    /// Files that can be changed by a name outside of their folder, which is not notified.
-    aliased: HashSet<RelativePath>,
+    /// Files that can be changed by a name outside of their folder, which is not notified: by folder.
+    aliased: BTreeMap<PathBuf, HashSet<RelativePath>>,
     /// Whether readers rely on what was applied.
     is_watched: bool,
 }
 
-/// A folder of memories, shared with its readers.
+/// A folder of memories that is no link, shared with its readers.
 #[derive(Debug, Clone)]
 struct WatchedFolder {
     index: Arc<Folder>,
@@ -190,15 +192,17 @@ impl Catalogue {
             folders: HashMap::new(),
             unreadable: HashMap::new(),
             record: Record::forgetful(),
-            aliased: HashSet::new(),
+            aliased: BTreeMap::new(),
             is_watched: false,
         };
         let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
-        Self { vault, layout, is_local, state: Mutex::new(state) }
+        let present = Mutex::new(state.record.present());
+        Self { vault, layout, is_local, state: Mutex::new(state), present }
     }
 
     /// What was told by those before.
     pub(super) fn set_record(&self, record: Record) {
+        *lock(&self.present) = record.present();
         lock(&self.state).record = record;
     }
 
@@ -245,26 +249,24 @@ impl Catalogue {
         let is_there = |line: &Told| line.digest.is_some();
         // Most often all that were there still are.
         let all_are_there = record.lines().filter(|(_, line)| is_there(line)).count() == looked.as_told;
-        let is_gone =
-            |(path, line): &(&str, &Told)| !(all_are_there && is_there(line)) && known.get(Path::new(path)).is_none();
+        // What can't be looked at now is not gone.
+        let undecided: HashSet<&str> = looked.again.iter().filter_map(|(file, _)| file.to_str()).collect();
+        let is_gone = |(path, line): &(&str, &Told)| {
+            !(all_are_there && is_there(line)) && known.get(Path::new(path)).is_none() && !undecided.contains(path)
+        };
         let gone = record.lines().filter(is_gone).map(|(path, line)| (path.to_owned(), line.clone()));
         let mut gone: Vec<(String, Told)> = gone.collect();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (path, mut line) in gone {
-            // That it was rejected before it went was not told to who comes back.
-            line.accepted |= line.imported < line.number
-                && line.digest.is_some()
-                && since.is_some_and(|since| record.is_behind(since, line.number, None));
-            if line.digest.take().is_some() {
-                line.number = record.draw();
+            if line.digest.is_some() {
+                line = Told::followed_by(Some(&line), record.draw(), None, Happening::Removed);
                 record.note(&path, line.clone());
             }
             let file = RelativePath::from(&path);
             if let Some(place) = self.layout.place(&file)
-                && line.accepted
                 // Who never heard of it is not told that it went.
                 && since.is_some_and(|since| {
-                    record.is_behind(since, line.number, None) && !record.is_behind(since, line.imported, None)
+                    record.is_behind(since, line.number, None) && record.was_there(since, &line)
                 })
             {
                 let cursor = record.cursor(line.number);
@@ -272,6 +274,7 @@ impl Catalogue {
             }
         }
         record.write();
+        *lock(&self.present) = record.present();
         events.sort_by_key(|(number, _)| *number);
         Ok(Looked { events, ..looked })
     }
@@ -305,7 +308,7 @@ impl Catalogue {
 
     /// The cursor behind everything that was told.
     pub(super) fn cursor(&self) -> Cursor {
-        lock(&self.state).record.present()
+        lock(&self.present).clone()
     }
 
     /// The files in a folder of memories, if it holds nothing else and that can be told without listing it.
@@ -319,11 +322,10 @@ impl Catalogue {
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
         for (path, WatchedFolder { index, is_local }) in &state.folders {
-            let is_aliased = state.aliased.iter().any(|file| file.parent() == Some(path));
-            index.set_watched(watched && *is_local && !is_aliased);
+            index.set_watched(watched && *is_local && !state.aliased.contains_key(path));
         }
-        let is_construct = |file: &RelativePath| matches!(self.layout.place(file), Some(Place::Construct { .. }));
-        let watched = watched && self.is_local && !state.aliased.iter().any(is_construct);
+        let is_of_construct = |folder: &PathBuf| !self.layout.folder(folder).is_some_and(|own| own.has_memories());
+        let watched = watched && self.is_local && !state.aliased.keys().any(is_of_construct);
         // Set anew only when that changes: what was found for somebody would be forgotten.
         if std::mem::replace(&mut state.is_watched, watched) != watched {
             self.vault.constructs().set_watched(watched);
@@ -338,14 +340,43 @@ impl Catalogue {
         files
     }
 
-    /// The files that can be changed without a notification, by a name outside of their folders.
-    pub(super) fn aliased(&self) -> Vec<RelativePath> {
-        lock(&self.state).aliased.iter().cloned().collect()
+    /// The files that have been changed without a notification, by a name outside of their folders.
+    pub(super) fn changed_by_others(&self) -> Vec<RelativePath> {
+        let aliased: Vec<(PathBuf, Vec<(RelativePath, Option<Signature>)>)> = {
+            let state = lock(&self.state);
+            let known = |file: &RelativePath| (file.clone(), state.known.get(file).map(|known| known.signature));
+            state.aliased.iter().map(|(folder, files)| (folder.clone(), files.iter().map(known).collect())).collect()
+        };
+        let mut changed = Vec::new();
+        for (folder, files) in aliased {
+            let real = self.vault.boundary().resolve(&self.root().join(folder)).ok().flatten();
+            let directory = real.and_then(|real| Directory::open(&real).ok());
+            let state_of = |file: &RelativePath| {
+                directory.as_ref()?.file_signature(file.file_name()?.to_str()?, self.vault.boundary()).ok()
+            };
+            changed.extend(files.into_iter().filter(|(file, known)| state_of(file) != *known).map(|(file, _)| file));
+        }
+        changed
+    }
+
+    /// Forgets which constructs were found for whom: a folder has come or gone.
+    pub(super) fn forget_constructs(&self) {
+        let state = lock(&self.state);
+        if state.is_watched {
+            self.vault.constructs().set_watched(true);
+        }
+    }
+
+    /// Whether what has this name is a link.
+    fn is_link(&self, file: &Path) -> bool {
+        self.root().join(file).is_symlink()
     }
 
     /// Takes all that was changed before this moment for looked at.
     pub(super) fn set_quiet(&self, quiet: SystemTime) {
-        lock(&self.state).record.set_quiet(quiet);
+        let mut state = lock(&self.state);
+        state.record.set_quiet(quiet);
+        *lock(&self.present) = state.record.present();
     }
 
     /// Looks at files and says what happened. `open` are those that somebody may be writing.
@@ -369,28 +400,44 @@ impl Catalogue {
             let files: Vec<(&RelativePath, Place)> =
                 files.par_iter().with_min_len(SPLIT).filter_map(|file| Some((file, place(file)?))).collect();
             let path = self.root().join(folder);
-            let real = self.vault.boundary().resolve(&path).ok().flatten();
-            let opened = real.as_ref().map(|real| Directory::open(real));
+            let resolved = self.vault.boundary().resolve(&path);
+            let opened = match &resolved {
+                Ok(Some(real)) => Some(Directory::open(real)),
+                _ => None,
+            };
             let is_closed =
                 |error: &io::Error| !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-            if let Some(Err(error)) = &opened
-                && is_closed(error)
-            {
-                // Nobody knows what is in it now.
-                looking.looked.again.extend(files.into_iter().map(|(file, _)| (file.clone(), CLOSED)));
+            let problem = resolved.as_ref().err().or_else(|| opened.as_ref().and_then(|opened| opened.as_ref().err()));
+            if problem.is_some_and(is_closed) {
+                // Nobody knows what is in it now. Readers ask the disk, which refuses them.
+                if let Some(closed) = state.folders.remove(folder) {
+                    closed.index.set_watched(false);
+                }
+                for (file, _) in files {
+                    state.look_again(file, looking.stage);
+                    looking.looked.again.push((file.clone(), CLOSED));
+                }
                 continue;
             }
+            let real = resolved.ok().flatten();
             let is_misnamed = CASELESS && real.as_ref().is_some_and(|real| self.is_misnamed(folder, real));
             let directory = opened.and_then(Result::ok).filter(|_| !is_misnamed);
-            if files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }))
-                && let (Some(real), Some(directory)) = (&real, &directory)
-            {
+            let has_memories = files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }));
+            let found = real.as_ref().zip(directory.as_ref()).filter(|_| has_memories);
+            let index = found.map(|(real, directory)| {
+                let index = self.vault.watched().folder(real);
                 // What happens to a folder that a link leads to, as its being moved away, is not all notified.
                 let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
-                let (index, is_local) = (self.vault.watched().folder(real), directory.is_local() && is_direct);
-                state.folders.entry(folder.to_owned()).or_insert(WatchedFolder { index, is_local });
-            }
-            let index = state.folders.get(folder).map(|folder| folder.index.clone());
+                if !is_direct {
+                    state.folders.remove(folder);
+                } else if !state.folders.contains_key(folder) {
+                    let watched = WatchedFolder { index: index.clone(), is_local: directory.is_local() };
+                    state.folders.insert(folder.to_owned(), watched);
+                }
+                index
+            });
+            // Of one that is gone, be it that a link has taken its place that leads nowhere.
+            let index = index.or_else(|| state.folders.get(folder).map(|folder| folder.index.clone()));
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
             let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
             let rows: Vec<RowRef<'_>> = kept.iter().flat_map(|kept| kept.rows()).collect();
@@ -456,6 +503,7 @@ impl Catalogue {
         }
         // Before anything is told.
         state.record.write();
+        *lock(&self.present) = state.record.present();
         if constructs_changed && state.is_watched {
             self.vault.constructs().set_watched(true);
         }
@@ -575,6 +623,7 @@ impl Catalogue {
         match found {
             Found::Unchanged | Found::AsTold(..) => {}
             Found::Unknown => {
+                state.look_again(file, looking.stage);
                 looking.looked.again.push((file.to_owned(), CLOSED));
                 return;
             }
@@ -588,7 +637,8 @@ impl Catalogue {
                     return;
                 }
                 state.known.remove(file);
-                state.aliased.remove(file);
+                // Nothing tells when that comes which a link leads to.
+                state.look_after(file, self.is_link(file));
                 if was_accepted == Some(true) {
                     let noticed = Noticed::new(file, place, Happening::Removed, NO_VERDICT);
                     self.tell(state, noticed, looking);
@@ -596,6 +646,9 @@ impl Catalogue {
             }
             Found::Unreadable(problem) => {
                 apply(looking, None);
+                state.look_after(file, self.is_link(file));
+                // If it can be read again as it was, readers must have it back.
+                state.known.change(file, |known| known.settled = false);
                 if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
                     return;
                 }
@@ -606,11 +659,7 @@ impl Catalogue {
             }
             Found::Read(read) => {
                 let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
-                if signature.is_aliased() {
-                    state.aliased.insert(file.to_owned());
-                } else {
-                    state.aliased.remove(file);
-                }
+                state.look_after(file, signature.is_aliased());
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 if let Stage::Beginning(..) = looking.stage
@@ -618,7 +667,7 @@ impl Catalogue {
                     && signature.is_younger_than(HALF)
                 {
                     // Somebody is just writing it.
-                    state.put_off(file, signature);
+                    state.look_again(file, looking.stage);
                     looking.looked.again.push((file.to_owned(), HALF));
                     return;
                 }
@@ -628,8 +677,8 @@ impl Catalogue {
                 let entry =
                     if let Content::Memory(Some(Row::Fresh(entry))) = &content { Some(entry.clone()) } else { None };
                 if same.is_none() && state.must_wait(file, Some(signature), patience, looking) {
-                    // Readers have what is on the disk, as far as it is whole.
-                    if !is_half && entry.is_some() {
+                    // Readers have what is on the disk, as they have it without a watch.
+                    if entry.is_some() {
                         apply(looking, entry);
                     }
                     return;
@@ -670,7 +719,6 @@ impl Catalogue {
     /// Records what was noticed, and tells it if it is news to who listens.
     fn tell(&self, state: &mut State, noticed: Noticed<'_>, looking: &mut Looking<'_>) {
         let Noticed { file, place, mut happening, content, verdict, read } = noticed;
-        self.vault.note_told(&self.root().join(file), happening == Happening::Rejected);
         let record = &mut state.record;
         let path = file.to_string_lossy();
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
@@ -678,31 +726,33 @@ impl Catalogue {
         let before = record.line(&path).cloned();
         let when = read.map(|(_, signature)| signature.changed());
         let is_told = |line: &&Told| line.digest == digest && line.accepted == accepted;
-        let (number, imported) = match (looking.stage, before.as_ref().filter(is_told)) {
-            (Stage::Beginning(..), Some(told)) => (told.number, told.imported),
+        let number = match (looking.stage, before.as_ref().filter(is_told)) {
+            (Stage::Beginning(..), Some(told)) => told.number,
             // What was there before anything was recorded.
             (Stage::Beginning(since, _), None)
                 if record.is_new() && !since.is_some_and(|since| record.is_behind(since, 0, when)) =>
             {
-                (0, 0)
+                0
             }
-            _ => {
-                let number = record.draw();
-                let known = before.as_ref().filter(|before| before.digest.is_some() && before.accepted);
-                (number, known.map_or(number, |known| known.imported))
-            }
+            _ => record.draw(),
         };
+        let told = Told::followed_by(before.as_ref(), number, digest, happening);
         if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
-            // A capsule that went stays one, so that its going can be told later.
-            let accepted = accepted || happening == Happening::Removed;
-            record.note(&path, Told { number, imported, digest, accepted });
+            record.note(&path, told);
         }
+        let rejected = self.root().join(file);
         if let Stage::Beginning(since, _) = looking.stage {
-            let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else { return };
-            if happening == Happening::Imported && record.is_of(since) && !record.is_behind(since, imported, when) {
+            let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else {
+                // What was never told of is told by who meets it.
+                self.vault.note_told(&rejected, happening == Happening::Rejected && number > 0);
+                return;
+            };
+            let line = record.line(&path);
+            if happening == Happening::Imported && line.is_some_and(|line| record.was_there(since, line)) {
                 happening = Happening::Updated;
             }
         }
+        self.vault.note_told(&rejected, happening == Happening::Rejected);
         let cursor = record.cursor(number);
         looking.looked.events.push((number, self.event(file, place, happening, content, verdict, &cursor)));
     }
@@ -751,6 +801,19 @@ impl<'a> Noticed<'a> {
 }
 
 impl State {
+    /// Notes whether a file has to be looked after without notifications.
+    fn look_after(&mut self, file: &RelativePath, is_aliased: bool) {
+        let Some(folder) = file.parent() else { return };
+        if is_aliased {
+            self.aliased.entry(folder.to_owned()).or_default().insert(file.clone());
+        } else if let Some(files) = self.aliased.get_mut(folder) {
+            files.remove(file);
+            if files.is_empty() {
+                self.aliased.remove(folder);
+            }
+        }
+    }
+
     /// A file is gone that is found by a name which no file in its folder has: it was renamed, and only the case of its name is
     /// another. So may be one that is known by another name.
     fn by_own_name(
@@ -779,12 +842,18 @@ impl State {
         if is_there(file) { found } else { Found::Gone }
     }
 
-    /// What was told of a file before is what it will be compared with, when it is looked at again.
-    fn put_off(&mut self, file: &RelativePath, signature: Signature) {
-        let line = self.record.line(&file.to_string_lossy());
-        if let Some((digest, accepted)) = line.and_then(|line| Some((line.digest?, line.accepted))) {
-            let sections = Sections::default();
-            self.known.insert(file, Known { signature, settled: false, digest, accepted, sections });
+    /// What was told of a file before, to whoever comes back, is what it will be compared with when it is looked at again.
+    fn look_again(&mut self, file: &RelativePath, stage: Stage<'_>) {
+        let Stage::Beginning(since, _) = stage else { return };
+        let signature = Signature::default();
+        let Some(line) = self.record.line(&file.to_string_lossy()) else { return };
+        let Some(digest) = line.digest else { return };
+        let known = Known { signature, settled: false, digest, accepted: line.accepted, sections: Sections::default() };
+        if since.is_none_or(|since| !self.record.is_behind(since, line.number, None)) {
+            self.known.insert(file, known);
+        } else if since.is_some_and(|since| self.record.was_there(since, line)) {
+            // As it was then it is not any more: whatever it will be is other content.
+            self.known.insert(file, Known { digest: digest.map(|byte| !byte), accepted: true, ..known });
         }
     }
 

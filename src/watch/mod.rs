@@ -18,6 +18,7 @@ mod record;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -37,6 +38,8 @@ use record::Record;
 
 /// So many events wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
+/// The same in bytes.
+const QUEUE_BYTES: usize = 64 << 20;
 /// So many files are looked at in one go.
 const BATCH: usize = 512;
 /// A file that is being written is looked at after so long without a change, if nothing tells that it was closed.
@@ -107,11 +110,13 @@ pub struct Watch {
 struct Shared {
     catalogue: Catalogue,
     root: PathBuf,
+    /// Whether it was told that the vault's name leads to another folder now.
+    is_elsewhere: AtomicBool,
     hints: Mutex<Hints>,
     hinted: Condvar,
     /// The watching thread waits for hints.
     idle: Condvar,
-    queue: Mutex<VecDeque<String>>,
+    queue: Mutex<Queued>,
     taken: Condvar,
     listener: Listener,
     means: Mutex<Means>,
@@ -127,6 +132,13 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Shared").field("root", &self.root).finish_non_exhaustive()
     }
+}
+
+/// What is to be told.
+#[derive(Debug, Default)]
+struct Queued {
+    notices: VecDeque<String>,
+    bytes: usize,
 }
 
 /// When a hinted path is to be looked at.
@@ -151,8 +163,8 @@ struct Hints {
     polling: Option<Duration>,
     /// When everything was looked at last.
     polled: Option<Instant>,
-    /// When what is not notified was looked after last.
-    checked: Option<Instant>,
+    /// When what is not notified is looked after next.
+    next_check: Option<Instant>,
     /// When there was nothing left to look at.
     quiet: Option<SystemTime>,
     /// How many hints came since.
@@ -215,6 +227,10 @@ impl Shared {
             if layout.place(path).is_none() && !layout.has_folder(path) {
                 return;
             }
+            if layout.has_folder(path) && !hints.open.is_empty() {
+                // Another folder may have its name now: nobody has a file in that open.
+                hints.open.retain(|file, _| !file.starts_with(path) || &**file == path);
+            }
             hints.paths.entry(path.into()).or_insert(Due { first: now, at: now + SOON })
         };
         due.at = match urgency {
@@ -248,9 +264,10 @@ impl Shared {
     fn push(&self, notices: impl IntoIterator<Item = Notice>) {
         let told: Vec<String> = notices.into_iter().map(|notice| (self.listener.tell)(notice)).collect();
         let mut queue = lock(&self.queue);
-        let was_empty = queue.is_empty();
-        queue.extend(told);
-        let wakes = was_empty && !queue.is_empty();
+        let was_empty = queue.notices.is_empty();
+        queue.bytes += told.iter().map(String::len).sum::<usize>();
+        queue.notices.extend(told);
+        let wakes = was_empty && !queue.notices.is_empty();
         drop(queue);
         if wakes {
             (self.listener.wake)();
@@ -275,7 +292,7 @@ impl Shared {
     /// Waits until the queue has room. Gives false if the watch was stopped.
     fn wait_for_room(&self) -> bool {
         let mut queue = lock(&self.queue);
-        while queue.len() >= QUEUE {
+        while queue.notices.len() >= QUEUE || queue.bytes >= QUEUE_BYTES {
             if lock(&self.hints).phase == Phase::Stopped {
                 return false;
             }
@@ -299,18 +316,32 @@ impl Shared {
         if !self.is_at_home() {
             return self.come_home();
         }
+        if let Ok(now) = self.catalogue.root().canonicalize()
+            && now != self.root
+            && !self.is_elsewhere.swap(true, Ordering::Relaxed)
+        {
+            let path = self.catalogue.root().to_owned();
+            let message = format!(
+                "the vault's folder leads to {} now, and was {} when it was opened: open the vault again to hear of what \
+                 happens there",
+                now.display(),
+                self.root.display()
+            );
+            self.push([Notice::Trouble(Error::System { code: "VVAULT_WATCH", message, path })]);
+        }
         let linked = lock(&self.linked).clone();
         let is_another = |(folder, known): &(PathBuf, Option<Signature>)| {
             let now = self.target_of(folder);
             known.is_some() != now.is_some() || known.zip(now).is_some_and(|(known, now)| !known.is_same_file(&now))
         };
         let others: Vec<(PathBuf, Option<Signature>)> = linked.into_iter().filter(is_another).collect();
+        let changed = self.catalogue.changed_by_others();
         let mut hints = lock(&self.hints);
         for (folder, _) in others {
             self.note(&mut hints, &folder, Urgency::Now);
         }
-        for file in self.catalogue.aliased() {
-            let now = Instant::now();
+        let now = Instant::now();
+        for file in changed {
             hints.paths.entry(file).or_insert(Due { first: now, at: now });
         }
     }
@@ -422,8 +453,13 @@ impl Shared {
     /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
     fn files(&self, paths: Vec<RelativePath>) -> Vec<RelativePath> {
         let mut files = Vec::with_capacity(paths.len());
+        let is_folder = |path: &RelativePath| self.catalogue.layout().has_folder(path);
+        if paths.iter().any(is_folder) {
+            // Which folders there are says whose a construct is.
+            self.catalogue.forget_constructs();
+        }
         for path in paths {
-            if self.catalogue.layout().has_folder(&path) {
+            if is_folder(&path) {
                 files.extend(self.catalogue.below(&path));
                 let found = self.visit(&path);
                 let mut hints = lock(&self.hints);
@@ -459,6 +495,9 @@ impl Shared {
             let path: PathBuf = self.root.join(&folder).components().collect();
             let is_root = folder.as_os_str().is_empty();
             let target = (!is_root && path.is_symlink()).then(|| self.target_of(&folder));
+            if target.is_some() && is_above_itself(&path) {
+                continue;
+            }
             match target {
                 Some(target) => drop(lock(&self.linked).insert(folder.clone(), target)),
                 None => drop(lock(&self.linked).remove(&folder)),
@@ -559,12 +598,13 @@ impl Shared {
                 hints.polling.or_else(|| hints.rootless.then_some(INTERVAL / 4)).or_else(|| LOSSY.then_some(sweep));
             let next_poll = interval.map(|interval| *hints.polled.get_or_insert(now) + interval);
             hints.everything |= next_poll.is_some_and(|next_poll| next_poll <= now);
-            let next_check = *hints.checked.get_or_insert(now) + INTERVAL;
+            let next_check = *hints.next_check.get_or_insert(now + INTERVAL);
             if hints.polling.is_none() && next_check <= now {
-                hints.checked = Some(now);
                 drop(hints);
                 self.check();
                 hints = lock(&self.hints);
+                // Of many files that have other names each is asked for: at most a twentieth of the time goes into that.
+                hints.next_check = Some(Instant::now() + INTERVAL.max(now.elapsed() * 20));
                 continue;
             }
             let next_path = hints.paths.values().map(|due| due.at).min();
@@ -573,7 +613,9 @@ impl Shared {
                 return true;
             }
             hints.phase = Phase::Idle;
-            hints.quiet = Some(SystemTime::now());
+            if hints.paths.is_empty() {
+                hints.quiet = Some(SystemTime::now());
+            }
             self.idle.notify_all();
             let next =
                 next_path.into_iter().chain(next_poll).chain(hints.polling.is_none().then_some(next_check)).min();
@@ -626,6 +668,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             catalogue: Catalogue::new(vault),
             root,
+            is_elsewhere: AtomicBool::new(false),
             hints: Mutex::default(),
             hinted: Condvar::new(),
             idle: Condvar::new(),
@@ -741,14 +784,24 @@ impl Watch {
         let mut taken = Vec::new();
         let mut bytes = 0;
         while bytes < size
-            && let Some(notice) = queue.pop_front()
+            && let Some(notice) = queue.notices.pop_front()
         {
             bytes += notice.len();
+            queue.bytes -= notice.len();
             taken.push(notice);
         }
         drop(queue);
         self.shared.taken.notify_all();
         taken
+    }
+
+    /// Has a file looked at by the next [`settle`](Self::settle), of which nothing told that it changed.
+    pub fn distrust(&self, path: &Path) {
+        if let Ok(file) = path.strip_prefix(self.shared.catalogue.root()) {
+            let now = Instant::now();
+            lock(&self.shared.hints).paths.entry(file.into()).or_insert(Due { first: now, at: now }).at = now;
+            self.shared.hinted.notify_all();
+        }
     }
 
     /// Looks at a file that this process has just changed: what happened is in the queue when this returns.
@@ -777,7 +830,7 @@ impl Watch {
         }
         *lock(&self.shared.means) = Means::Polling;
         self.shared.catalogue.close_record();
-        lock(&self.shared.queue).clear();
+        *lock(&self.shared.queue) = Queued::default();
     }
 
     fn signal_stop(&self) {
@@ -833,10 +886,8 @@ impl Means {
     fn add(&self, path: &Path, relative: &Path) -> Result<(), Error> {
         let Self::Queue(queue) = self else { return Ok(()) };
         match queue.add(path, relative) {
-            // One that nobody may look into is tried again when it is looked into.
-            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied && path.is_dir() => {
-                Err(trouble(&error.to_string(), error.raw_os_error(), path))
-            }
+            // One that nobody may look into is tried again when it is looked into; one that went, when it comes.
+            Err(error) if is_lasting(&error) => Err(trouble(&error.to_string(), error.raw_os_error(), path)),
             _ => Ok(()),
         }
     }
@@ -881,6 +932,19 @@ impl Means {
             Self::Polling => {}
         }
     }
+}
+
+/// Whether a link leads to a folder that it lies in, at whatever depth: what is below it is found there.
+fn is_above_itself(link: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    link.parent().and_then(real).zip(real(link)).is_some_and(|(own, target)| own.starts_with(target))
+}
+
+/// Whether a folder can't be watched for another reason than that it is gone or closed just now.
+#[cfg(target_os = "linux")]
+fn is_lasting(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    !matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
 }
 
 /// That a vault can't be watched, and what to do.

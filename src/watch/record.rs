@@ -15,6 +15,8 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::Happening;
+
 /// A place in the order of all events: of the record with this id, or by the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
@@ -59,12 +61,49 @@ impl std::fmt::Display for Cursor {
 pub(super) struct Told {
     /// The place in the order of events.
     pub(super) number: u64,
-    /// Of the event that told of its import.
+    /// Of the event that told of its import, if it is there.
     pub(super) imported: u64,
     /// The content; `None` if it is gone.
     pub(super) digest: Option<[u8; 16]>,
     /// Whether it was told of as a capsule, not as a rejected file.
     pub(super) accepted: bool,
+    /// When it was there before: from its import to its end, the last of them last.
+    pub(super) before: Vec<(u64, u64)>,
+}
+
+impl Told {
+    /// What is known once another event has told of a file.
+    pub(super) fn followed_by(
+        before: Option<&Self>,
+        number: u64,
+        digest: Option<[u8; 16]>,
+        happening: Happening,
+    ) -> Self {
+        /// So many times are kept; beyond them the oldest two become one.
+        const MOST: usize = 16;
+        let mut spans = before.map(|before| before.before.clone()).unwrap_or_default();
+        let present = before.filter(|before| before.is_present()).map(|before| before.imported);
+        let accepted = matches!(happening, Happening::Imported | Happening::Updated);
+        if let Some(imported) = present.filter(|_| !accepted) {
+            spans.push((imported, number));
+            if spans.len() > MOST {
+                let (_, end) = spans.remove(1);
+                spans[0].1 = end;
+            }
+        }
+        Self { number, imported: present.unwrap_or(number), digest, accepted, before: spans }
+    }
+
+    /// Whether the last that was told is that it is there, as a capsule.
+    fn is_present(&self) -> bool {
+        self.accepted && self.digest.is_some()
+    }
+
+    /// Whether it was there, as a capsule, when the event of a number was told.
+    fn was_there(&self, number: u64) -> bool {
+        self.is_present() && self.imported <= number
+            || self.before.iter().any(|(imported, end)| (*imported..*end).contains(&number))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,7 +113,7 @@ struct Heading {
 }
 
 /// The present format; a record of another is begun anew.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The file of a record, which is added to.
 #[derive(Debug)]
@@ -89,6 +128,8 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Record {
     id: String,
+    /// The record that it was begun from, as somebody else goes on with that.
+    origin: Option<String>,
     /// By path, relative to the root.
     lines: HashMap<Box<str>, Told>,
     number: u64,
@@ -110,6 +151,7 @@ impl Record {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Self {
             id,
+            origin: None,
             lines: HashMap::new(),
             number: 0,
             quiet: SystemTime::now(),
@@ -121,26 +163,31 @@ impl Record {
     }
 
     /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
-    /// watch has one of its own, as what one has told another has not. If none can be written, one that is kept nowhere.
+    /// watch has one of its own, as what one has told another has not. If the one that is meant is somebody else's by now, what
+    /// stands in it is taken over. If none can be written, one that is kept nowhere.
     pub(super) fn open(cache: &Path, root: &Path, since: Option<&Cursor>) -> Self {
         let Ok(paths) = paths_in(cache, root) else { return Self::forgetful() };
         let is_meant = |path: &&PathBuf| since.is_some_and(|since| heading(path).is_some_and(|id| id == since.record));
         let (meant, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_meant);
-        let found = meant.into_iter().chain(others).find_map(|path| Self::open_file(path).ok());
+        if let Some(own) = meant.iter().find_map(|path| Self::open_file(path, since, None).ok()) {
+            return own;
+        }
+        let origin = meant.first().map(|path| path.as_path());
+        let found = others.into_iter().find_map(|path| Self::open_file(path, since, origin).ok());
         found.unwrap_or_else(Self::forgetful)
     }
 
-    fn open_file(path: &Path) -> io::Result<Self> {
+    /// The record in a file, or one with what stands in another, that is kept there from now on.
+    fn open_file(path: &Path, since: Option<&Cursor>, origin: Option<&Path>) -> io::Result<Self> {
         let lock = options().truncate(false).open(path.with_extension("lock"))?;
         lock.try_lock()?;
         let mut record = Self::forgetful();
-        let text = std::fs::read(path).unwrap_or_default();
+        let text = std::fs::read(origin.unwrap_or(path)).unwrap_or_default();
         let (mut count, mut is_whole) = (0, false);
         let end_of_heading = memchr::memchr(b'\n', &text).map_or(text.len(), |end| end + 1);
         if let Ok(heading) = serde_json::from_slice::<Heading>(&text[..end_of_heading])
             && heading.format == FORMAT
         {
-            record.id = heading.record;
             record.is_new = false;
             let (frames, rest) = frames(&text[end_of_heading..]);
             let lines: Vec<Option<(&str, Told)>> = frames.into_par_iter().map(line_in).collect();
@@ -152,12 +199,20 @@ impl Record {
                 record.number = record.number.max(told.number);
                 record.lines.insert(path.into(), told);
             }
+            // Its end was lost: numbers that were told must not be told again of other events.
+            let is_lost = since.is_some_and(|since| since.record == heading.record && since.number > record.number);
+            if origin.is_some() {
+                record.origin = Some(heading.record);
+            } else if !is_lost {
+                record.id = heading.record;
+            }
+            is_whole &= !is_lost && origin.is_none();
         }
-        if record.is_new || !is_whole || record.is_longer_than_needed(count) {
-            record.file = Some(record.begin_again(path.to_owned())?);
+        record.file = Some(if record.is_new || !is_whole || record.is_longer_than_needed(count) {
+            record.begin_again(path.to_owned())?
         } else {
-            record.file = Some(Kept { path: path.to_owned(), file: options().append(true).open(path)?, lines: count });
-        }
+            Kept { path: path.to_owned(), file: options().append(true).open(path)?, lines: count }
+        });
         record.lock = Some(lock);
         Ok(record)
     }
@@ -255,7 +310,13 @@ impl Record {
 
     /// Whether a cursor is of this record. One beyond its end is of lines that were lost.
     pub(super) fn is_of(&self, cursor: &Cursor) -> bool {
-        cursor.record == self.id && cursor.number <= self.number
+        let is_own = cursor.record == self.id || self.origin.as_ref() == Some(&cursor.record);
+        is_own && cursor.number <= self.number
+    }
+
+    /// Whether a file was there, told of as a capsule, at a cursor.
+    pub(super) fn was_there(&self, cursor: &Cursor, told: &Told) -> bool {
+        self.is_of(cursor) && told.was_there(cursor.number)
     }
 
     /// Whether an event of this number, on a file that changed at this time (nanoseconds since 1970), is behind a cursor.
@@ -335,7 +396,7 @@ mod tests {
     use super::{Cursor, Record, Told};
 
     fn told(number: u64) -> Told {
-        Told { number, imported: number, digest: Some([7; 16]), accepted: true }
+        Told { number, imported: number, digest: Some([7; 16]), accepted: true, before: Vec::new() }
     }
 
     #[test]
@@ -352,7 +413,8 @@ mod tests {
         }
         let cursor = record.present();
         let other = Record::open(folder.path(), root, Some(&cursor));
-        assert!(other.is_new() && other.file.is_some() && other.id != record.id, "each has its own");
+        assert!(other.file.is_some() && other.id != record.id, "each has its own");
+        assert!(other.is_of(&cursor) && other.line("a") == record.line("a"), "and knows what the other was told");
         drop((record, other));
         // A kill in the middle of a line.
         let mut text = std::fs::read(&path).expect("a file");
@@ -375,6 +437,54 @@ mod tests {
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
         assert!(Record::open(folder.path(), root, None).is_new(), "another format is begun anew");
+    }
+
+    #[test]
+    fn numbers_are_not_given_twice_when_the_end_was_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = std::path::Path::new("/vault");
+        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
+        let mut record = Record::open(folder.path(), root, None);
+        let mut lengths = Vec::new();
+        for name in ["a", "b", "c"] {
+            let number = record.draw();
+            record.note(name, told(number));
+            record.write();
+            lengths.push(std::fs::metadata(&path).expect("a file").len());
+        }
+        let cursor = record.present();
+        drop(record);
+        let file = std::fs::File::options().write(true).open(&path).expect("a file");
+        file.set_len(lengths[0]).expect("cut");
+        for _ in 0..2 {
+            let mut record = Record::open(folder.path(), root, Some(&cursor));
+            assert!(!record.is_of(&cursor) && record.line("a").is_some());
+            for name in ["d", "e", "f"] {
+                let number = record.draw();
+                record.note(name, told(number));
+                record.write();
+            }
+        }
+    }
+
+    #[test]
+    fn knows_when_a_file_was_there() {
+        use crate::watch::Happening::{Imported, Rejected, Removed, Updated};
+        let mut told: Option<Told> = None;
+        for (number, happening) in (1..).zip([Imported, Updated, Removed, Imported, Rejected, Imported, Removed]) {
+            let digest = (happening != Removed).then_some([1; 16]);
+            told = Some(Told::followed_by(told.as_ref(), number, digest, happening));
+        }
+        let told = told.expect("told");
+        let there: Vec<u64> = (0..9).filter(|number| told.was_there(*number)).collect();
+        assert_eq!(there, [1, 2, 4, 6]);
+        // However often it comes and goes.
+        let mut told = told;
+        for number in 8..200 {
+            let happening = if number % 2 == 0 { Imported } else { Removed };
+            told = Told::followed_by(Some(&told), number, (happening == Imported).then_some([1; 16]), happening);
+        }
+        assert!(told.was_there(198) && !told.was_there(199) && told.before.len() <= 16);
     }
 
     #[test]

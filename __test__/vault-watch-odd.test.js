@@ -1,0 +1,274 @@
+'use strict';
+
+// A watched vault where folders are links, files come and go more than once, and others read, write or watch meanwhile.
+
+const assert = require('node:assert');
+const fs = require('node:fs');
+const path = require('node:path');
+const { describe, test } = require('node:test');
+const { setTimeout: delay } = require('node:timers/promises');
+
+const { Vault } = require('..');
+const { atEnd } = require('./support/at-end');
+const { makeCapsule, timestampOf } = require('./support/construct-capsules');
+const {
+  EventRecord,
+  METHODS,
+  constructText,
+  memoryText,
+  nameOf,
+  temporaryFolders,
+  watchVault,
+} = require('./support/watched-vault');
+
+/** @typedef {import('..').Vault} OpenVault */
+/** @typedef {import('./support/watched-vault').Method} Method */
+
+const MEMORIES = 'users/ann/capsules';
+const unix = { skip: process.platform === 'win32' && 'not on Windows', timeout: 60_000 };
+
+/**
+ * @param {OpenVault} vault
+ * @param {string} user
+ * @param {string} [constructId]
+ */
+async function contents(vault, user, constructId) {
+  return (await vault.readMemories(user, { limit: 0, constructId })).map(({ content }) => content).sort();
+}
+
+describe('a watched vault, oddly', { concurrency: 4 }, () => {
+  for (const method of METHODS) {
+    for (const linked of ['users/ann', MEMORIES]) {
+      for (const change of ['removed', 'a folder', 'another link']) {
+        test(`${linked} was a link, and is ${change} (${nameOf(method)})`, unix, async (t) => {
+          const { vault, record, write, at } = await watchVault(t, method, {
+            prepare(write, root) {
+              // More than what is compared with the disk at each answer.
+              for (let place = 0; place < 300; place++) write(`users/bob/capsules/${place}.json`, memoryText('bob'));
+              write('users/cyd/capsules/c.json', memoryText('cyd'));
+              const link = path.join(root, linked);
+              fs.mkdirSync(path.dirname(link), { recursive: true });
+              fs.symlinkSync(path.relative(path.dirname(link), path.join(root, linked.replace('ann', 'bob'))), link);
+            },
+          });
+          const bobs = Array.from({ length: 300 }, () => 'bob');
+          assert.deepStrictEqual([await contents(vault, 'ann'), await contents(vault, 'bob')], [bobs, bobs]);
+          fs.rmSync(at(linked));
+          const expected = { removed: [], 'a folder': ['ann'], 'another link': ['cyd'] }[change];
+          if (change === 'a folder') write(`${MEMORIES}/0.json`, memoryText('ann'));
+          if (change === 'another link') {
+            fs.symlinkSync(path.relative(path.dirname(at(linked)), at(linked.replace('ann', 'cyd'))), at(linked));
+          }
+          for (let time = 0; time < 2; time++) {
+            assert.deepStrictEqual([await contents(vault, 'ann'), await contents(vault, 'bob')], [expected, bobs]);
+            await record.quiet(300);
+          }
+          write('users/bob/capsules/new.json', memoryText('bob'));
+          assert.strictEqual((await contents(vault, 'bob')).length, 301);
+        });
+      }
+    }
+
+    test(`a link to a file that comes later, and once more (${nameOf(method)})`, unix, async (t) => {
+      const { vault, record, write, at } = await watchVault(t, method, {
+        prepare(_write, root) {
+          fs.mkdirSync(path.join(root, MEMORIES), { recursive: true });
+          fs.symlinkSync('../../../elsewhere/a.json', path.join(root, MEMORIES, 'link.json'));
+        },
+      });
+      for (const text of ['first', 'second']) {
+        assert.deepStrictEqual(await contents(vault, 'ann'), []);
+        write('elsewhere/a.json', memoryText(text));
+        assert.deepStrictEqual(await contents(vault, 'ann'), [text]);
+        await record.expect([['imported', `${MEMORIES}/link.json`, text]]);
+        fs.rmSync(at('elsewhere/a.json'));
+        await record.expect([['removed', `${MEMORIES}/link.json`]]);
+      }
+    });
+
+    test(`what is not whole any more is not answered with, and told when it stays so (${nameOf(method)})`, async (t) => {
+      const file = `${MEMORIES}/a.json`;
+      const { vault, record, write } = await watchVault(t, method, {
+        prepare: (write) => write(file, memoryText('old')),
+      });
+      assert.deepStrictEqual(await contents(vault, 'ann'), ['old']);
+      write(file, '');
+      assert.deepStrictEqual(await contents(vault, 'ann'), []);
+      await record.expect([['rejected', file]]);
+    });
+
+    test(`what was unsound at the opening is told of by who meets it, once (${nameOf(method)})`, async (t) => {
+      const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
+      const capsule = 'users/ann/instances/nova-001/identity/nova-001.capsule';
+      const { vault, record } = await watchVault(t, method, {
+        prepare(write) {
+          write(`${MEMORIES}/a.json`, JSON.stringify({ raw: 'a', raw_sha256: '00' }));
+          write(capsule, unsound);
+        },
+      });
+      await record.expect([], 'by nobody yet');
+      await assert.rejects(vault.restoreConstruct('nova-001', { userId: 'ann' }), { code: 'VVAULT_UNSOUND' });
+      for (let time = 0; time < 2; time++) assert.deepStrictEqual(await contents(vault, 'ann', 'nova-001'), []);
+      await record.expect([
+        ['rejected', capsule],
+        ['rejected', `${MEMORIES}/a.json`],
+      ]);
+    });
+  }
+
+  test('a restoring that meets only what is unsound tells of it', async (t) => {
+    const { root } = temporaryFolders(t);
+    fs.mkdirSync(path.join(root, 'instances/nova-001'), { recursive: true });
+    const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
+    fs.writeFileSync(path.join(root, 'instances/nova-001/nova-001.capsule'), unsound);
+    const vault = await Vault.open(root, { cacheDir: null });
+    atEnd(t, () => vault.close());
+    const record = new EventRecord(root, vault);
+    for (let time = 0; time < 2; time++) {
+      await assert.rejects(vault.restoreConstruct('nova-001'), { code: 'VVAULT_UNSOUND' });
+    }
+    assert.deepStrictEqual(
+      record.events.map(({ kind }) => kind),
+      ['rejected'],
+    );
+  });
+
+  test('a file that somebody writes slowly is one update, whoever reads meanwhile', async (t) => {
+    const file = `${MEMORIES}/a.json`;
+    const { vault, record, at } = await watchVault(t, true, {
+      prepare: (write) => write(file, memoryText('old')),
+    });
+    const text = memoryText('a new text, and a longer one');
+    const open = fs.openSync(at(file), 'w');
+    for (const half of [text.slice(0, 20), text.slice(20)]) {
+      fs.writeSync(open, half);
+      for (let time = 0; time < 9; time++) {
+        await contents(vault, 'ann');
+        await delay(250);
+      }
+    }
+    fs.closeSync(open);
+    await record.expect([['updated', file, 'a new text, and a longer one']]);
+  });
+
+  test('an instance’s folder that comes and goes says whose a construct is, at once', async (t) => {
+    const { vault, at } = await watchVault(t, true, {
+      prepare(write) {
+        const capsule = makeCapsule({ instanceName: 'Nova', uuid: 'a', timestamp: timestampOf(0), memories: ['copy'] });
+        write(`${MEMORIES}/nova-002.capsule`, capsule);
+      },
+    });
+    const unwatched = await Vault.open(vault.root, { cacheDir: null });
+    atEnd(t, () => unwatched.close());
+    for (let time = 0; time < 3; time++) {
+      assert.deepStrictEqual(await contents(vault, 'ann', 'nova-001'), await contents(unwatched, 'ann', 'nova-001'));
+      fs.mkdirSync(at('users/ann/instances/nova-002'), { recursive: true });
+      assert.deepStrictEqual(await contents(vault, 'ann', 'nova-001'), await contents(unwatched, 'ann', 'nova-001'));
+      fs.rmSync(at('users/ann/instances/nova-002'), { recursive: true });
+    }
+  });
+
+  /** @type {Record<string, { happen: (write: (file: string, text: string) => void, remove: (file: string) => void, quiet: () => Promise<void>) => Promise<void>, told: unknown[][] }>} */
+  const SINCE = {
+    'came back and went': {
+      async happen(write, remove, quiet) {
+        remove('a.json');
+        await quiet();
+        write('a.json', memoryText('again'));
+        await quiet();
+        remove('a.json');
+      },
+      told: [['removed', `${MEMORIES}/a.json`]],
+    },
+    'broke, was mended, and went': {
+      async happen(write, remove, quiet) {
+        write('a.json', '{"raw": }');
+        await quiet();
+        write('a.json', memoryText('again'));
+        await quiet();
+        remove('a.json');
+      },
+      told: [['removed', `${MEMORIES}/a.json`]],
+    },
+    'went and came back': {
+      async happen(write, remove, quiet) {
+        remove('a.json');
+        await quiet();
+        write('a.json', memoryText('again'));
+      },
+      told: [['updated', `${MEMORIES}/a.json`, 'again']],
+    },
+  };
+  for (const [name, { happen, told }] of Object.entries(SINCE)) {
+    test(`since a cursor: what was there, ${name}`, async (t) => {
+      const { vault, record, write, root, at, cacheDir } = await watchVault(t, true);
+      write(`${MEMORIES}/a.json`, memoryText('a'));
+      const [{ cursor }] = await record.expect([['imported', `${MEMORIES}/a.json`, 'a']]);
+      await happen(
+        (file, text) => write(`${MEMORIES}/${file}`, text),
+        (file) => fs.rmSync(at(MEMORIES, file)),
+        () => record.quiet(300),
+      );
+      await record.quiet(300);
+      await vault.close();
+      const again = await Vault.open(root, { watch: true, since: String(cursor), cacheDir });
+      atEnd(t, () => again.close());
+      await new EventRecord(root, again).expect(told);
+    });
+  }
+
+  test('since a cursor: another watch has taken the record over', async (t) => {
+    const { vault, record, write, root, at, cacheDir } = await watchVault(t, true);
+    for (const name of ['a', 'b']) write(`${MEMORIES}/${name}.json`, memoryText(name));
+    await record.until(() => record.told().length === 2, 'the imports');
+    await record.quiet();
+    const { cursor } = vault;
+    await vault.close();
+    const other = await Vault.open(root, { watch: true, cacheDir });
+    atEnd(t, () => other.close());
+    const others = new EventRecord(root, other);
+    fs.rmSync(at(MEMORIES, 'a.json'));
+    write(`${MEMORIES}/c.json`, memoryText('c'));
+    const happened = [
+      ['removed', `${MEMORIES}/a.json`],
+      ['imported', `${MEMORIES}/c.json`, 'c'],
+    ];
+    await others.expect(happened);
+    const again = await Vault.open(root, { watch: true, since: String(cursor), cacheDir });
+    atEnd(t, () => again.close());
+    const back = new EventRecord(root, again);
+    await back.until(() => back.told().length >= 2, 'what happened');
+    const isSentinel = (/** @type {string} */ file) => !file.startsWith(path.join(root, MEMORIES));
+    const told = back.told().filter((event) => !isSentinel(event.path));
+    assert.deepStrictEqual(told.map(({ kind, path: file }) => `${kind} ${path.basename(file)}`).sort(), [
+      'imported c.json',
+      'removed a.json',
+    ]);
+  });
+
+  test('a folder above the capsules that is closed for a while', unix, async (t) => {
+    if (process.getuid?.() === 0) return t.skip('no mode keeps root out');
+    const { record, at } = await watchVault(t, true, {
+      prepare: (write) => write(`${MEMORIES}/a.json`, memoryText('a')),
+    });
+    fs.chmodSync(at('users/ann'), 0);
+    await record.quiet(600);
+    fs.chmodSync(at('users/ann'), 0o700);
+    await record.expect([]);
+  });
+
+  test('a vault whose name leads elsewhere since says so', unix, async (t) => {
+    const { folder } = temporaryFolders(t);
+    for (const name of ['one', 'two']) fs.mkdirSync(path.join(folder, name, 'users'), { recursive: true });
+    const current = path.join(folder, 'current');
+    fs.symlinkSync('one', current);
+    const vault = await Vault.open(current, { watch: true, cacheDir: null });
+    atEnd(t, () => vault.close());
+    const record = new EventRecord(current, vault);
+    fs.symlinkSync('two', `${current}.new`);
+    fs.renameSync(`${current}.new`, current);
+    const error = await new Promise((resolve) => vault.once('error', resolve));
+    assert.match(error.message, /leads to .*two now.*open the vault again/s);
+    assert.strictEqual(record.events.length, 0);
+  });
+});
