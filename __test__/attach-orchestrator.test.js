@@ -62,7 +62,8 @@ class FakeVault extends EventEmitter {
     this.asked.push([userId, options]);
     if (this.failure) throw this.failure;
     const time = (/** @type {any} */ memory) => new Date(memory.timestamp).getTime();
-    return (this.memories[userId] ?? []).toSorted((a, b) => time(b) - time(a)).slice(0, options.limit);
+    const wanted = (this.memories[userId] ?? []).filter((memory) => !options.since || time(memory) >= +options.since);
+    return wanted.toSorted((a, b) => time(b) - time(a)).slice(0, options.limit);
   }
 }
 
@@ -132,9 +133,48 @@ test('memories of the vault stand in the context, newest first', async () => {
   assert.equal(context.ltmEntries[3].metadata.kind, 'short-term');
   assert.equal(context.threadId, 't');
   assert.deepEqual(
-    vault.asked.map(([userId, { constructId }]) => [userId, constructId]),
-    [['ann', 'nova-001']],
+    new Set(vault.asked.map(([userId, { constructId }]) => `${userId} ${constructId}`)),
+    new Set(['ann nova-001']),
   );
+});
+
+test('memories whose dates can’t be read keep nothing newer out', async (t) => {
+  const files = temporaryVault(t);
+  const dates = { undated: 'sometime', dated: '2026-01-01T00:00:00Z' };
+  for (let place = 0; place < 20; place++) {
+    // In Chatty's order, names decide among those.
+    files.write('ann', `a${place}.json`, { raw: `undated ${place}`, created_ts: dates.undated });
+    files.write('ann', `b${place}.json`, { raw: `dated ${place}`, created_ts: dates.dated });
+  }
+  const vault = await Vault.open(files.root, { cacheDir: null });
+  atEnd(t, () => vault.close());
+  const orchestrator = new Orchestrator();
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  for (let place = 0; place < 3; place++) {
+    files.write('ann', `z${place}.json`, { raw: `new ${place}`, created_ts: `2026-02-0${place + 1}T00:00:00Z` });
+    for (const maxLtmEntries of [1, 8, 32]) {
+      const found = contents(await orchestrator.prepareMemoryContext({ maxLtmEntries }));
+      assert.deepEqual([found.length, found[0]], [Math.min(maxLtmEntries, 41 + place), `new ${place}`]);
+    }
+  }
+  const all = contents(await orchestrator.prepareMemoryContext({ maxLtmEntries: 100 }));
+  assert.deepEqual(
+    [all.length, new Set(all).size, all.findIndex((/** @type {string} */ text) => text.startsWith('undated'))],
+    [43, 43, 23],
+  );
+});
+
+test('of several users attached, the newest of all come first', async () => {
+  const old = Array.from({ length: 4 }, (_, place) => capsule(place));
+  // Doubles use up what is asked for at first.
+  const doubles = Array.from({ length: 4 }, (_, place) => ({ ...capsule(900), id: `d${place}` }));
+  const vault = new FakeVault({ ann: [...doubles, capsule(800)], bob: old });
+  const orchestrator = new Orchestrator();
+  orchestrator.ltm = [{ ...found(1)[0], content: 'memory 900', timestamp: BASE + 900 * 60_000 }];
+  await attachOrchestrator(vault, orchestrator, NOVA);
+  await attachOrchestrator(vault, orchestrator, { ...NOVA, userId: 'bob' });
+  const context = await orchestrator.prepareMemoryContext({ maxLtmEntries: 4 });
+  assert.deepEqual(contents(context), ['memory 900', 'memory 800', 'memory 3', 'memory 2']);
 });
 
 test('what changed in the vault shows in the very next call', async () => {
@@ -397,9 +437,10 @@ test('a wrapper that was laid over ours stays, and ours passes calls on', async 
   orchestrator.prepareMemoryContext = theirs;
   assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
   detach();
+  const asked = vault.asked.length;
   assert.equal(orchestrator.prepareMemoryContext, theirs);
   assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), []);
-  assert.equal(vault.asked.length, 1);
+  assert.equal(vault.asked.length, asked);
 
   const over = await attachOrchestrator(vault, orchestrator, NOVA);
   assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);

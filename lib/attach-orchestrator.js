@@ -8,7 +8,7 @@ const { refused, withCode } = require('./errors');
  * The part of a vault that is used here.
  *
  * @typedef {import('node:events').EventEmitter & {
- *   readMemories(userId: string, options: { limit: number, constructId: string }): Promise<Memory[]>,
+ *   readMemories(userId: string, options: { limit: number, constructId: string, since?: Date }): Promise<Memory[]>,
  * }} MemoryVault
  */
 /**
@@ -29,13 +29,15 @@ const { refused, withCode } = require('./errors');
  */
 /** @typedef {Record<string, any>} Metadata */
 /** @typedef {{ id: string, kind: 'CAPSULE', content: string, timestamp: number, metadata: Metadata }} Restored */
-/** @typedef {{ entries: Restored[], hasMore: boolean }} Readings */
+/** @typedef {{ entries: Restored[], hasMore: boolean }} Reading Newest first. */
 /** @typedef {{ wrapper: Function, previous: PropertyDescriptor | undefined, attachments: Set<Attachment> }} Hook */
 
 const METHOD = 'prepareMemoryContext';
 const KIND = 'CAPSULE';
 /** What Chatty's orchestrators take where nobody says another. */
 const DEFAULT_LIMIT = 32;
+/** The earliest that a date can be: whatever has a date at all is not before it. */
+const EARLIEST = new Date(-8.64e15);
 const ARRIVALS = ['capsule:imported', 'capsule:updated'];
 
 /**
@@ -74,11 +76,17 @@ class Attachment {
    * The newest memories. Never throws: a vault in trouble must not take the orchestrator's own context away.
    *
    * @param {number} limit
-   * @returns {Promise<Readings>}
+   * @returns {Promise<Reading>}
    */
   async read(limit) {
     try {
-      const memories = await this.vault.readMemories(this.userId, { limit, constructId: this.constructId });
+      const { userId, constructId } = this;
+      // Among memories whose date can't be read, Chatty's order of all is not newest first.
+      let memories = await this.vault.readMemories(userId, { limit, constructId, since: EARLIEST });
+      if (memories.length < limit) {
+        const all = await this.vault.readMemories(userId, { limit, constructId });
+        memories = [...memories, ...all.filter(({ timestamp }) => timeOf(timestamp) === 0)];
+      }
       return {
         entries: memories.map(toEntry).filter(({ content }) => /\S/.test(content)),
         hasMore: memories.length >= limit,
@@ -198,12 +206,12 @@ function hookOf(orchestrator) {
     const limit = limitOf(callArguments[0], this);
     if (!(limit > 0)) return original.apply(this, callArguments);
     const attached = [...attachments];
-    const newest = await readAll(attached, limit);
-    const reserved = Math.min(shareOf(limit), newestOnce(newest, []).length);
+    const { asked, newest, restored } = await readFor(attached, { room: shareOf(limit), own: [], asked: limit });
+    const reserved = Math.min(shareOf(limit), restored.length);
     if (reserved > 0 && limit < Number.POSITIVE_INFINITY) {
       callArguments[0] = { ...callArguments[0], maxLtmEntries: limit - reserved };
     }
-    return withRestored(await original.apply(this, callArguments), limit, newest, attached);
+    return withRestored(await original.apply(this, callArguments), limit, { asked, newest, attached });
   };
   const previous = Object.getOwnPropertyDescriptor(orchestrator, METHOD);
   const descriptor = { value: wrapper, writable: true, configurable: true, enumerable: previous?.enumerable ?? false };
@@ -275,31 +283,57 @@ function shareOf(limit) {
  *
  * @param {any} context Not changed: it may be frozen, or kept by the orchestrator.
  * @param {number} limit
- * @param {Readings} newest What was read with that limit.
- * @param {Attachment[]} attachments
+ * @param {{ asked: number, newest: Reading[], attached: Attachment[] }} read What was read already.
  */
-async function withRestored(context, limit, newest, attachments) {
+async function withRestored(context, limit, { asked, newest, attached }) {
   if (context === null || typeof context !== 'object') return context;
   const own = Array.isArray(context.ltmEntries) ? context.ltmEntries : [];
   const room = Math.max(limit - own.length, shareOf(limit));
-  let restored = newestOnce(newest, own);
-  // What turns out to be there already leaves room: more is asked for, until the room is filled or nothing is left.
-  for (let asked = limit; restored.length < room && newest.hasMore; restored = newestOnce(newest, own)) {
-    asked *= 2;
-    newest = await readAll(attachments, asked);
-  }
+  const { restored } = await readFor(attached, { room, own, asked, newest });
   restored.length = Math.min(restored.length, room);
   return restored.length === 0 ? context : { ...context, ltmEntries: merge(own, restored) };
 }
 
 /**
+ * The newest restored memories for a room. What turns out to be there already leaves room: more is asked for, until the room
+ * is filled with what is newer than all that was not asked for, or nothing is left.
+ *
+ * @param {Attachment[]} attached
+ * @param {{ room: number, own: any[], asked: number, newest?: Reading[] }} need `newest`: what was read already.
+ */
+async function readFor(attached, { room, own, asked, newest }) {
+  newest ??= await readAll(attached, asked);
+  if (room <= 0) return { asked, newest, restored: [] };
+  let restored = newestOnce(newest, own);
+  for (
+    let last = restored[room - 1];
+    newest.some((reading) => mayHaveNewer(reading, last));
+    last = restored[room - 1]
+  ) {
+    asked *= 2;
+    newest = await readAll(attached, asked);
+    restored = newestOnce(newest, own);
+  }
+  return { asked, newest, restored };
+}
+
+/**
+ * Whether behind a reading there may be something newer than an entry, if there is one.
+ *
+ * @param {Reading} reading
+ * @param {Restored | undefined} entry
+ */
+function mayHaveNewer({ entries, hasMore }, entry) {
+  return hasMore && (entry === undefined || (entries.at(-1)?.timestamp ?? Number.POSITIVE_INFINITY) > entry.timestamp);
+}
+
+/**
  * @param {Attachment[]} attachments
  * @param {number} limit Of each.
- * @returns {Promise<Readings>}
+ * @returns {Promise<Reading[]>}
  */
-async function readAll(attachments, limit) {
-  const readings = await Promise.all(attachments.map((attachment) => attachment.read(limit)));
-  return { entries: readings.flatMap(({ entries }) => entries), hasMore: readings.some(({ hasMore }) => hasMore) };
+function readAll(attachments, limit) {
+  return Promise.all(attachments.map((attachment) => attachment.read(limit)));
 }
 
 /**
@@ -359,18 +393,20 @@ function timeOf(timestamp) {
 /**
  * Newest first, none twice, and none that the orchestrator has found itself.
  *
- * @param {Readings} readings
+ * @param {Reading[]} readings
  * @param {any[]} own
  */
-function newestOnce({ entries }, own) {
+function newestOnce(readings, own) {
   const seen = new Set(own.flatMap(identities));
-  return [...entries]
+  return readings
+    .flatMap(({ entries }) => entries)
     .sort((a, b) => b.timestamp - a.timestamp)
     .filter((entry) => {
       const names = identities(entry);
-      if (names.some((name) => seen.has(name))) return false;
+      const isNew = !names.some((name) => seen.has(name));
+      // Of one that is there already, too: it may have another name.
       for (const name of names) seen.add(name);
-      return true;
+      return isNew;
     });
 }
 

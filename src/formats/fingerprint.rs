@@ -62,12 +62,12 @@ impl Recipe {
         }
     }
 
-    /// The first recipe by which a capsule has a fingerprint. `capsule` is its text as Python reads it, `decoded` as Node.js
-    /// does.
-    pub(super) fn matching(decoded: &Cow<'_, str>, mut capsule: Node<'_>, fingerprint: &str) -> Option<Self> {
+    /// The first recipe by which a capsule's text has a fingerprint. `decoded` is it as Node.js reads it, `capsule` as Python
+    /// would read that.
+    pub(super) fn matching(text: &[u8], decoded: &str, mut capsule: Node<'_>, fingerprint: &str) -> Option<Self> {
         let is_it = |own: Option<String>| own.as_deref() == Some(fingerprint);
         // Python refuses what is not UTF-8.
-        if let Cow::Borrowed(_) = decoded
+        if text == decoded.as_bytes()
             && let Some(python) =
                 [Self::CapsuleForge, Self::VvaultCore].into_iter().find(|recipe| is_it(recipe.python(&mut capsule)))
         {

@@ -197,14 +197,15 @@ impl InstanceIndex {
         let mut tags = Vec::new();
         let text_of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if let Some(at) = memchr::memmem::find(text, CAPSULES) {
-            let _ = json::scan_first(&text[at + CAPSULES.len()..], |uuid, entry| match Entry::parse(entry) {
-                Some(entry) => drop(entries.insert(text_of(&uuid), entry)),
-                // It has other fields than an entry has, and is made anew of its file, which knows no tags.
-                None => {
-                    let [own] = json::members(entry.text(), ["tags"]);
-                    let own = json::items(own.map_or("null", |own| own.text()));
-                    tags.extend(own.iter().filter_map(string_of).map(|tag| (text_of(&uuid), tag.into())));
+            let _ = json::scan_first(&text[at + CAPSULES.len()..], |uuid, value| {
+                if let Some(entry) = Entry::parse(value) {
+                    entries.insert(text_of(&uuid), entry);
+                    return;
                 }
+                // It has other fields than an entry has, and is made anew of its file, which knows no tags.
+                let [own] = json::members(value.text(), ["tags"]);
+                let own = json::items(own.map_or("null", |own| own.text()));
+                tags.extend(own.iter().filter_map(string_of).map(|tag| (text_of(&uuid), tag.into())));
             });
         }
         // The last: those of entries stand before.

@@ -56,7 +56,7 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
     if let Some(stated) = of_metadata("fingerprint_hash").filter(is_stated) {
         let problem = mismatch(stated, of_metadata("generator"));
         let stated = stated.as_str().unwrap_or_default().to_owned();
-        let matching = Recipe::matching(&decoded, capsule, &stated);
+        let matching = Recipe::matching(text, &decoded, capsule, &stated);
         verdict.valid = Some(matching.is_some());
         verdict.recipe = matching.map(Recipe::name);
         if matching.is_none() {
@@ -76,6 +76,7 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
 }
 
 /// Neither `null` nor an empty text states a hash.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "it filters an Option")]
 fn is_stated(hash: &&Node<'_>) -> bool {
     !matches!(hash, Node::Null) && hash.as_str() != Some("")
 }

@@ -457,13 +457,13 @@ impl Instance {
     /// killed before it says so. Only such files are looked into as were written since, are named twice or have another size.
     fn check_entries(&self, state: &mut State, folder: &Directory) {
         let Some(index) = state.index.clone() else { return };
-        let mut named: HashMap<&str, usize> = HashMap::new();
+        let mut times_named: HashMap<&str, usize> = HashMap::new();
         for (_, entry) in index.entries() {
-            *named.entry(entry.filename()).or_default() += 1;
+            *times_named.entry(entry.filename()).or_default() += 1;
         }
         let (names, checked) = (&state.names, &state.checked);
         let is_checked = |uuid: &str, entry: &Entry| {
-            named[entry.filename()] == 1
+            times_named[entry.filename()] == 1
                 && checked.get(uuid).is_some_and(|(filename, _)| **filename == *entry.filename())
         };
         let unchecked: Vec<(&str, &Entry)> = index
@@ -475,7 +475,7 @@ impl Instance {
             .filter_map(|(uuid, entry)| {
                 let filename = entry.filename();
                 let signature = folder.file_signature(filename, &self.places.boundary).ok()?;
-                let is_doubtful = named[filename] > 1 || !entry.is_of_file(signature.size, signature.modified());
+                let is_doubtful = times_named[filename] > 1 || !entry.is_of_file(signature.size, signature.modified());
                 Some((uuid, filename, is_doubtful && self.holds_another(filename, uuid)))
             })
             .collect();
