@@ -257,7 +257,7 @@ export class CapsuleLoader {
    * @returns How many the runtime took.
    * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list; what the runtime itself throws.
    */
-  dropMemIntoRuntime(memories: Iterable<RestoredMemory | string>): Promise<number>;
+  dropMemIntoRuntime(memories: Iterable<Memory | string>): Promise<number>;
 }
 
 /** What is known of a capsule's integrity. */

@@ -241,3 +241,33 @@ test('users of a folder that a link leads to, out of the vault, are not told', {
   files.write('ann', 'a.json', '{}');
   assert.deepStrictEqual(await vault.listUsers(), ['ann']);
 });
+
+test('in a realm of its own, as Jest makes one, errors have their codes; and timers may be others', async (t) => {
+  const files = temporaryVault(t);
+  files.write('ann', 'a.json', { raw: 'a', created_ts: '5. Jan 2025 foo' });
+  const program = `
+    const Module = require('node:module');
+    const vm = require('node:vm');
+    const context = vm.createContext({ process, Buffer, console, URL, AbortSignal, performance });
+    const compile = Module.prototype._compile;
+    // As Jest does: each file of the package is run in the context, the engine and Node.js's own modules are shared.
+    Module.prototype._compile = function (text, file) {
+      if (!file.includes('lib') && !file.endsWith('index.js')) return compile.call(this, text, file);
+      const wrapped = vm.runInContext('(function (exports, require, module, __filename, __dirname) {' + text + '\\n})', context);
+      return wrapped.call(this.exports, this.exports, (id) => this.require(id), this, file, require('node:path').dirname(file));
+    };
+    const { Vault, readMemories } = require(${JSON.stringify(REPOSITORY)});
+    (async () => {
+      const told = [];
+      await Vault.open('/none').catch(({ code, message }) => told.push(code, /no such folder/.test(message)));
+      const config = { vvaultPath: ${JSON.stringify(files.root)}, directories: { users: 'users', capsules: 'capsules', transcripts: 'transcripts' }, logging: {} };
+      console.error = () => {};
+      await readMemories(config, '../x').catch(({ code, message }) => told.push(code, message.includes('{')));
+      // No timer of the realm's ever comes.
+      context.setImmediate = () => {};
+      told.push((await readMemories(config, 'ann'))[0].content);
+      console.log(JSON.stringify(told));
+    })();`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8', timeout: 30_000 });
+  assert.strictEqual(stdout.trim(), JSON.stringify(['VVAULT_NO_VAULT', true, 'VVAULT_OUTSIDE', false, 'a']), stderr);
+});

@@ -228,6 +228,14 @@ export declare class RetrievedCapsule {
 export declare function isSameConstruct(one: string, other: string): boolean
 
 /**
+ * Judges a capsule's text.
+ *
+ * # Errors
+ * Only for a defect of the engine.
+ */
+export declare function judgeCapsule(text: string): Promise<LoadedCapsule>
+
+/**
  * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
  *
  * # Errors
@@ -242,6 +250,12 @@ export declare function loadCapsule(path: string, expectedTether?: string | unde
  * [`Error::NoVault`], [`Error::System`], [`Error::Aborted`]
  */
 export declare function openVault(root: string, options: VaultOptions, wake: (() => void) | undefined | null, progress: ReadingProgress): Promise<NativeVault>
+
+/**
+ * Makes the threads that files are read by: where that fails once, as the system has none to give just then, they can't be
+ * made any more. Not while the library is being loaded, when a thread that begins would wait for that.
+ */
+export declare function prepare(): void
 
 /** How far a reading has come. */
 export interface ReadingOutcome {

@@ -8,7 +8,7 @@ const { refused, toVaultError, withCode } = require('./errors');
 /** @typedef {import('../index').ConstructState} ConstructState */
 /** @typedef {import('../index').CapsuleLoadResult} CapsuleLoadResult */
 /** @typedef {import('../index').MemoryRuntime} MemoryRuntime */
-/** @typedef {import('../index').RestoredMemory} RestoredMemory */
+/** @typedef {import('../index').Memory} Memory */
 
 /** Loads a construct's capsule, restores it, and hands its memories to a runtime: see `index.d.ts`. */
 class CapsuleLoader {
@@ -66,7 +66,7 @@ class CapsuleLoader {
   }
 
   /**
-   * @param {Iterable<RestoredMemory | string>} memories
+   * @param {Iterable<Memory | string>} memories
    * @returns {Promise<number>}
    */
   async dropMemIntoRuntime(memories) {
@@ -89,7 +89,7 @@ class CapsuleLoader {
 }
 
 /**
- * @param {RestoredMemory | string} memory
+ * @param {Memory | string} memory
  * @returns {{ content: string, metadata: Record<string, unknown> }}
  */
 function described(memory) {

@@ -23,7 +23,9 @@ function load() {
   const fault = files.map(faultOf).find((found) => found !== null);
   if (fault) throw failure(fault);
   try {
-    return require('../binding');
+    const binding = require('../binding');
+    binding.prepare();
+    return binding;
   } catch (thrown) {
     throw failure(reasonOf(thrown, files) ?? absence(), thrown);
   }

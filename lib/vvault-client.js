@@ -1,7 +1,5 @@
 'use strict';
 
-const fs = require('node:fs/promises');
-const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
@@ -121,7 +119,8 @@ function folderOf({ vaultPath }) {
     return async (id) => {
       const vault = await opening;
       for (let look = 1; ; look += 1) {
-        const { path: file } = await vault.restore(id, {});
+        const { path: file, problem } = await vault.restore(id, {});
+        if (problem !== undefined) throw toVaultError(new Error(problem));
         try {
           return parsed(await native.loadCapsule(file), file);
         } catch (error) {
@@ -153,12 +152,20 @@ function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
   }
   if (!headers.has('accept')) headers.set('accept', 'application/json');
   const folder = base.pathname.replace(/\/+$/, '');
-  return () => async (id) => {
+  const ask = async (/** @type {string} */ name) => {
     const url = new URL(base);
-    url.pathname = `${folder}/api/capsules/${encodeURIComponent(id)}`;
+    url.pathname = `${folder}/api/capsules/${encodeURIComponent(name)}`;
     const body = await persistently(() => request(url, headers, AbortSignal.timeout(timeoutMs), timeoutMs));
     return judged(body, whereOf(url));
   };
+  return () => (id) =>
+    ask(id).catch((error) => {
+      // VVAULT's own server takes the name of a file.
+      if (error.code !== 'VVAULT_NO_CONSTRUCT' || id.endsWith('.capsule')) throw error;
+      return ask(`${id}.capsule`).catch((other) => {
+        throw other.code === 'VVAULT_NO_CONSTRUCT' ? error : other;
+      });
+    });
 }
 
 /**
@@ -372,24 +379,7 @@ async function judged(body, where) {
     const said = typeof answer?.error === 'string' ? `: ${printable(answer.error)}` : '';
     throw failure('VVAULT_NOT_A_CAPSULE', `${where} sends no { success: true, capsule: { … } }${said}`);
   }
-  return parsed(await verdictOn(text), where);
-}
-
-/**
- * The verdict on a capsule's text, which the engine reads from a file.
- *
- * @param {string} text
- */
-async function verdictOn(text) {
-  // For its owner alone.
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'vvault-client-'));
-  try {
-    const file = path.join(folder, 'received.capsule');
-    await fs.writeFile(file, text, { mode: 0o600 });
-    return await native.loadCapsule(file);
-  } finally {
-    await fs.rm(folder, { recursive: true, force: true });
-  }
+  return parsed(await native.judgeCapsule(text), where);
 }
 
 /**

@@ -20,6 +20,8 @@ pub enum Error {
     Timestamp {
         /// JavaScript's own message.
         message: String,
+        /// The memory's file.
+        path: PathBuf,
     },
     /// What should be a capsule is something else.
     #[error("not a capsule: {message}")]
@@ -136,6 +138,7 @@ impl Error {
             Self::OutsideVault { path }
             | Self::NoVault { path, .. }
             | Self::Busy { path, .. }
+            | Self::Timestamp { path, .. }
             | Self::System { path, .. } => Some(path),
             _ => None,
         }

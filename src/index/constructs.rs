@@ -82,6 +82,8 @@ pub struct FoundConstruct {
     pub capsule: Option<Arc<ConstructCapsule>>,
     /// Those that may not, and lie nearest to it.
     pub rejected: Vec<Arc<ConstructCapsule>>,
+    /// Why some of the vault's own store could not be looked into.
+    pub problem: Option<Error>,
 }
 
 impl Constructs {
@@ -135,7 +137,7 @@ impl Constructs {
     ) -> Result<FoundConstruct, Error> {
         let wanted = ConstructName::new(name);
         let mut found = FoundConstruct::default();
-        let mut capsules = self.stored(store, &wanted, version, &mut found.rejected)?;
+        let mut capsules = self.stored(store, &wanted, version, &mut found);
         if !matches!(version, Version::Tagged(_)) {
             capsules.extend(self.placed(store, whose, &wanted));
         }
@@ -168,15 +170,17 @@ impl Constructs {
         store: &Store,
         wanted: &ConstructName,
         version: &Version,
-        rejected: &mut Vec<Arc<ConstructCapsule>>,
-    ) -> Result<Vec<Arc<ConstructCapsule>>, Error> {
+        found: &mut FoundConstruct,
+    ) -> Vec<Arc<ConstructCapsule>> {
         let mut capsules = Vec::new();
-        for instance in store.instances()? {
+        let instances = store.instances();
+        for instance in instances.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
             if !ConstructName::new(&instance).is_same(wanted) {
                 continue;
             }
             let place = PlaceOf::Construct(instance.clone());
-            for path in store.versions(&instance, version)? {
+            let versions = store.versions(&instance, version);
+            for path in versions.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
                 let Some(capsule) = self.read(store, &path, None) else { continue };
                 if !capsule.is_of(wanted, &place) {
                     continue;
@@ -186,10 +190,10 @@ impl Constructs {
                     capsules.push(capsule);
                     break;
                 }
-                rejected.push(capsule);
+                found.rejected.push(capsule);
             }
         }
-        Ok(capsules)
+        capsules
     }
 
     /// Of all other places.

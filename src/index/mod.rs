@@ -30,5 +30,5 @@ pub use segment::Damaged;
 pub use snapshot::{Row, RowRef, Snapshot};
 pub use storage::Storage;
 pub use unchanged::read_unchanged;
-pub use vault::{Directories, Discovered, FoundInVault, Rejection, Vault, Verified};
+pub use vault::{Directories, Discovered, FoundInVault, Rejection, Sought, Vault, Verified};
 pub use view::{PageCursor, Query, Selection, SessionFilter, UndecidedDate, View};

@@ -2,21 +2,23 @@
 //!
 //! Nothing here is needed. A file that can't be read, is of another form or of somebody else is no file.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::entry::FolderKind;
 use super::segment::{Finished, Names, Opened, Segment, Sink};
 use crate::formats::fingerprint::sha256;
+use crate::lock::lock;
 use crate::vault::Directory;
 
 /// What nobody has opened for so long is of a vault that is gone.
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
-/// A temporary file this old was left by a process that is no more.
-const LEFT: Duration = Duration::from_secs(3600);
+/// Between its making and its locking a temporary file is not so old.
+const YOUNG: Duration = Duration::from_secs(10);
 /// How finely it is noted when a file was opened.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,6 +42,7 @@ impl Storage {
 
     /// What was kept of the folder at this real path: the names of its files, and what is left to be made of it.
     pub(super) fn open(&self, path: &Path, kind: &FolderKind) -> Option<(Arc<Names>, Opened)> {
+        self.tidy_once();
         let place = self.place(path, kind);
         let file = open(&place)?;
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
@@ -72,23 +75,53 @@ impl Storage {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&temporary)?;
+        // As long as it is locked, its writer is alive. Where there are no locks, others take it for abandoned, and it is lost.
+        let _ = file.try_lock();
         Ok(SegmentFile { file: Some(BufWriter::with_capacity(256 << 10, file)), temporary, place })
     }
 
     /// What nobody needs any more goes: no memory is to outlive its vault here.
     fn tidy(&self) {
-        for item in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let Ok(name) = item.file_name().into_string() else { continue };
-            let has = |extension: &str| Path::new(&name).extension().is_some_and(|own| own == extension);
-            let (is_temporary, is_segment) = (has("tmp"), has("segment"));
-            let oldest = if is_temporary { LEFT } else { UNUSED };
-            let age = item.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
-            let is_old = matches!(age, Ok(Ok(age)) if age > oldest);
-            if (is_temporary || is_segment) && is_old || is_segment && is_orphan(&item.path()) {
-                let _ = std::fs::remove_file(item.path());
+        self.remove_abandoned();
+        for segment in self.files("segment") {
+            if age(&segment).is_some_and(|age| age > UNUSED) || is_orphan(&segment) {
+                let _ = std::fs::remove_file(segment);
             }
         }
     }
+
+    /// At the first opening in a process: what another has left that was killed goes at once.
+    fn tidy_once(&self) {
+        static TIDIED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+        let mut tidied = lock(&TIDIED);
+        if !tidied.contains(&self.folder) {
+            tidied.insert(self.folder.clone());
+            drop(tidied);
+            self.remove_abandoned();
+        }
+    }
+
+    /// Removes segments that nobody is writing any more, and that were not finished.
+    fn remove_abandoned(&self) {
+        for temporary in self.files("tmp") {
+            // One of a time to come is no young one.
+            if age(&temporary).is_none_or(|age| age > YOUNG)
+                && File::open(&temporary).is_ok_and(|file| file.try_lock().is_ok())
+            {
+                let _ = std::fs::remove_file(temporary);
+            }
+        }
+    }
+
+    fn files(&self, extension: &str) -> impl Iterator<Item = PathBuf> {
+        let items = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        items.map(|item| item.path()).filter(move |path| path.extension().is_some_and(|own| own == extension))
+    }
+}
+
+/// How long ago a file was written; `None` if that is to come, or it is not there.
+fn age(path: &Path) -> Option<Duration> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()?.elapsed().ok()
 }
 
 /// What a segment says of the folder that it is of: one line of JSON, so that no two paths give one text.
@@ -162,6 +195,7 @@ impl Sink for SegmentFile {
     fn finish(mut self) -> io::Result<Finished> {
         let file = self.file.take().ok_or(io::ErrorKind::InvalidInput)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let _ = file.unlock();
         std::fs::rename(&self.temporary, &self.place)?;
         Ok(Finished::File { file, path: std::mem::take(&mut self.place) })
     }
@@ -172,5 +206,27 @@ impl Drop for SegmentFile {
         if !self.place.as_os_str().is_empty() {
             let _ = std::fs::remove_file(&self.temporary);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_has_left_goes_at_the_next_opening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let storage = Storage::new(folder.path());
+        let path = Path::new("/vault/users/ann/capsules");
+        let alive = storage.create(path, &FolderKind::Capsules).expect("a file");
+        let left = storage.folder.join("left.tmp");
+        std::fs::write(&left, "a memory").expect("written");
+        let hour = Duration::from_secs(3600);
+        let present = SystemTime::now();
+        for (file, time) in [(&alive.temporary, present - hour), (&left, present + hour)] {
+            File::options().write(true).open(file).and_then(|file| file.set_modified(time)).expect("a time");
+        }
+        assert!(storage.open(path, &FolderKind::Capsules).is_none());
+        assert!(!left.exists() && alive.temporary.exists());
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::cache::compact_below;
 use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
-use super::reader::{Found, Request, Source, WatchedFolders, read};
+use super::reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 use super::storage::Storage;
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict, judge};
@@ -66,6 +66,9 @@ pub struct FoundInVault {
     /// What was left out, and was not told of before.
     pub rejections: Vec<Rejection>,
 }
+
+/// A construct's capsule that was looked for, or why there is none.
+pub type Sought = Result<Arc<ConstructCapsule>, Error>;
 
 /// A capsule file and what its header tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +175,12 @@ impl Vault {
                 self.constructs.find(&self.store, whose, name, &Version::Latest)?
             };
             rejections.extend(self.reject_constructs(&constructs));
+            // The other memories come all the same.
+            found.warnings.extend(constructs.problem.map(|problem| Warning {
+                kind: WarningKind::Closed,
+                name: name.to_owned(),
+                message: problem.to_string(),
+            }));
             if let Some(capsule) = constructs.capsule {
                 found.view.push(None, capsule.memories.clone());
             }
@@ -188,7 +197,7 @@ impl Vault {
         name: &str,
         version: &Version,
         user: Option<&Path>,
-    ) -> Result<(Result<Arc<ConstructCapsule>, Error>, Vec<Rejection>), Error> {
+    ) -> Result<(Sought, Vec<Rejection>), Error> {
         let users = self.users();
         let user = match user {
             Some(user) => match find_user(&UserPath::new(&users, user)?, self.store.boundary()) {
@@ -200,15 +209,17 @@ impl Vault {
         let whose = Whose { users: &users, user: user.as_deref() };
         let found = self.constructs.find(&self.store, whose, name, version)?;
         let rejections = self.reject_constructs(&found);
-        let capsule = found.capsule.ok_or_else(|| match found.rejected.first() {
-            Some(rejected) => Error::Unsound {
+        let FoundConstruct { capsule, rejected, problem } = found;
+        let capsule = capsule.ok_or_else(|| match (problem, rejected.first()) {
+            (Some(problem), _) => problem,
+            (None, Some(rejected)) => Error::Unsound {
                 reason: format!(
                     "{}: {}",
                     rejected.path.display(),
                     rejected.verdict.reason.as_deref().unwrap_or_default()
                 ),
             },
-            None => Error::NoConstruct {
+            (None, None) => Error::NoConstruct {
                 message: match version {
                     Version::Latest => format!(
                         "no capsule of {name} was found in the vault's places for one: docs/formats.md names these, \

@@ -195,9 +195,16 @@ impl View {
     /// [`Error::Timestamp`] if JavaScript threw on a date that the question has to look at.
     pub fn select(&self, query: &Query) -> Result<Selection, Error> {
         let rows = match self.parts(query) {
-            Some(parts) => self.select_ordered(&parts, query, &Steps(Cell::new(usize::MAX)))?,
-            None => self.select_unordered(query)?,
+            Some(parts) => self.select_ordered(&parts, query, &Steps(Cell::new(usize::MAX))),
+            None => self.select_unordered(query),
         };
+        let rows = rows.map_err(|error| match error {
+            Error::Timestamp { message, path } => {
+                let mut places = self.folders.iter().flatten().map(|folder| folder.join(&path));
+                Error::Timestamp { message, path: places.find(|place| place.exists()).unwrap_or(path) }
+            }
+            error => error,
+        })?;
         Ok(self.selection(rows, query))
     }
 
@@ -692,7 +699,10 @@ fn time(row: RowRef<'_>, query: &Query) -> Result<f64, Error> {
         Moment::Now => Ok(query.now),
         Moment::Undecided => match row.answer() {
             Some(DateAnswer { time: Ok(time), .. }) => Ok(time),
-            Some(DateAnswer { time: Err(message), .. }) => Err(Error::Timestamp { message: message.to_string() }),
+            Some(DateAnswer { time: Err(message), .. }) => {
+                let path = PathBuf::from(row.name());
+                Err(Error::Timestamp { message: message.to_string(), path })
+            }
             None => Ok(f64::NAN),
         },
     }

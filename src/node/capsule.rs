@@ -9,6 +9,7 @@ use napi_derive::napi;
 use super::text::Text;
 use super::{off_thread, to_js};
 use crate::Error;
+use crate::formats::integrity::Verdict;
 use crate::formats::{construct, integrity};
 use crate::vault::{LARGEST_FILE, read_file};
 
@@ -49,13 +50,7 @@ pub async fn load_capsule(path: String, expected_tether: Option<String>) -> napi
         Ok(match read_file(&PathBuf::from(path), LARGEST_FILE) {
             Ok(bytes) => {
                 let verdict = integrity::judge(&bytes, expected_tether.as_deref());
-                LoadedCapsule {
-                    text: Some(Text::from(String::from_utf8_lossy(&bytes).into_owned())),
-                    fingerprint_valid: verdict.valid,
-                    tether_valid: verdict.tether,
-                    recipe: verdict.recipe.map(str::to_owned),
-                    error_message: verdict.reason,
-                }
+                LoadedCapsule::judged(String::from_utf8_lossy(&bytes).into_owned(), verdict)
             }
             Err(problem) => LoadedCapsule {
                 text: None,
@@ -67,6 +62,31 @@ pub async fn load_capsule(path: String, expected_tether: Option<String>) -> napi
         })
     })
     .await
+}
+
+/// Judges a capsule's text.
+///
+/// # Errors
+/// Only for a defect of the engine.
+#[napi]
+pub async fn judge_capsule(text: String) -> napi::Result<LoadedCapsule> {
+    off_thread(move || {
+        let verdict = integrity::judge(text.as_bytes(), None);
+        Ok(LoadedCapsule::judged(text, verdict))
+    })
+    .await
+}
+
+impl LoadedCapsule {
+    fn judged(text: String, verdict: Verdict) -> Self {
+        Self {
+            text: Some(Text::from(text)),
+            fingerprint_valid: verdict.valid,
+            tether_valid: verdict.tether,
+            recipe: verdict.recipe.map(str::to_owned),
+            error_message: verdict.reason,
+        }
+    }
 }
 
 /// Restores a construct from its capsule's JSON text, as JSON.

@@ -9,6 +9,8 @@ pub mod reading;
 mod text;
 pub mod vault;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokio::runtime;
 
 use crate::Error;
@@ -26,6 +28,14 @@ fn start() {
     if let Ok(runtime) = runtime {
         napi::bindgen_prelude::create_custom_tokio_runtime(runtime);
     }
+}
+
+/// Makes the threads that files are read by: where that fails once, as the system has none to give just then, they can't be
+/// made any more. Not while the library is being loaded, when a thread that begins would wait for that.
+#[napi_derive::napi(catch_unwind)]
+pub fn prepare() {
+    // Who needs them tells what is wrong.
+    let _ = rayon::ThreadPoolBuilder::new().build_global();
 }
 
 fn to_js(error: &Error) -> napi::Error {
@@ -50,6 +60,12 @@ fn to_json(error: &Error) -> String {
 
 /// Runs work off the JavaScript thread; a panic becomes an error.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> napi::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
+    // It panics where the system has no thread to give.
+    let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
+    let Ok(started) = started else {
+        let message = "the system gives no more threads: raise the limit of processes, and ask again".to_owned();
+        return Err(to_js(&Error::Internal { message }));
+    };
+    let done = started.await;
     done.unwrap_or_else(|panic| Err(Error::Internal { message: panic.to_string() })).map_err(|error| to_js(&error))
 }

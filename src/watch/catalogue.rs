@@ -342,13 +342,14 @@ impl Catalogue {
 
     /// The files that have been changed without a notification, by a name outside of their folders.
     pub(super) fn changed_by_others(&self) -> Vec<RelativePath> {
-        let aliased: Vec<(PathBuf, Vec<(RelativePath, Option<Signature>)>)> = {
-            let state = lock(&self.state);
-            let known = |file: &RelativePath| (file.clone(), state.known.get(file).map(|known| known.signature));
-            state.aliased.iter().map(|(folder, files)| (folder.clone(), files.iter().map(known).collect())).collect()
-        };
+        let aliased = lock(&self.state).aliased.clone();
         let mut changed = Vec::new();
         for (folder, files) in aliased {
+            let files: Vec<(RelativePath, Option<Signature>)> = {
+                let state = lock(&self.state);
+                let known = |file: &RelativePath| state.known.get(file).map(|known| known.signature);
+                files.into_iter().map(|file| (file.clone(), known(&file))).collect()
+            };
             let real = self.vault.boundary().resolve(&self.root().join(folder)).ok().flatten();
             let directory = real.and_then(|real| Directory::open(&real).ok());
             let state_of = |file: &RelativePath| {
@@ -423,21 +424,8 @@ impl Catalogue {
             let is_misnamed = CASELESS && real.as_ref().is_some_and(|real| self.is_misnamed(folder, real));
             let directory = opened.and_then(Result::ok).filter(|_| !is_misnamed);
             let has_memories = files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }));
-            let found = real.as_ref().zip(directory.as_ref()).filter(|_| has_memories);
-            let index = found.map(|(real, directory)| {
-                let index = self.vault.watched().folder(real);
-                // What happens to a folder that a link leads to, as its being moved away, is not all notified.
-                let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
-                if !is_direct {
-                    state.folders.remove(folder);
-                } else if !state.folders.contains_key(folder) {
-                    let watched = WatchedFolder { index: index.clone(), is_local: directory.is_local() };
-                    state.folders.insert(folder.to_owned(), watched);
-                }
-                index
-            });
-            // Of one that is gone, be it that a link has taken its place that leads nowhere.
-            let index = index.or_else(|| state.folders.get(folder).map(|folder| folder.index.clone()));
+            let index =
+                self.index_of(&mut state, folder, real.as_ref().zip(directory.as_ref()).filter(|_| has_memories));
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
             let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
             let rows: Vec<RowRef<'_>> = kept.iter().flat_map(|kept| kept.rows()).collect();
@@ -508,6 +496,24 @@ impl Catalogue {
             self.vault.constructs().set_watched(true);
         }
         looking.looked
+    }
+
+    /// The index of a folder of memories, which is found there, and which from now on is the watch's to keep if no link leads
+    /// to it. Of one that is gone, be it that a link has taken its place that leads nowhere, the index that it had.
+    fn index_of(&self, state: &mut State, folder: &Path, found: Option<(&PathBuf, &Directory)>) -> Option<Arc<Folder>> {
+        let Some((real, directory)) = found else {
+            return state.folders.get(folder).map(|folder| folder.index.clone());
+        };
+        let index = self.vault.watched().folder(real);
+        // What happens to a folder that a link leads to, as its being moved away, is not all notified.
+        let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
+        if !is_direct {
+            state.folders.remove(folder);
+        } else if !state.folders.contains_key(folder) {
+            let watched = WatchedFolder { index: index.clone(), is_local: directory.is_local() };
+            state.folders.insert(folder.to_owned(), watched);
+        }
+        Some(index)
     }
 
     /// Whether a folder's own name is another than that by which it was found.
