@@ -611,8 +611,8 @@ export class Vault extends EventEmitter {
   adoptCapsule(path: string): Promise<string>;
 
   /**
-   * A version of an instance: by `uuid` (or `version`, if that is not `'latest'`), else the newest with `tag`, else the one
-   * stored last. One that is not there is told in the result.
+   * A version of an instance: by `uuid`, else the newest with `tag`, else by `version`, if that is a UUID and not `'latest'`,
+   * else the one stored last. One that is not there is told in the result.
    */
   retrieveCapsule(
     name: string,

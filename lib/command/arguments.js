@@ -36,7 +36,7 @@ const several = (text, before = []) => [...before, text];
  * @param {...string} lines What to type.
  */
 function examples(json, ...lines) {
-  return `\nWith --json: ${json}\n\nExamples:\n${lines.map((line) => `  $ vvault ${line}`).join('\n')}`;
+  return `\nWith --json: ${json}\n\nExamples:\n${lines.map((line) => `  $ ${/^\w+=/.test(line) ? line : `vvault ${line}`}`).join('\n')}`;
 }
 
 module.exports = { date, examples, several, wholeNumber };

@@ -602,10 +602,17 @@ fn quoted(text: &str) -> Box<str> {
     json.into()
 }
 
-/// A value as Python would write it, strings without needless escapes; but `null` for numbers that only Python has.
+/// A value as Python would write it, strings without needless escapes; but `null` for numbers that only Python has, and what
+/// would keep Python from reading or writing the index at all otherwise: a half of a surrogate pair, or more digits than it
+/// takes.
 fn plain(value: &Value<'_>) -> Box<str> {
-    let other = || json::without_python_numbers(value.text()).map_or_else(|| "null".into(), Cow::into);
-    string_of(value).map_or_else(other, |text| quoted(&text))
+    /// Python takes 4,300 digits.
+    const LONGEST: usize = 4096;
+    if let Some(text) = value.string() {
+        return quoted(&String::from_utf8_lossy(&text));
+    }
+    let plain = json::without_python_numbers(value.text()).filter(|text| text.len() <= LONGEST);
+    plain.map_or_else(|| "null".into(), Cow::into)
 }
 
 fn string_of(value: &Value<'_>) -> Option<Box<str>> {

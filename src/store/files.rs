@@ -80,11 +80,10 @@ pub struct SystemFiles;
 
 impl Files for SystemFiles {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
+        let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
         fs::create_dir_all(path)?;
-        path.parent().map_or(Ok(()), |parent| self.sync_folder(parent))
+        let mut parents = missing.iter().filter_map(|folder| folder.parent()).filter(|parent| parent.is_dir());
+        parents.try_for_each(|parent| self.sync_folder(parent))
     }
 
     fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {

@@ -187,3 +187,15 @@ fn a_damaged_index_is_told_from_an_unfinished_one() {
     let extra = whole.replace("\"capsules\": {}", "\"capsules\": {\"a\": {\"uuid\": \"a\"}}");
     assert!(matches!(InstanceIndex::parse(extra.as_bytes()), Err(Damage::NotAnIndex(_))));
 }
+
+/// Else it would begin a new index, or cut this one off.
+#[test]
+fn has_nothing_that_python_can_t_read_or_write() {
+    let digits = "1".repeat(5000);
+    for (given, kept) in
+        [("\"a\\ud800\"", "\"a\u{fffd}\u{fffd}\u{fffd}\""), ("NaN", "null"), ("-Infinity", "null"), (&*digits, "null")]
+    {
+        let value = text::scan_python(given.as_bytes(), |_, _| {}).expect("JSON");
+        assert_eq!(&*super::plain(&value), kept);
+    }
+}
