@@ -528,7 +528,10 @@ export interface VaultEvents {
   'capsule:updated': [event: CapsuleEvent];
   /** An accepted capsule is gone. Only on a watched vault. */
   'capsule:removed': [event: CapsuleEvent];
-  /** A capsule is broken, or its hash or tether is wrong. Without a watch: when a call meets one of the latter. */
+  /**
+   * A capsule is broken, or its hash or tether is wrong. Without a watch, and of what was there when a watched vault was opened:
+   * when a call meets one of the latter.
+   */
   'capsule:rejected': [event: CapsuleEvent];
   /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */
   progress: [progress: ReadProgress & { userId: string }];

@@ -410,14 +410,7 @@ impl Catalogue {
                 |error: &io::Error| !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             let problem = resolved.as_ref().err().or_else(|| opened.as_ref().and_then(|opened| opened.as_ref().err()));
             if problem.is_some_and(is_closed) {
-                // Nobody knows what is in it now. Readers ask the disk, which refuses them.
-                if let Some(closed) = state.folders.remove(folder) {
-                    closed.index.set_watched(false);
-                }
-                for (file, _) in files {
-                    state.look_again(file, looking.stage);
-                    looking.looked.again.push((file.clone(), CLOSED));
-                }
+                state.put_off(folder, files, &mut looking);
                 continue;
             }
             let real = resolved.ok().flatten();
@@ -746,11 +739,11 @@ impl Catalogue {
         if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
             record.note(&path, told);
         }
-        let rejected = self.root().join(file);
+        let whole = self.root().join(file);
         if let Stage::Beginning(since, _) = looking.stage {
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else {
                 // What was never told of is told by who meets it.
-                self.vault.note_told(&rejected, happening == Happening::Rejected && number > 0);
+                self.vault.note_told(&whole, happening == Happening::Rejected && number > 0);
                 return;
             };
             let line = record.line(&path);
@@ -758,7 +751,7 @@ impl Catalogue {
                 happening = Happening::Updated;
             }
         }
-        self.vault.note_told(&rejected, happening == Happening::Rejected);
+        self.vault.note_told(&whole, happening == Happening::Rejected);
         let cursor = record.cursor(number);
         looking.looked.events.push((number, self.event(file, place, happening, content, verdict, &cursor)));
     }
@@ -846,6 +839,21 @@ impl State {
             looking.looked.again.push((other, Duration::ZERO));
         }
         if is_there(file) { found } else { Found::Gone }
+    }
+
+    /// Nobody knows what is in a folder that is closed now. Readers ask the disk, which refuses them.
+    fn put_off(&mut self, folder: &Path, files: Vec<(&RelativePath, Place)>, looking: &mut Looking<'_>) {
+        if let Some(closed) = self.folders.remove(folder) {
+            closed.index.set_watched(false);
+        }
+        if let Stage::Running(_) = looking.stage {
+            looking.looked.again.push((RelativePath::from(folder), CLOSED));
+            return;
+        }
+        for (file, _) in files {
+            self.look_again(file, looking.stage);
+            looking.looked.again.push((file.clone(), CLOSED));
+        }
     }
 
     /// What was told of a file before, to whoever comes back, is what it will be compared with when it is looked at again.

@@ -453,13 +453,13 @@ impl Shared {
     /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
     fn files(&self, paths: Vec<RelativePath>) -> Vec<RelativePath> {
         let mut files = Vec::with_capacity(paths.len());
-        let is_folder = |path: &RelativePath| self.catalogue.layout().has_folder(path);
-        if paths.iter().any(is_folder) {
-            // Which folders there are says whose a construct is.
-            self.catalogue.forget_constructs();
-        }
+        let mut constructs_are_known = true;
         for path in paths {
-            if is_folder(&path) {
+            if self.catalogue.layout().has_folder(&path) {
+                if std::mem::take(&mut constructs_are_known) {
+                    // Which folders there are says whose a construct is.
+                    self.catalogue.forget_constructs();
+                }
                 files.extend(self.catalogue.below(&path));
                 let found = self.visit(&path);
                 let mut hints = lock(&self.hints);
