@@ -168,52 +168,26 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
     }
   });
 
-  /** @type {Record<string, { happen: (write: (file: string, text: string) => void, remove: (file: string) => void, quiet: () => Promise<void>) => Promise<void>, told: unknown[][] }>} */
-  const SINCE = {
-    'came back and went': {
-      async happen(write, remove, quiet) {
-        remove('a.json');
-        await quiet();
-        write('a.json', memoryText('again'));
-        await quiet();
-        remove('a.json');
-      },
-      told: [['removed', `${MEMORIES}/a.json`]],
-    },
-    'broke, was mended, and went': {
-      async happen(write, remove, quiet) {
-        write('a.json', '{"raw": }');
-        await quiet();
-        write('a.json', memoryText('again'));
-        await quiet();
-        remove('a.json');
-      },
-      told: [['removed', `${MEMORIES}/a.json`]],
-    },
-    'went and came back': {
-      async happen(write, remove, quiet) {
-        remove('a.json');
-        await quiet();
-        write('a.json', memoryText('again'));
-      },
-      told: [['updated', `${MEMORIES}/a.json`, 'again']],
-    },
-  };
-  for (const [name, { happen, told }] of Object.entries(SINCE)) {
+  const FILE = `${MEMORIES}/a.json`;
+  // One after the other, and what is told in the end: `null` removes the file.
+  for (const { name, steps, told } of [
+    { name: 'came back and went', steps: [null, memoryText('again'), null], told: ['removed', FILE] },
+    { name: 'broke, was mended, and went', steps: ['{"raw": }', memoryText('again'), null], told: ['removed', FILE] },
+    { name: 'went and came back', steps: [null, memoryText('again')], told: ['updated', FILE, 'again'] },
+  ]) {
     test(`since a cursor: what was there, ${name}`, async (t) => {
       const { vault, record, write, root, at, cacheDir } = await watchVault(t, true);
-      write(`${MEMORIES}/a.json`, memoryText('a'));
-      const [{ cursor }] = await record.expect([['imported', `${MEMORIES}/a.json`, 'a']]);
-      await happen(
-        (file, text) => write(`${MEMORIES}/${file}`, text),
-        (file) => fs.rmSync(at(MEMORIES, file)),
-        () => record.quiet(300),
-      );
-      await record.quiet(300);
+      write(FILE, memoryText('a'));
+      const [{ cursor }] = await record.expect([['imported', FILE, 'a']]);
+      for (const text of steps) {
+        if (text === null) fs.rmSync(at(FILE));
+        else write(FILE, text);
+        await record.quiet(300);
+      }
       await vault.close();
       const again = await Vault.open(root, { watch: true, since: String(cursor), cacheDir });
       atEnd(t, () => again.close());
-      await new EventRecord(root, again).expect(told);
+      await new EventRecord(root, again).expect([told]);
     });
   }
 

@@ -17,9 +17,12 @@ use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
-use super::json::tree::{Dialect, Member, Node};
+use super::json::tree::{Dialect, Node};
 
 mod write;
+
+/// Where in `metadata` the fingerprint stands.
+const FIELD: &str = "fingerprint_hash";
 
 /// How a fingerprint was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +56,13 @@ impl Recipe {
     #[must_use]
     pub fn fingerprint(self, text: &[u8]) -> Option<String> {
         match self {
-            Self::CapsuleForge | Self::VvaultCore => self.python(&mut Node::parse(text, Dialect::Python).ok()?),
+            Self::CapsuleForge | Self::VvaultCore => {
+                let mut capsule = Node::parse(text, Dialect::Python).ok()?;
+                if self == Self::VvaultCore {
+                    capsule.get("metadata")?.get(FIELD)?;
+                }
+                self.python(&mut capsule)
+            }
             Self::ChattyValidator | Self::SimForge => {
                 // Node.js decodes what is not UTF-8 as U+FFFD.
                 let decoded = String::from_utf8_lossy(text);
@@ -62,16 +71,16 @@ impl Recipe {
         }
     }
 
-    /// The first recipe by which a capsule's text has a fingerprint. `decoded` is it as Node.js reads it, `capsule` as Python
-    /// would read that.
+    /// The first recipe by which a capsule's text has the fingerprint that it states. `decoded` is it as Node.js reads it,
+    /// `capsule` as Python would read that.
     pub(super) fn matching(text: &[u8], decoded: &str, mut capsule: Node<'_>, fingerprint: &str) -> Option<Self> {
         let is_it = |own: Option<String>| own.as_deref() == Some(fingerprint);
         // Python refuses what is not UTF-8.
-        if text == decoded.as_bytes()
-            && let Some(python) =
-                [Self::CapsuleForge, Self::VvaultCore].into_iter().find(|recipe| is_it(recipe.python(&mut capsule)))
-        {
-            return Some(python);
+        if text == decoded.as_bytes() {
+            let python = [Self::CapsuleForge, Self::VvaultCore];
+            if let Some(recipe) = python.into_iter().find(|recipe| is_it(recipe.python(&mut capsule))) {
+                return Some(recipe);
+            }
         }
         // One tree at a time.
         drop(capsule);
@@ -84,38 +93,22 @@ impl Recipe {
         by_validator.then_some(Self::ChattyValidator)
     }
 
-    /// The capsule is afterwards as before.
     fn python(self, capsule: &mut Node<'_>) -> Option<String> {
-        const FIELD: &[u8] = b"fingerprint_hash";
         capsule.members()?;
-        let place = |(key, _): &Member<'_>| key.as_ref() == FIELD;
-        let metadata = capsule.get_mut("metadata").and_then(Node::members_mut);
-        let stated = metadata.and_then(|members| {
-            let at = members.iter().position(place)?;
-            Some((at, members.remove(at)))
-        });
-        if self == Self::VvaultCore {
-            let (at, _) = stated.as_ref()?;
-            let members = capsule.get_mut("metadata").and_then(Node::members_mut)?;
-            members.insert(*at, (Cow::Borrowed(FIELD), Node::String(Cow::Borrowed(b""))));
-        }
-        let text = write::python(capsule);
-        if let Some((at, stated)) = stated
-            && let Some(members) = capsule.get_mut("metadata").and_then(Node::members_mut)
-        {
+        if let Some(metadata) = capsule.get_mut("metadata") {
             if self == Self::VvaultCore {
-                members[at] = stated;
+                metadata.set(FIELD, Node::String(Cow::Borrowed(b"")));
             } else {
-                members.insert(at, stated);
+                metadata.remove(FIELD);
             }
         }
-        text.map(|text| sha256(&text))
+        write::python(capsule).map(|text| sha256(&text))
     }
 
     fn javascript(self, capsule: &mut Node<'_>) -> Option<String> {
         capsule.members()?;
         if let Some(metadata) = capsule.get_mut("metadata") {
-            metadata.remove("fingerprint_hash");
+            metadata.remove(FIELD);
             if self == Self::SimForge {
                 metadata.remove("timestamp");
             }

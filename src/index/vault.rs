@@ -333,8 +333,8 @@ impl Vault {
             verdict: Verdict { valid: None, recipe: None, tether: None, reason: Some(reason) },
         });
         let judged = files.into_par_iter().map(|path| {
-            let is_construct = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
-            let is_construct = is_construct.is_some_and(|(folder, name)| self::is_construct(folder, name));
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_construct = path.parent().zip(name).is_some_and(|(folder, name)| is_construct(folder, name));
             let text = crate::vault::read_file(&path, limit);
             let verdict = match text {
                 // A tether binds constructs; a memory has none.

@@ -214,7 +214,7 @@ impl Store {
     /// [`Error::InvalidCapsule`], [`Error::InvalidName`], [`Error::TooLarge`]; [`Error::Unsound`] if integrity is enforced;
     /// [`Error::Busy`], [`Error::System`]. Nothing has changed then.
     pub fn store(&self, text: &[u8]) -> Result<Stored, Error> {
-        self.put(text, None, |verdict| self.options.policy == Policy::Report || verdict.is_sound())
+        self.put(text, None, |verdict| self.admits(verdict))
     }
 
     /// The same of a text that was made of what had been parsed, which may have lost what the hash covers (`1.0` becomes
@@ -223,9 +223,11 @@ impl Store {
     /// # Errors
     /// As [`store`](Self::store).
     pub fn store_parsed(&self, text: &[u8]) -> Result<Stored, Error> {
-        self.put(text, None, |verdict| {
-            verdict.valid != Some(false) && (self.options.policy == Policy::Report || verdict.is_sound())
-        })
+        self.put(text, None, |verdict| verdict.valid != Some(false) && self.admits(verdict))
+    }
+
+    fn admits(&self, verdict: &Verdict) -> bool {
+        self.options.policy == Policy::Report || verdict.is_sound()
     }
 
     fn put(&self, text: &[u8], tag: Option<&str>, may_be_stored: impl Fn(&Verdict) -> bool) -> Result<Stored, Error> {
@@ -287,9 +289,7 @@ impl Store {
         let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::of_file(path, problem))?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let text = adopt(&text, &uuid).map_err(|problem| Error::InvalidCapsule { problem })?;
-        self.put(text.as_bytes(), Some("adopted"), |verdict| {
-            self.options.policy == Policy::Report || verdict.is_sound()
-        })
+        self.put(text.as_bytes(), Some("adopted"), |verdict| self.admits(verdict))
     }
 
     /// A version of an instance: the file's own text, and the verdict on it.

@@ -32,6 +32,17 @@ impl Vault {
         Self { folder, store }
     }
 
+    /// With two capsules, each tagged by its own name, which stands nowhere but in the index.
+    fn with_tags_of_python() -> Self {
+        let vault = Self::new();
+        for name in ["a", "b"] {
+            vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+            vault.store.add_tag("Nova", name, name).expect("tagged");
+        }
+        fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+        vault
+    }
+
     fn root(&self) -> &Path {
         self.folder.path()
     }
@@ -476,12 +487,7 @@ fn a_copy_of_a_capsule_is_no_earlier_state_of_it() {
 
 #[test]
 fn tags_are_saved_from_an_index_with_an_odd_entry() {
-    let vault = Vault::new();
-    for name in ["a", "b"] {
-        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
-        vault.store.add_tag("Nova", name, name).expect("tagged");
-    }
-    fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+    let vault = Vault::with_tags_of_python();
     let mut index: Value = serde_json::from_slice(&fs::read(vault.index_path()).expect("an index")).expect("JSON");
     index["capsules"]["a"]["odd"] = json!(1);
     index["tags"]["mapped"] = json!(["a"]);
@@ -493,12 +499,7 @@ fn tags_are_saved_from_an_index_with_an_odd_entry() {
 /// What only Python calls a number, in a field that the index takes over.
 #[test]
 fn an_index_with_python_s_numbers_is_no_damaged_one() {
-    let vault = Vault::new();
-    for name in ["a", "b"] {
-        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
-        vault.store.add_tag("Nova", name, name).expect("tagged");
-    }
-    fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+    let vault = Vault::with_tags_of_python();
     let text = fs::read_to_string(vault.index_path()).expect("an index");
     fs::write(vault.index_path(), text.replacen("\"1.0.0\"", "NaN", 1)).expect("written");
     let store = open(vault.root());

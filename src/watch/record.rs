@@ -393,18 +393,29 @@ fn options() -> OpenOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{Cursor, Record, Told};
 
     fn told(number: u64) -> Told {
         Told { number, imported: number, digest: Some([7; 16]), accepted: true, before: Vec::new() }
     }
 
+    /// A cache folder, and where the first record of the vault is kept in it.
+    fn cache() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = super::paths_in(folder.path(), Path::new("/vault")).expect("a folder")[0].clone();
+        (folder, path)
+    }
+
+    fn open(folder: &tempfile::TempDir, since: Option<&Cursor>) -> Record {
+        Record::open(folder.path(), Path::new("/vault"), since)
+    }
+
     #[test]
     fn keeps_what_was_told() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = std::path::Path::new("/vault");
-        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
-        let mut record = Record::open(folder.path(), root, None);
+        let (folder, path) = cache();
+        let mut record = open(&folder, None);
         assert!(record.is_new() && record.file.is_some());
         for name in ["a", "b", "a"] {
             let number = record.draw();
@@ -412,7 +423,7 @@ mod tests {
             record.write();
         }
         let cursor = record.present();
-        let other = Record::open(folder.path(), root, Some(&cursor));
+        let other = open(&folder, Some(&cursor));
         assert!(other.file.is_some() && other.id != record.id, "each has its own");
         assert!(other.is_of(&cursor) && other.line("a") == record.line("a"), "and knows what the other was told");
         drop((record, other));
@@ -421,8 +432,8 @@ mod tests {
         text.extend_from_slice(&[40, 0, 0, 0, 1, 2, 3, 4, 1, b'c']);
         std::fs::write(&path, text).expect("written");
         for _ in 0..2 {
-            let held = Record::open(folder.path(), std::path::Path::new("/another"), None);
-            let mut record = Record::open(folder.path(), root, Some(&cursor));
+            let held = Record::open(folder.path(), Path::new("/another"), None);
+            let mut record = open(&folder, Some(&cursor));
             assert!(!record.is_new() && record.id == cursor.record && held.id != record.id);
             assert_eq!((record.lines.len(), record.line("a").map(|line| line.number)), (2, Some(3)));
             assert!(!record.is_behind(&cursor, 3, None) && record.is_behind(&cursor, 4, None));
@@ -436,15 +447,13 @@ mod tests {
         }
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
-        assert!(Record::open(folder.path(), root, None).is_new(), "another format is begun anew");
+        assert!(open(&folder, None).is_new(), "another format is begun anew");
     }
 
     #[test]
     fn numbers_are_not_given_twice_when_the_end_was_lost() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = std::path::Path::new("/vault");
-        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
-        let mut record = Record::open(folder.path(), root, None);
+        let (folder, path) = cache();
+        let mut record = open(&folder, None);
         let mut lengths = Vec::new();
         for name in ["a", "b", "c"] {
             let number = record.draw();
@@ -457,7 +466,7 @@ mod tests {
         let file = std::fs::File::options().write(true).open(&path).expect("a file");
         file.set_len(lengths[0]).expect("cut");
         for _ in 0..2 {
-            let mut record = Record::open(folder.path(), root, Some(&cursor));
+            let mut record = open(&folder, Some(&cursor));
             assert!(!record.is_of(&cursor) && record.line("a").is_some());
             for name in ["d", "e", "f"] {
                 let number = record.draw();
@@ -489,10 +498,8 @@ mod tests {
 
     #[test]
     fn is_no_longer_than_needed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = std::path::Path::new("/vault");
-        let path = super::paths_in(folder.path(), root).expect("a folder")[0].clone();
-        let mut record = Record::open(folder.path(), root, None);
+        let (folder, path) = cache();
+        let mut record = open(&folder, None);
         for round in 0..5000 {
             let number = record.draw();
             record.note(["a", "b", "c"][round % 3], told(number));
@@ -501,7 +508,7 @@ mod tests {
         let cursor = record.present();
         assert!(std::fs::metadata(&path).expect("a file").len() < 100_000);
         drop(record);
-        let record = Record::open(folder.path(), root, Some(&cursor));
+        let record = open(&folder, Some(&cursor));
         assert_eq!(record.present().to_string().split('.').next(), cursor.to_string().split('.').next());
         let numbers = ["a", "b", "c"].map(|name| record.line(name).map(|line| line.number));
         assert_eq!(numbers, [Some(4999), Some(5000), Some(4998)]);

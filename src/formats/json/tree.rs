@@ -70,9 +70,14 @@ impl<'a> Node<'a> {
         Some(&members[at].1)
     }
 
-    /// The members, to be changed.
-    pub fn members_mut(&mut self) -> Option<&mut Vec<Member<'a>>> {
-        if let Self::Object(members) = self { Some(members) } else { None }
+    /// Gives a key a value, be it there or not, if it is an object.
+    pub fn set(&mut self, key: &'a str, value: Self) {
+        if let Self::Object(members) = self {
+            match members.binary_search_by(|(own, _)| own.as_ref().cmp(key.as_bytes())) {
+                Ok(at) => members[at].1 = value,
+                Err(at) => members.insert(at, (Cow::Borrowed(key.as_bytes()), value)),
+            }
+        }
     }
 
     /// Removes a key, if it is an object that has it.
