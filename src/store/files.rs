@@ -124,7 +124,7 @@ impl Files for SystemFiles {
     }
 
     fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut file = open_file(OpenOptions::new().append(true).create(true), path)?;
         let length = file.metadata()?.len();
         let written = file.write_all(content).and_then(|()| file.sync_data());
         if written.is_err() {
@@ -135,8 +135,16 @@ impl Files for SystemFiles {
     }
 
     fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
-        OpenOptions::new().write(true).open(path)?.set_len(length)
+        open_file(OpenOptions::new().write(true), path)?.set_len(length)
     }
+}
+
+/// Opens a file to write in it. What else may have its name, as a named pipe, is refused and not waited for.
+pub(super) fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 /// Gives a file the owner and the mode of the one whose place it is about to take: nobody may read it who could not before.

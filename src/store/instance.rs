@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use super::files::{Files, is_temporary_name, temporary_name};
+use super::files::{Files, is_temporary_name, open_file, temporary_name};
 use super::journal::{self, Journal, Record};
 use crate::Error;
 use crate::formats::capsule::Header;
@@ -951,8 +951,7 @@ impl Instance {
         self.make_folder(indexes)?;
         self.check_own(&path)?;
         let system = |error: &std::io::Error| Error::system(error, "open", &path);
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| system(&error))?;
+        let file = open_file(File::options().write(true).create(true), &path).map_err(|error| system(&error))?;
         let began = Instant::now();
         let mut pause = Duration::from_micros(100);
         loop {

@@ -92,6 +92,23 @@ fn who_may_not_read_an_index_may_not_afterwards() {
     }
 }
 
+/// Who opens a pipe to write into it waits until somebody reads.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    for name in ["Nova.lock", "Nova.journal"] {
+        let vault = Vault::new();
+        vault.store.store(capsule("Nova", "a", "2026-01-01T00:00:00Z", "a").as_bytes()).expect("stored");
+        let path = vault.root().join("indexes").join(name);
+        let _ = fs::remove_file(&path);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("a pipe");
+        assert!(made.success());
+        let tagged = vault.store.add_tag("Nova", "a", "kept");
+        assert!(tagged.is_err(), "{name}");
+        assert_eq!(listed(&vault.store).len(), 1, "{name}");
+    }
+}
+
 #[test]
 fn keeps_versions() {
     let vault = Vault::new();
