@@ -17,6 +17,7 @@ mod record;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -641,6 +642,20 @@ impl Shared {
         }
         self.catalogue.set_watched(false);
     }
+
+    /// A thread of the watch has panicked. What was applied may be half of what happened: readers ask the disk from now on.
+    fn give_up(&self) {
+        lock(&self.hints).phase = Phase::Stopped;
+        std::mem::replace(&mut *lock(&self.means), Means::Polling).stop();
+        self.catalogue.set_watched(false);
+        let message = "the watch has ended by a defect of its own (please report what was printed): open the vault again to \
+                       hear of what happens in it";
+        let path = self.catalogue.root().to_owned();
+        self.push([Notice::Trouble(Error::System { code: "VVAULT_WATCH", message: message.to_owned(), path })]);
+        for waiting in [&self.hinted, &self.idle, &self.taken] {
+            waiting.notify_all();
+        }
+    }
 }
 
 /// Whose a capsule file is by its place: the user's name, and that of the construct's folder.
@@ -683,7 +698,12 @@ impl Watch {
         let mut threads = Vec::new();
         let thread = |name: &str, work: Box<dyn FnOnce(&Shared) + Send>| {
             let own = shared.clone();
-            let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&own));
+            let work = move || {
+                if catch_unwind(AssertUnwindSafe(|| work(&own))).is_err() {
+                    own.give_up();
+                }
+            };
+            let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
             started.map_err(|error| Error::system(&error, "watch", &shared.root))
         };
         match Means::begin(&shared, request.method) {
@@ -951,14 +971,14 @@ fn is_lasting(error: &std::io::Error) -> bool {
 fn trouble(problem: &str, code: Option<i32>, path: &Path) -> Error {
     let setting = match code {
         // ENOSPC and EMFILE, in inotify's own meaning.
-        Some(28) => Some("fs.inotify.max_user_watches"),
-        Some(24) => Some("fs.inotify.max_user_instances"),
+        Some(28) => Some("fs.inotify.max_user_watches (sysctl)"),
+        Some(24) => Some("fs.inotify.max_user_instances (sysctl), or the files that the process may open (ulimit -n)"),
         _ => None,
     };
     let seconds = INTERVAL.as_secs();
     let message = match setting {
         Some(setting) => format!(
-            "the system gives no more watches: raise {setting} (sysctl). Until then the vault is looked through every {seconds} s"
+            "the system gives no more watches: raise {setting}. Until then the vault is looked through every {seconds} s"
         ),
         None => format!("the vault can't be watched: {problem}. It is looked through every {seconds} s instead"),
     };

@@ -9,11 +9,6 @@ use crate::store::{Options, Store};
 
 /// A watch of an empty vault with one user, and what it tells.
 fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, String)>) {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
-    let store = Store::open(folder.path(), Options::default()).expect("a vault");
-    let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
-    let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, None));
     let (sender, receiver) = channel();
     let tell = move |notice| {
         if let Notice::Event(event) = notice {
@@ -23,10 +18,40 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
         }
         String::new()
     };
-    let listener = Listener { tell: Box::new(tell), wake: Box::new(|| {}) };
+    let (folder, watch) = watched_by(method, Box::new(tell));
+    (folder, watch, receiver)
+}
+
+fn watched_by(method: Method, tell: Box<dyn Fn(Notice) -> String + Send + Sync>) -> (tempfile::TempDir, Watch) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
+    let store = Store::open(folder.path(), Options::default()).expect("a vault");
+    let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
+    let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, None));
+    let listener = Listener { tell, wake: Box::new(|| {}) };
     let request = Request { method, since: None, cache: None, progress: Arc::default() };
     let watch = Watch::begin(vault, &request, listener).expect("a watch");
-    (folder, watch, receiver)
+    (folder, watch)
+}
+
+/// Else a listener would wait for ever for what nobody tells.
+#[test]
+fn a_watch_that_a_panic_ends_tells_so_and_readers_rely_on_it_no_more() {
+    let (sender, told) = channel();
+    let tell = move |notice| match notice {
+        Notice::Event(_) => panic!("as a defect would (part of a test)"),
+        Notice::Trouble(error) => {
+            sender.send(error).expect("the test waits");
+            String::new()
+        }
+    };
+    let (folder, watch) = watched_by(Method::Notified, Box::new(tell));
+    fs::write(folder.path().join("users/ann/capsules/a.json"), "{}").expect("a file");
+    let error = told.recv_timeout(Duration::from_secs(10)).expect("an error");
+    assert_eq!((error.code(), error.path()), ("VVAULT_WATCH", Some(folder.path())));
+    assert!(!watch.is_settled());
+    watch.settle();
+    watch.stop();
 }
 
 /// Hints that come all the time, as of a folder that stays closed, must not keep a poll from its turn.
