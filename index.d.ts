@@ -530,7 +530,7 @@ export interface VaultEvents {
   'capsule:removed': [event: CapsuleEvent];
   /**
    * A capsule is broken, or its hash or tether is wrong. Without a watch, and of what was there when a watched vault was opened:
-   * when a call meets one of the latter.
+   * when a call meets it. Without a watch a broken memory is told by `console.warn`.
    */
   'capsule:rejected': [event: CapsuleEvent];
   /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */

@@ -97,41 +97,45 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       await record.expect([['rejected', file]]);
     });
 
-    test(`what was unsound at the opening is told of by who meets it, once (${nameOf(method)})`, async (t) => {
+    test(`what was broken or unsound at the opening is told of by who meets it, once (${nameOf(method)})`, async (t) => {
       const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
       const capsule = 'users/ann/instances/nova-001/identity/nova-001.capsule';
+      const broken = [`${MEMORIES}/b.json`, `${MEMORIES}/nova-001.capsule`];
       const { vault, record } = await watchVault(t, method, {
         prepare(write) {
           write(`${MEMORIES}/a.json`, JSON.stringify({ raw: 'a', raw_sha256: '00' }));
           write(capsule, unsound);
+          for (const file of broken) write(file, 'no JSON');
         },
       });
       await record.expect([], 'by nobody yet');
       await assert.rejects(vault.restoreConstruct('nova-001', { userId: 'ann' }), { code: 'VVAULT_UNSOUND' });
       for (let time = 0; time < 2; time++) assert.deepStrictEqual(await contents(vault, 'ann', 'nova-001'), []);
-      await record.expect([
-        ['rejected', capsule],
-        ['rejected', `${MEMORIES}/a.json`],
-      ]);
+      await record.expect([capsule, `${MEMORIES}/a.json`, ...broken].map((file) => ['rejected', file]));
     });
   }
 
-  test('a restoring that meets only what is unsound tells of it', async (t) => {
-    const { root } = temporaryFolders(t);
-    fs.mkdirSync(path.join(root, 'instances/nova-001'), { recursive: true });
-    const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
-    fs.writeFileSync(path.join(root, 'instances/nova-001/nova-001.capsule'), unsound);
-    const vault = await Vault.open(root, { cacheDir: null });
-    atEnd(t, () => vault.close());
-    const record = new EventRecord(root, vault);
-    for (let time = 0; time < 2; time++) {
-      await assert.rejects(vault.restoreConstruct('nova-001'), { code: 'VVAULT_UNSOUND' });
-    }
-    assert.deepStrictEqual(
-      record.events.map(({ kind }) => kind),
-      ['rejected'],
-    );
-  });
+  const unusable = {
+    unsound: constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000'),
+    broken: 'no JSON',
+  };
+  for (const [what, text] of Object.entries(unusable)) {
+    test(`a restoring that meets only what is ${what} tells of it`, async (t) => {
+      const { root } = temporaryFolders(t);
+      fs.mkdirSync(path.join(root, 'instances/nova-001'), { recursive: true });
+      fs.writeFileSync(path.join(root, 'instances/nova-001/nova-001.capsule'), text);
+      const vault = await Vault.open(root, { cacheDir: null });
+      atEnd(t, () => vault.close());
+      const record = new EventRecord(root, vault);
+      for (let time = 0; time < 2; time++) {
+        await assert.rejects(vault.restoreConstruct('nova-001'), { code: 'VVAULT_UNSOUND', message: /nova-001.capsule/ });
+      }
+      const [event, ...others] = record.events;
+      assert.deepStrictEqual([event.kind, others.length], ['rejected', 0]);
+      // What can't be parsed can't be adopted.
+      assert.strictEqual(/adoptCapsule/.test(event.reason ?? ''), what === 'unsound');
+    });
+  }
 
   test('a file that somebody writes slowly is one update, whoever reads meanwhile', async (t) => {
     const file = `${MEMORIES}/a.json`;

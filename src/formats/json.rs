@@ -646,5 +646,11 @@ impl ObjectText {
     }
 }
 
+/// Whether a text is the beginning of a JSON value.
+#[must_use]
+pub fn breaks_off(text: &[u8]) -> bool {
+    scan(text, |_, _| {}).is_err_and(|error| error.offset >= text.len())
+}
+
 #[cfg(test)]
 mod tests;

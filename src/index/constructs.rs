@@ -2,21 +2,26 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::snapshot::Snapshot;
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict};
-use crate::formats::json::{self, Value};
+use crate::formats::json::{self, Kind, Value};
 use crate::formats::{capsule, construct};
 use crate::lock::lock;
 use crate::store::{Store, Version};
 use crate::vault::{
     Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of,
 };
+
+/// A text that breaks off is waited for so long: its writer may be slow.
+pub const HALF: Duration = Duration::from_millis(1500);
 
 /// So many capsules are kept parsed.
 const KEPT: usize = 256;
@@ -82,8 +87,21 @@ pub struct FoundConstruct {
     pub capsule: Option<Arc<ConstructCapsule>>,
     /// Those that may not, and lie nearest to it.
     pub rejected: Vec<Arc<ConstructCapsule>>,
-    /// Why some of the vault's own store could not be looked into.
+    /// Files that lie where its capsules do, and can't be read as one.
+    pub broken: Vec<BrokenCapsule>,
+    /// Why not all could be looked at.
     pub problem: Option<Error>,
+}
+
+/// A file that can't be read as a capsule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenCapsule {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: String,
+    /// Whether somebody may just be writing it.
+    pub may_be_half: bool,
 }
 
 impl Constructs {
@@ -139,7 +157,7 @@ impl Constructs {
         let mut found = FoundConstruct::default();
         let mut capsules = self.stored(store, &wanted, version, &mut found);
         if !matches!(version, Version::Tagged(_)) {
-            capsules.extend(self.placed(store, whose, &wanted));
+            capsules.extend(self.placed(store, whose, &wanted, &mut found));
         }
         if let Version::Uuid(uuid) = version {
             capsules.retain(|capsule| is_text(&capsule.uuid, uuid));
@@ -181,10 +199,7 @@ impl Constructs {
             let place = PlaceOf::Construct(instance.clone());
             let versions = store.versions(&instance, version);
             for path in versions.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
-                let Some(capsule) = self.read(store, &path, None) else { continue };
-                if !capsule.is_of(wanted, &place) {
-                    continue;
-                }
+                let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
                 if usable {
                     capsules.push(capsule);
@@ -197,46 +212,109 @@ impl Constructs {
     }
 
     /// Of all other places.
-    fn placed(&self, store: &Store, whose: Whose<'_>, wanted: &ConstructName) -> Vec<Arc<ConstructCapsule>> {
+    fn placed(
+        &self,
+        store: &Store,
+        whose: Whose<'_>,
+        wanted: &ConstructName,
+        found: &mut FoundConstruct,
+    ) -> Vec<Arc<ConstructCapsule>> {
         let boundary = store.boundary();
-        let mut places: Vec<(Candidate, Option<PathBuf>)> =
-            candidates(store.root(), wanted, boundary).into_iter().map(|candidate| (candidate, None)).collect();
-        let users = whose.user.map_or_else(|| all_users(whose.users, boundary), |user| vec![user.to_owned()]);
+        let mut closed = |problem| found.problem = Some(problem);
+        let mut places: Vec<(Candidate, Option<PathBuf>)> = candidates(store.root(), wanted, boundary, &mut closed)
+            .into_iter()
+            .map(|candidate| (candidate, None))
+            .collect();
+        let users = match whose.user {
+            Some(user) => vec![user.to_owned()],
+            None => all_users(whose.users, boundary, &mut closed),
+        };
         for user in users {
-            let own = candidates(&user, wanted, boundary);
+            let own = candidates(&user, wanted, boundary, &mut closed);
             places.extend(own.into_iter().map(|candidate| (candidate, Some(user.clone()))));
         }
-        let capsules = places.into_iter().filter_map(|(candidate, owner)| {
-            let capsule = self.read(store, &candidate.path, owner)?;
-            capsule.is_of(wanted, &candidate.place).then_some(capsule)
+        let capsules = places.into_iter().filter_map(|(Candidate { path, place }, owner)| {
+            self.read_as(store, (&path, owner), (wanted, &place), found)
         });
         capsules.collect()
     }
 
-    /// A capsule file; `None` if it is not there, or no JSON object.
-    fn read(&self, store: &Store, path: &Path, owner: Option<PathBuf>) -> Option<Arc<ConstructCapsule>> {
-        let (parent, name) = (path.parent()?, path.file_name()?.to_str()?);
+    /// A capsule file of a construct; `None` if it is not there, or another's. Why it can't be read goes into `found`, if by its
+    /// place it is of this construct.
+    fn read_as(
+        &self,
+        store: &Store,
+        (path, owner): (&Path, Option<PathBuf>),
+        (wanted, place): (&ConstructName, &PlaceOf),
+        found: &mut FoundConstruct,
+    ) -> Option<Arc<ConstructCapsule>> {
+        match self.read(store, path, owner) {
+            Ok(capsule) => capsule.is_of(wanted, place).then_some(capsule),
+            Err(Unread::Missing) => None,
+            Err(Unread::NotNow(problem)) => {
+                found.problem = Some(Error::of_file(path, problem));
+                None
+            }
+            Err(Unread::Broken { reason, may_be_half }) => {
+                if place.names(None).into_iter().any(|name| ConstructName::new(name).is_same(wanted)) {
+                    found.broken.push(BrokenCapsule { path: path.to_owned(), reason, may_be_half });
+                }
+                None
+            }
+        }
+    }
+
+    fn read(&self, store: &Store, path: &Path, owner: Option<PathBuf>) -> Result<Arc<ConstructCapsule>, Unread> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+            return Err(Unread::Missing);
+        };
         let boundary = store.boundary();
-        let real = boundary.resolve(parent).ok()??;
-        let folder = Directory::open(&real).ok()?;
-        let seen: Result<Signature, FileProblem> = folder.file_signature(name, boundary);
+        let system = |error: &io::Error| FileProblem::of_system(error, "open", path);
+        let real = boundary.resolve(parent).map_err(|error| system(&error))?.ok_or(Unread::Missing)?;
+        let folder = Directory::open(&real).map_err(|error| system(&error))?;
+        let seen = folder.file_signature(name, boundary);
         if let Some(known) = lock(&self.known).get(path)
             && known.settled
             && seen == Ok(known.signature)
         {
-            return Some(known.capsule.clone());
+            return Ok(known.capsule.clone());
         }
         let began = SystemTime::now();
         let mut text = Vec::new();
-        let (signature, length) = folder.read(name, boundary, store.options().largest_capsule, &mut text).ok()?;
-        let capsule = Arc::new(ConstructCapsule::parse(store, path, owner, &text[..length])?);
+        let (signature, length) = folder.read(name, boundary, store.options().largest_capsule, &mut text)?;
+        let text = &text[..length];
+        let capsule = ConstructCapsule::parse(store, path, owner, text);
+        let capsule = Arc::new(capsule.ok_or_else(|| Unread::Broken {
+            reason: ConstructCapsule::problem_of(text),
+            may_be_half: json::breaks_off(text) && signature.is_younger_than(HALF),
+        })?);
         let settled = signature.is_settled(began, folder.is_local());
         let mut known = lock(&self.known);
         if known.len() >= KEPT {
             known.clear();
         }
         known.insert(path.to_owned(), Known { signature, settled, capsule: capsule.clone() });
-        Some(capsule)
+        Ok(capsule)
+    }
+}
+
+/// Why there is no capsule in a file.
+enum Unread {
+    /// There is no file.
+    Missing,
+    /// It can't be said now.
+    NotNow(FileProblem),
+    /// What is there is none.
+    Broken { reason: String, may_be_half: bool },
+}
+
+impl From<FileProblem> for Unread {
+    fn from(problem: FileProblem) -> Self {
+        match problem {
+            FileProblem::Missing(_) => Self::Missing,
+            FileProblem::Exhausted(_) => Self::NotNow(problem),
+            _ => Self::Broken { reason: problem.to_string(), may_be_half: false },
+        }
     }
 }
 
@@ -270,6 +348,17 @@ impl ConstructCapsule {
             state: restored.to_json(),
             memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
         })
+    }
+
+    /// Why a text is none.
+    #[must_use]
+    pub fn problem_of(text: &[u8]) -> String {
+        let decoded = String::from_utf8_lossy(text);
+        match json::scan(decoded.as_bytes(), |_, _| {}) {
+            Err(error) => error.describe(&decoded),
+            Ok(value) if value.kind() != Kind::Object => "a construct's capsule is a JSON object".to_owned(),
+            Ok(_) => "it is no capsule".to_owned(),
+        }
     }
 
     /// What it calls its construct.

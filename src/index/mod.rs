@@ -22,7 +22,7 @@ mod view;
 pub(crate) use batches::{SPLIT, each};
 pub use cache::compact_below;
 pub use comparison::Comparison;
-pub use constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
+pub use constructs::{BrokenCapsule, ConstructCapsule, Constructs, FoundConstruct, HALF, Whose};
 pub use entry::{BrokenFile, Entry, FolderKind};
 pub use folder::{Folder, Freshness, Progress, Refreshed, Ticket};
 pub use reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};

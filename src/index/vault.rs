@@ -1,13 +1,14 @@
 //! One open vault: its store, its users' memories and its constructs, under one policy.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
 use super::cache::compact_below;
-use super::constructs::{ConstructCapsule, Constructs, FoundConstruct, Whose};
+use super::constructs::{BrokenCapsule, ConstructCapsule, Constructs, FoundConstruct, Whose};
 use super::reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 use super::storage::Storage;
 use crate::Error;
@@ -39,8 +40,12 @@ pub struct Vault {
     constructs: Constructs,
     watched: Arc<WatchedFolders>,
     storage: Option<Arc<Storage>>,
-    /// Unsound files that were told of.
+    /// Rejected files that were told of.
     told: Mutex<HashSet<PathBuf>>,
+    /// Those that a watch found at its beginning, which are told by who meets them, and why.
+    untold: Mutex<HashMap<PathBuf, String>>,
+    /// Whether there is one.
+    has_watch: AtomicBool,
 }
 
 /// A file that was left out because it is not what its writer wrote.
@@ -50,12 +55,23 @@ pub struct Rejection {
     pub path: PathBuf,
     /// Whether it is a construct's; else it is one memory.
     pub is_construct: bool,
-    /// What its fingerprint says.
+    /// Whether it can be parsed.
+    pub is_whole: bool,
+    /// What its fingerprint says, or why it can't be.
     pub verdict: Verdict,
     /// The instance's name, UUID and time, as JSON.
     pub header: [String; 3],
     /// What it calls its construct.
     pub calls_itself: Option<String>,
+}
+
+impl Rejection {
+    /// Of a file of which nothing else is known.
+    fn of_file(path: PathBuf, is_construct: bool, is_whole: bool, reason: String) -> Self {
+        let verdict = Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(reason) };
+        let header = std::array::from_fn(|_| "null".to_owned());
+        Self { path, is_construct, is_whole, verdict, header, calls_itself: None }
+    }
 }
 
 /// What a question found, before any filter.
@@ -104,7 +120,9 @@ impl Vault {
     #[must_use]
     pub fn new(store: Store, directories: Directories, storage: Option<Arc<Storage>>) -> Self {
         let watched = Arc::new(WatchedFolders::new(storage.clone()));
-        Self { store, directories, constructs: Constructs::default(), watched, storage, told: Mutex::default() }
+        let constructs = Constructs::default();
+        let (told, untold, has_watch) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { store, directories, constructs, watched, storage, told, untold, has_watch }
     }
 
     /// Where its indexes are kept beyond the process.
@@ -161,6 +179,9 @@ impl Vault {
         if found.source == Source::Capsules && self.policy() == Policy::Enforce {
             self.reject_memories(&found, &mut rejections);
         }
+        if let Some(folder) = &found.folder {
+            self.reject_broken(folder, &mut rejections);
+        }
         if let Some(name) = construct {
             let user = UserPath::new(&request.users, &request.user)?;
             let user = match find_user(&user, self.store.boundary()) {
@@ -209,16 +230,12 @@ impl Vault {
         let whose = Whose { users: &users, user: user.as_deref() };
         let found = self.constructs.find(&self.store, whose, name, version)?;
         let rejections = self.reject_constructs(&found);
-        let FoundConstruct { capsule, rejected, problem } = found;
-        let capsule = capsule.ok_or_else(|| match (problem, rejected.first()) {
+        let FoundConstruct { capsule, rejected, broken, problem } = found;
+        let unsound = rejected.first().map(|one| (&one.path, one.verdict.reason.as_deref().unwrap_or_default()));
+        let unusable = unsound.or_else(|| broken.first().map(|one| (&one.path, &*one.reason)));
+        let capsule = capsule.ok_or_else(|| match (problem, unusable) {
             (Some(problem), _) => problem,
-            (None, Some(rejected)) => Error::Unsound {
-                reason: format!(
-                    "{}: {}",
-                    rejected.path.display(),
-                    rejected.verdict.reason.as_deref().unwrap_or_default()
-                ),
-            },
+            (None, Some((path, reason))) => Error::Unsound { reason: format!("{}: {reason}", path.display()) },
             (None, None) => Error::NoConstruct {
                 message: match version {
                     Version::Latest => format!(
@@ -241,41 +258,75 @@ impl Vault {
         let Some(folder) = &found.folder else { return };
         let unsound: HashSet<PathBuf> = found.view.unsound().map(|name| folder.join(name)).collect();
         let mut told = lock(&self.told);
-        told.retain(|path| path.parent() != Some(folder) || unsound.contains(path));
+        // Constructs' capsules may lie there, too.
+        let is_other = |path: &Path| path.parent() != Some(folder) || !path.to_str().is_some_and(is_memory);
+        told.retain(|path| is_other(path) || unsound.contains(path));
         for path in unsound {
             if told.insert(path.clone()) {
-                let reason = Some("raw_sha256 is not the hash of raw".to_owned());
-                let verdict = Verdict { valid: Some(false), recipe: None, tether: None, reason };
-                let header = std::array::from_fn(|_| "null".to_owned());
-                rejections.push(Rejection { path, is_construct: false, verdict, header, calls_itself: None });
+                rejections.push(Rejection::of_file(path, false, true, "raw_sha256 is not the hash of raw".to_owned()));
             }
         }
     }
 
+    /// Without a watch they are warned of when they are read.
+    fn reject_broken(&self, folder: &Path, rejections: &mut Vec<Rejection>) {
+        let met: Vec<_> = lock(&self.untold).extract_if(|path, _| path.parent() == Some(folder)).collect();
+        let mut told = lock(&self.told);
+        let news = met.into_iter().filter(|(path, _)| path.exists() && told.insert(path.clone()));
+        rejections.extend(news.map(|(path, reason)| Rejection::of_file(path, false, false, reason)));
+    }
+
     fn reject_constructs(&self, found: &FoundConstruct) -> Vec<Rejection> {
+        // What came later a watch tells when it is sure that nobody is still writing it.
+        let may_tell = |broken: &&BrokenCapsule| {
+            if self.has_watch.load(Ordering::Relaxed) {
+                lock(&self.untold).remove(&broken.path).is_some()
+            } else {
+                !broken.may_be_half
+            }
+        };
+        let broken: Vec<&BrokenCapsule> = found.broken.iter().filter(may_tell).collect();
         let mut told = lock(&self.told);
         if let Some(capsule) = &found.capsule {
             told.remove(&capsule.path);
         }
         let news = found.rejected.iter().filter(|capsule| told.insert(capsule.path.clone()));
-        news.map(|capsule| Rejection {
-            path: capsule.path.clone(),
-            is_construct: true,
-            verdict: capsule.verdict.clone(),
-            header: [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone),
-            calls_itself: capsule.calls_itself().map(str::to_owned),
-        })
-        .collect()
+        let mut rejections: Vec<Rejection> = news
+            .map(|capsule| Rejection {
+                path: capsule.path.clone(),
+                is_construct: true,
+                is_whole: true,
+                verdict: capsule.verdict.clone(),
+                header: [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone),
+                calls_itself: capsule.calls_itself().map(str::to_owned),
+            })
+            .collect();
+        for BrokenCapsule { path, reason, .. } in broken {
+            if told.insert(path.clone()) {
+                rejections.push(Rejection::of_file(path.clone(), true, false, reason.clone()));
+            }
+        }
+        rejections
+    }
+
+    /// Says that a watch tells of what is rejected from now on.
+    pub fn note_watch(&self) {
+        self.has_watch.store(true, Ordering::Relaxed);
     }
 
     /// Notes that a file's rejection was told of by others, or that the file is no longer rejected.
     pub fn note_told(&self, path: &Path, rejected: bool) {
-        let mut told = lock(&self.told);
         if rejected {
-            told.insert(path.to_owned());
+            lock(&self.told).insert(path.to_owned());
         } else {
-            told.remove(path);
+            lock(&self.told).remove(path);
         }
+        lock(&self.untold).remove(path);
+    }
+
+    /// Notes that a file is rejected, and that nobody was told of it.
+    pub fn note_untold(&self, path: PathBuf, reason: String) {
+        lock(&self.untold).insert(path, reason);
     }
 
     /// Every construct's capsule file under the vault, sorted by path.

@@ -617,7 +617,8 @@ fn told(notice: Notice, report: bool) -> String {
 
 /// The event that tells of a rejection, as JSON.
 pub(super) fn rejected(vault: &Vault, rejection: &Rejection) -> String {
-    let Rejection { path, is_construct, verdict, header: [instance_name, uuid, timestamp], calls_itself } = rejection;
+    let Rejection { path, is_construct, is_whole, verdict, header, calls_itself } = rejection;
+    let [instance_name, uuid, timestamp] = header;
     let [user, construct] = watch::owners_of(vault, path);
     ObjectText::new()
         .string("kind", "rejected")
@@ -630,7 +631,7 @@ pub(super) fn rejected(vault: &Vault, rejection: &Rejection) -> String {
         .json("timestamp", timestamp)
         .json("integrity", verdict.to_json())
         .json("memories", "null")
-        .string_or_null("reason", reason_of(verdict, *is_construct).as_deref())
+        .string_or_null("reason", reason_of(verdict, *is_construct && *is_whole).as_deref())
         .json("cursor", "null")
         .finish()
 }

@@ -4,9 +4,11 @@
 //! names that mean the same construct: `nova-001`, `gpt-nova-001`, and for the first of its name `nova` (as `Nova` in a
 //! capsule). No reader of theirs looks at all of them.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Boundary, Directory};
+use crate::Error;
 
 /// A construct's name, by which two names can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +106,7 @@ impl PlaceOf {
         match path.filter_map(|name| name.to_str()).collect::<Vec<&str>>()[..] {
             ["instances", folder, .., file] => Self::Construct(Self::construct_in(folder, file).to_owned()),
             ["capsules", file] => {
-                let folders = names(&base.join(INSTANCES), boundary);
+                let folders = names(&base.join(INSTANCES), boundary).unwrap_or_default();
                 Self::in_copies(file, &folders.iter().map(|folder| ConstructName::new(folder)).collect::<Vec<_>>())
             }
             ["capsules", instance, ..] => Self::Construct(instance.to_owned()),
@@ -143,16 +145,24 @@ pub struct Candidate {
     pub place: PlaceOf,
 }
 
-/// The capsule files of a construct below a user's folder (or the vault's own), whatever they hold.
+/// The capsule files of a construct below a user's folder (or the vault's own), whatever they hold. A folder that is there and
+/// can't be looked into is told to `closed`.
 #[must_use]
-pub fn candidates(base: &Path, name: &ConstructName, boundary: &Boundary) -> Vec<Candidate> {
+pub fn candidates(
+    base: &Path,
+    name: &ConstructName,
+    boundary: &Boundary,
+    closed: &mut impl FnMut(Error),
+) -> Vec<Candidate> {
     let mut found = Vec::new();
-    let folders = names(&base.join(INSTANCES), boundary);
+    let mut names = |folder: &Path| names(folder, boundary).map_err(&mut *closed).unwrap_or_default();
+    let folders = names(&base.join(INSTANCES));
     let instances: Vec<ConstructName> = folders.iter().map(|folder| ConstructName::new(folder)).collect();
     for (folder, _) in folders.iter().zip(&instances).filter(|(_, own)| own.bare() == name.bare()) {
         for below in ["", "identity", "memup"] {
             let path: PathBuf = [base, Path::new(INSTANCES), Path::new(&**folder), Path::new(below)].iter().collect();
-            for file in capsules(&path, boundary).filter(|file| below == "identity" || is_capsule(file)) {
+            let is_one = |file: &str| is_capsule(file) || below == "identity" && file == "capsule.json";
+            for file in names(&path).into_iter().filter(|file| is_one(file)) {
                 let own = PlaceOf::construct_in(folder, &file);
                 if ConstructName::new(own).is_same(name) {
                     found.push(Candidate { path: path.join(&*file), place: PlaceOf::Construct(own.to_owned()) });
@@ -161,7 +171,7 @@ pub fn candidates(base: &Path, name: &ConstructName, boundary: &Boundary) -> Vec
         }
     }
     let copies = base.join("capsules");
-    for file in capsules(&copies, boundary).filter(|file| is_capsule(file) && name.may_name(file)) {
+    for file in names(&copies).into_iter().filter(|file| is_capsule(file) && name.may_name(file)) {
         found.push(Candidate { path: copies.join(&*file), place: PlaceOf::in_copies(&file, &instances) });
     }
     let own = base.join("account/capsule/current.capsule");
@@ -178,14 +188,15 @@ fn stem(file: &str) -> &str {
     file.strip_suffix(".capsule").unwrap_or(file)
 }
 
-/// The folders of all users, in `users` and in its shards.
+/// The folders of all users, in `users` and in its shards. One that can't be looked into is told to `closed`.
 #[must_use]
-pub fn all_users(users: &Path, boundary: &Boundary) -> Vec<PathBuf> {
+pub fn all_users(users: &Path, boundary: &Boundary, closed: &mut impl FnMut(Error)) -> Vec<PathBuf> {
+    let mut names = |folder: &Path| names(folder, boundary).map_err(&mut *closed).unwrap_or_default();
     let mut found = Vec::new();
-    for name in names(users, boundary) {
+    for name in names(users) {
         let folder = users.join(&*name);
         if super::is_shard(&name) {
-            found.extend(names(&folder, boundary).iter().map(|name| folder.join(&**name)));
+            found.extend(names(&folder).iter().map(|name| folder.join(&**name)));
         } else {
             found.push(folder);
         }
@@ -193,13 +204,16 @@ pub fn all_users(users: &Path, boundary: &Boundary) -> Vec<PathBuf> {
     found
 }
 
-fn names(folder: &Path, boundary: &Boundary) -> Vec<Box<str>> {
-    let Ok(Some(real)) = boundary.resolve(folder) else { return Vec::new() };
-    Directory::open(&real).and_then(|folder| folder.list()).unwrap_or_default()
-}
-
-fn capsules(folder: &Path, boundary: &Boundary) -> impl Iterator<Item = Box<str>> {
-    names(folder, boundary).into_iter().filter(|name| is_capsule(name) || &**name == "capsule.json")
+/// The names in a folder; none if it is not there, or outside.
+fn names(folder: &Path, boundary: &Boundary) -> Result<Vec<Box<str>>, Error> {
+    let names = || match boundary.resolve(folder)? {
+        Some(real) => Directory::open(&real)?.list(),
+        None => Ok(Vec::new()),
+    };
+    names().or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        _ => Err(Error::system(&error, "scandir", folder)),
+    })
 }
 
 /// Whether a file's name is that of a construct's capsule.

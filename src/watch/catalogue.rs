@@ -19,16 +19,14 @@ use super::record::{Cursor, Record, Told};
 use crate::Error;
 use crate::formats::fingerprint::digest;
 use crate::formats::integrity::{Policy, Verdict};
-use crate::formats::json::{self, Kind};
+use crate::formats::json;
 use crate::formats::memory::Memory;
 use crate::index::{
-    ConstructCapsule, Entry, Folder, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
+    ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
 };
 use crate::lock::lock;
 use crate::vault::{Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, with_buffer};
 
-/// A text that breaks off is waited for so long: its writer may be slow.
-const HALF: Duration = Duration::from_millis(1500);
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
 /// One that its writer has not closed is taken for whole when it was left alone for so long.
@@ -39,6 +37,9 @@ const OPEN_AND_BROKEN: Duration = Duration::from_secs(30);
 const CLOSED: Duration = Duration::from_millis(200);
 /// A file that is gone may be about to come back: many programs save so.
 const GONE: Duration = Duration::from_millis(25);
+
+/// So many constructs' capsules are held in memory at a time.
+const CONSTRUCTS: usize = 32;
 
 /// Whether the system may find a file by a name that is written otherwise than its own, with other cases.
 const CASELESS: bool = cfg!(any(windows, target_vendor = "apple"));
@@ -195,6 +196,7 @@ impl Catalogue {
             aliased: BTreeMap::new(),
             is_watched: false,
         };
+        vault.note_watch();
         let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
         let present = Mutex::new(state.record.present());
         Self { vault, layout, is_local, state: Mutex::new(state), present }
@@ -429,51 +431,57 @@ impl Catalogue {
                 same.or_else(|| by_name.as_ref()?.find(name))
             };
             let met = AtomicUsize::new(0);
-            let State { known, record, .. } = &*state;
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
-            let found: Vec<Found> = each(files.len(), SPLIT, |at| {
-                let (file, place) = &files[at];
-                match &directory {
-                    // Nothing is said of it.
-                    Some(_) if when.is_aborted() => Found::Unknown,
-                    Some(directory) => {
-                        let row = file.file_name().and_then(|name| row_of(at, name.to_str()?));
-                        met.fetch_add(usize::from(row.is_some()), Ordering::Relaxed);
-                        if let Some(row) = row
-                            && let Some(known) = self.as_told(when, row, directory, file, record)
-                        {
-                            return Found::AsTold(OsStr::new(row.name()).into(), known);
+            let is_memory = |(_, place): &(&RelativePath, Place)| matches!(place, Place::Memory { .. });
+            let (memories, constructs): (Vec<_>, Vec<_>) = files.into_iter().partition(is_memory);
+            let lots = std::iter::once((&*memories, SPLIT)).chain(constructs.chunks(CONSTRUCTS).map(|lot| (lot, 1)));
+            for (files, split) in lots {
+                let State { known, record, .. } = &*state;
+                let found: Vec<Found> = each(files.len(), split, |at| {
+                    let (file, place) = &files[at];
+                    match &directory {
+                        // Nothing is said of it.
+                        Some(_) if when.is_aborted() => Found::Unknown,
+                        Some(directory) => {
+                            let row = file.file_name().and_then(|name| row_of(at, name.to_str()?));
+                            met.fetch_add(usize::from(row.is_some()), Ordering::Relaxed);
+                            if let Some(row) = row
+                                && let Some(known) = self.as_told(when, row, directory, file, record)
+                            {
+                                return Found::AsTold(OsStr::new(row.name()).into(), known);
+                            }
+                            self.find((directory, is_local), file, place, (known.get(file), row), index.as_deref())
                         }
-                        self.find((directory, is_local), file, place, (known.get(file), row), index.as_deref())
+                        None => Found::Gone,
                     }
-                    None => Found::Gone,
+                });
+                let mut as_told =
+                    Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
+                for ((file, place), found) in files.iter().zip(found) {
+                    if let Found::AsTold(name, known) = found {
+                        as_told.push((name, known));
+                        continue;
+                    }
+                    let found = match &directory {
+                        Some(directory) if CASELESS => state.by_own_name(file, folder, directory, found, &mut looking),
+                        _ => found,
+                    };
+                    constructs_changed |=
+                        matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
+                    self.decide(&mut state, file, place, found, &mut looking);
                 }
-            });
+                looking.looked.as_told += as_told.len();
+                if !as_told.is_empty() {
+                    state.known.extend(folder, as_told);
+                }
+            }
             if let Some(kept) = &kept
                 && met.into_inner() < kept.len()
             {
                 let names: HashSet<&str> =
-                    files.iter().filter_map(|(file, _)| file.file_name().and_then(|name| name.to_str())).collect();
+                    memories.iter().filter_map(|(file, _)| file.file_name().and_then(|name| name.to_str())).collect();
                 let gone = kept.rows().map(RowRef::name).filter(|name| !names.contains(name));
                 looking.changes.extend(gone.map(|name| (name.into(), None)));
-            }
-            let mut as_told =
-                Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
-            for ((file, place), found) in files.into_iter().zip(found) {
-                if let Found::AsTold(name, known) = found {
-                    as_told.push((name, known));
-                    continue;
-                }
-                let found = match &directory {
-                    Some(directory) if CASELESS => state.by_own_name(file, folder, directory, found, &mut looking),
-                    _ => found,
-                };
-                constructs_changed |= matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
-                self.decide(&mut state, file, &place, found, &mut looking);
-            }
-            looking.looked.as_told += as_told.len();
-            if !as_told.is_empty() {
-                state.known.extend(folder, as_told);
             }
             let changes = std::mem::take(&mut looking.changes);
             if let Some(index) = index
@@ -572,9 +580,9 @@ impl Catalogue {
             (Content::Construct(Some(Arc::new(capsule))), verdict, None)
         } else {
             let verdict = Verdict { valid: Some(false), ..NO_VERDICT };
-            (Content::Construct(None), verdict, Some(problem_of(text)))
+            (Content::Construct(None), verdict, Some(ConstructCapsule::problem_of(text)))
         };
-        let is_half = problem.is_some() && breaks_off(text);
+        let is_half = problem.is_some() && json::breaks_off(text);
         if verdict.reason.is_none() {
             verdict.reason.clone_from(&problem);
         }
@@ -742,8 +750,13 @@ impl Catalogue {
         let whole = self.root().join(file);
         if let Stage::Beginning(since, _) = looking.stage {
             let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else {
-                // What was never told of is told by who meets it.
-                self.vault.note_told(&whole, happening == Happening::Rejected && number > 0);
+                let is_rejected = happening == Happening::Rejected;
+                let was_told = is_rejected && number > 0 && before.as_ref().is_some_and(|told| told.number == number);
+                self.vault.note_told(&whole, was_told);
+                if is_rejected && !was_told {
+                    // By who meets it.
+                    self.vault.note_untold(whole, verdict.reason.unwrap_or_default());
+                }
                 return;
             };
             let line = record.line(&path);
@@ -942,18 +955,4 @@ fn changed_sections(before: &[Section], after: &[Section]) -> Vec<String> {
     let changed = after.iter().filter(|section| !before.contains(section));
     let gone = before.iter().filter(|(name, _)| !after.iter().any(|(own, _)| own == name));
     changed.chain(gone).map(|(name, _)| name.clone()).collect()
-}
-
-fn problem_of(text: &[u8]) -> String {
-    let decoded = String::from_utf8_lossy(text);
-    match json::scan(decoded.as_bytes(), |_, _| {}) {
-        Err(error) => error.describe(&decoded),
-        Ok(value) if value.kind() != Kind::Object => "a construct's capsule is a JSON object".to_owned(),
-        Ok(_) => "it is no capsule".to_owned(),
-    }
-}
-
-/// Whether a text is the beginning of a JSON value.
-fn breaks_off(text: &[u8]) -> bool {
-    json::scan(text, |_, _| {}).is_err_and(|error| error.offset >= text.len())
 }
