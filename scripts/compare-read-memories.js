@@ -22,7 +22,7 @@
  * have the same times: there, what trusts times is found stale at once.
  *
  * Changes by a name that a file got after it was read ("through another hard link") are seen late where notifications keep
- * answers fresh (README, "Limits"), and show as differences. Where there are no notifications, nothing may differ:
+ * answers fresh (docs/limits.md), and show as differences. Where there are no notifications, nothing may differ:
  * `unshare -r sh -c 'echo 0 > /proc/sys/user/max_inotify_instances && exec node scripts/compare-read-memories.js …'`
  *
  * Exit code 1 if anything differs.
