@@ -332,6 +332,20 @@ test('a line that stands in several lists is given once, and different ones with
   );
 });
 
+test('the same words of two who speak in one second are both given', async () => {
+  const said = (/** @type {number} */ index, /** @type {string} */ role) =>
+    remembered(index, { id: `${role}-${index}`, role, content: 'ok' });
+  const orchestrator = new Orchestrator();
+  const vault = new FakeVault({ ann: [said(1, 'user'), said(2, 'assistant'), said(3, 'system'), said(4, 'user')] });
+  await attachOrchestrator(/** @type {any} */ (vault), orchestrator, NOVA);
+  const roles = async () =>
+    (await orchestrator.prepareMemoryContext()).ltmEntries.map((/** @type {any} */ entry) => entry.metadata?.role);
+  assert.deepEqual(await roles(), ['user', 'assistant']);
+  // An entry that says nothing of that may be of either.
+  orchestrator.ltm = [{ kind: 'LTM', content: 'ok', timestamp: BASE }];
+  assert.deepEqual(await roles(), [undefined]);
+});
+
 test('whatever JSON a capsule holds, content is text and timestamp a number', async () => {
   const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000));
   const unreadable = JSON.parse('{"toString": 0, "valueOf": 0}');
@@ -641,6 +655,12 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
     ['capsules/nova-002/x.capsule', 'nova-002', ['nova-002']],
     ['users/ann/instances/aurora-1769054400000/memup/x.capsule', 'Aurora', ['aurora-1769054400000']],
     ['users/bob/instances/nova-001/nova-001.capsule', 'Nova', []],
+    ['users/ann/capsules/lin-001.capsule', 'Nova', []],
+    ['capsules/lin-001.capsule', 'Nova', []],
+    ['capsules/nova-002/x.capsule', 'nova-001', []],
+    ['capsules/nova/nova_1.capsule', 'Nova', []],
+    ['users/ann/account/capsule/current.capsule', 'Nova', ['nova-001', 'nova']],
+    ['users/ann/account/capsule/versions/v1.capsule', 'Nova', []],
   ];
   for (const [place, instanceName, owners] of /** @type {[string, string, string[]][]} */ (places)) {
     const file = path.join(root, place);

@@ -97,6 +97,21 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       await record.expect([['rejected', file]]);
     });
 
+    test(`a reader that meets what is unsound before the watch is sure of it makes no event (${nameOf(method)})`, async (t) => {
+      const file = `${MEMORIES}/a.json`;
+      const [sound, unsound] = [memoryText('sound'), JSON.stringify({ raw: 'changed', raw_sha256: '00' })];
+      const { vault, record, write } = await watchVault(t, method, { prepare: (write) => write(file, sound) });
+      write(file, unsound);
+      assert.deepStrictEqual(await contents(vault, 'ann'), []);
+      write(file, sound);
+      assert.deepStrictEqual(await contents(vault, 'ann'), ['sound']);
+      await record.expect([], 'it was mended before anybody was told');
+      write(file, unsound);
+      for (let time = 0; time < 3; time++) await contents(vault, 'ann');
+      const [event] = await record.expect([['rejected', file]]);
+      assert.ok(event.cursor, 'who keeps it misses nothing');
+    });
+
     test(`what was broken or unsound at the opening is told of by who meets it, once (${nameOf(method)})`, async (t) => {
       const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
       const capsule = 'users/ann/instances/nova-001/identity/nova-001.capsule';
@@ -111,7 +126,11 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       await record.expect([], 'by nobody yet');
       await assert.rejects(vault.restoreConstruct('nova-001', { userId: 'ann' }), { code: 'VVAULT_UNSOUND' });
       for (let time = 0; time < 2; time++) assert.deepStrictEqual(await contents(vault, 'ann', 'nova-001'), []);
-      await record.expect([capsule, `${MEMORIES}/a.json`, ...broken].map((file) => ['rejected', file]));
+      const events = await record.expect([capsule, `${MEMORIES}/a.json`, ...broken].map((file) => ['rejected', file]));
+      assert.ok(
+        events.every(({ cursor }) => cursor),
+        'who keeps it misses nothing',
+      );
     });
   }
 
@@ -128,7 +147,10 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       atEnd(t, () => vault.close());
       const record = new EventRecord(root, vault);
       for (let time = 0; time < 2; time++) {
-        await assert.rejects(vault.restoreConstruct('nova-001'), { code: 'VVAULT_UNSOUND', message: /nova-001.capsule/ });
+        await assert.rejects(vault.restoreConstruct('nova-001'), {
+          code: 'VVAULT_UNSOUND',
+          message: /nova-001.capsule/,
+        });
       }
       const [event, ...others] = record.events;
       assert.deepStrictEqual([event.kind, others.length], ['rejected', 0]);
@@ -136,6 +158,23 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       assert.strictEqual(/adoptCapsule/.test(event.reason ?? ''), what === 'unsound');
     });
   }
+
+  test('a store waits for its own event, and not for those that come meanwhile', async (t) => {
+    const { vault, write } = await watchVault(t, true);
+    let count = 0;
+    let isDone = false;
+    /** @type {string[]} */
+    const stored = [];
+    vault.on('capsule:imported', ({ path: file, format }) => {
+      if (format === 'construct') stored.push(file);
+      // As a writer that is quicker than its listener.
+      if (!isDone) write(`${MEMORIES}/${++count}.json`, memoryText('more'));
+    });
+    write(`${MEMORIES}/first.json`, memoryText('first'));
+    const file = await vault.storeCapsule(constructText('x'));
+    isDone = true;
+    assert.deepStrictEqual(stored, [file]);
+  });
 
   test('a file that somebody writes slowly is one update, whoever reads meanwhile', async (t) => {
     const file = `${MEMORIES}/a.json`;

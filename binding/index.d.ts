@@ -96,6 +96,8 @@ export declare class NativeVault {
    * If the JavaScript engine can't make the string.
    */
   take(): string | null
+  /** How many notices the watch has had for `take`. */
+  told(): number
   /** The cursor behind everything that the watch has told; `null` without one. */
   cursor(): string | null
   /**

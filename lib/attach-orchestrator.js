@@ -397,23 +397,42 @@ function timeOf(timestamp) {
  * @param {any[]} own
  */
 function newestOnce(readings, own) {
-  const seen = new Set(own.flatMap(identities));
+  const seen = new Set();
+  const add = (/** @type {any} */ entry) => {
+    for (const name of identities(entry)) for (const role of [roleOf(entry), 'anybody']) seen.add(`${role} ${name}`);
+  };
+  const isKnown = (/** @type {any} */ entry) => {
+    const role = roleOf(entry);
+    const roles = role === 'somebody' ? ['anybody'] : [role, 'somebody'];
+    return identities(entry).some((name) => roles.some((each) => seen.has(`${each} ${name}`)));
+  };
+  own.forEach(add);
   return readings
     .flatMap(({ entries }) => entries)
     .sort((a, b) => b.timestamp - a.timestamp)
     .filter((entry) => {
-      const names = identities(entry);
-      const isNew = !names.some((name) => seen.has(name));
+      const isNew = !isKnown(entry);
       // Of one that is there already, too: it may have another name.
-      for (const name of names) seen.add(name);
+      add(entry);
       return isNew;
     });
 }
 
 /**
- * What only the same memory has: its text at its time; its text under its id, for a capsule without a date has the time
- * of the reading; its text from its file, where orchestrators made it of `readMemories`' answers. None of these alone:
- * transcripts without a header share an id, and what a file holds now may be another text than what it held.
+ * Who said it, where that tells two memories of one text and time from each other: the lists of a construct's capsule, as many
+ * entries of orchestrators, don't say.
+ *
+ * @param {any} entry
+ */
+function roleOf(entry) {
+  const role = entry?.metadata?.role;
+  return role === 'user' || role === 'assistant' ? role : 'somebody';
+}
+
+/**
+ * What only the same memory has, if the same one said it: its text at its time; its text under its id, for a capsule without a
+ * date has the time of the reading; its text from its file, where orchestrators made it of `readMemories`' answers. None of
+ * these alone: transcripts without a header share an id, and what a file holds now may be another text than what it held.
  *
  * @param {any} entry
  * @returns {string[]}

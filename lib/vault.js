@@ -89,6 +89,20 @@ class Vault extends EventEmitter {
   #alive;
   /** @type {Promise<void> | undefined} */
   #delivering;
+  /** How many notices of the watch were told. */
+  #taken = 0;
+  /**
+   * Who waits until so many were.
+   *
+   * @type {{ count: number, resolve: () => void }[]}
+   */
+  #awaited = [];
+  /**
+   * The cursor of the last event that was told: who opens the vault again with it misses nothing.
+   *
+   * @type {string | null}
+   */
+  #cursor = null;
   /** @type {Promise<void> | undefined} */
   #closed;
 
@@ -169,6 +183,7 @@ class Vault extends EventEmitter {
       throw error;
     }
     if (watch) {
+      vault.#cursor = since === undefined || since === null ? vault.cursor : typeof since === 'string' ? since : null;
       vault.#alive = setInterval(() => {}, 0x7fffffff);
       // Not before the caller has had the vault to listen to.
       setImmediate(() => vault.#deliverAnyhow());
@@ -193,6 +208,7 @@ class Vault extends EventEmitter {
     clearInterval(this.#alive);
     if (this.#closed === undefined) {
       this.#closed = engine === null ? Promise.resolve() : settled(engine.close());
+      this.#release(Number.POSITIVE_INFINITY);
       this.#call('close');
     }
     return this.#closed;
@@ -505,8 +521,17 @@ class Vault extends EventEmitter {
    * @param {import('../binding').StoredCapsule} stored
    */
   async #tellOfStored({ event }) {
-    if (event) this.#tellOf([event]);
-    else await this.#deliver();
+    if (event) {
+      this.#tellOf([event]);
+      return;
+    }
+    const count = this.#engine?.told() ?? 0;
+    const told = new Promise((/** @type {(value?: void) => void} */ resolve) => {
+      this.#awaited.push({ count, resolve });
+    });
+    this.#deliverAnyhow();
+    // Not what comes meanwhile, which may have no end.
+    await told;
   }
 
   /**
@@ -524,7 +549,19 @@ class Vault extends EventEmitter {
 
   /** Where nobody waits for it. */
   #deliverAnyhow() {
-    this.#deliver().catch((error) => this.#report('the watch', error));
+    this.#deliver().catch((error) => {
+      this.#release(Number.POSITIVE_INFINITY);
+      this.#report('the watch', error);
+    });
+  }
+
+  /**
+   * Who waits for one of so many notices need not any more.
+   *
+   * @param {number} count
+   */
+  #release(count) {
+    while (this.#awaited.length > 0 && this.#awaited[0].count <= count) this.#awaited.shift()?.resolve();
   }
 
   async #deliverAll() {
@@ -533,6 +570,8 @@ class Vault extends EventEmitter {
       for (const event of JSON.parse(text)) {
         if (this.#engine === null) return;
         this.#tell(event);
+        this.#taken += 1;
+        this.#release(this.#taken);
         if (performance.now() - began > SLICE) {
           await turn();
           began = performance.now();
@@ -546,7 +585,7 @@ class Vault extends EventEmitter {
   #tellOf(events) {
     for (const event of events) {
       // A listener may have closed the vault.
-      if (this.#engine !== null) this.#tell(JSON.parse(event));
+      if (this.#engine !== null) this.#tell({ ...JSON.parse(event), cursor: this.#cursor });
     }
   }
 
@@ -561,6 +600,7 @@ class Vault extends EventEmitter {
       if (this.listenerCount('error') > 0) this.#call('error', error);
       else console.error('The watch of a vault is in trouble:', error);
     } else {
+      this.#cursor = event.cursor;
       // For attached orchestrators, not to be seen by who compares, copies or prints the event.
       if ('constructIds' in event) Object.defineProperty(event, 'constructIds', { enumerable: false });
       this.#call(`capsule:${event.kind}`, event);

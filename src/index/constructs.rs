@@ -367,9 +367,17 @@ impl ConstructCapsule {
         self.calls_itself.first().map(String::as_str)
     }
 
-    /// Whether it is of a construct, by its place and by what it calls itself.
+    /// The names of the constructs whose it is, by its place and by what it calls itself.
+    #[must_use]
+    pub fn constructs<'a>(&'a self, place: &'a PlaceOf) -> Vec<&'a str> {
+        match place {
+            PlaceOf::Stored(instance) if !is_text(&self.instance_name, instance) => Vec::new(),
+            _ => place.names(self.calls_itself()),
+        }
+    }
+
     fn is_of(&self, wanted: &ConstructName, place: &PlaceOf) -> bool {
-        place.names(self.calls_itself()).into_iter().any(|name| ConstructName::new(name).is_same(wanted))
+        self.constructs(place).into_iter().any(|name| ConstructName::new(name).is_same(wanted))
     }
 }
 

@@ -261,8 +261,9 @@ impl Vault {
         // Constructs' capsules may lie there, too.
         let is_other = |path: &Path| path.parent() != Some(folder) || !path.to_str().is_some_and(is_memory);
         told.retain(|path| is_other(path) || unsound.contains(path));
+        let has_watch = self.has_watch.load(Ordering::Relaxed);
         for path in unsound {
-            if told.insert(path.clone()) {
+            if (!has_watch || self.take_untold(&path)) && told.insert(path.clone()) {
                 rejections.push(Rejection::of_file(path, false, true, "raw_sha256 is not the hash of raw".to_owned()));
             }
         }
@@ -277,20 +278,15 @@ impl Vault {
     }
 
     fn reject_constructs(&self, found: &FoundConstruct) -> Vec<Rejection> {
-        // What came later a watch tells when it is sure that nobody is still writing it.
-        let may_tell = |broken: &&BrokenCapsule| {
-            if self.has_watch.load(Ordering::Relaxed) {
-                lock(&self.untold).remove(&broken.path).is_some()
-            } else {
-                !broken.may_be_half
-            }
-        };
-        let broken: Vec<&BrokenCapsule> = found.broken.iter().filter(may_tell).collect();
+        let has_watch = self.has_watch.load(Ordering::Relaxed);
+        let may_tell = |path: &Path, may_be_half: bool| if has_watch { self.take_untold(path) } else { !may_be_half };
+        let unsound: Vec<_> = found.rejected.iter().filter(|one| may_tell(&one.path, false)).collect();
+        let broken: Vec<_> = found.broken.iter().filter(|one| may_tell(&one.path, one.may_be_half)).collect();
         let mut told = lock(&self.told);
         if let Some(capsule) = &found.capsule {
             told.remove(&capsule.path);
         }
-        let news = found.rejected.iter().filter(|capsule| told.insert(capsule.path.clone()));
+        let news = unsound.into_iter().filter(|capsule| told.insert(capsule.path.clone()));
         let mut rejections: Vec<Rejection> = news
             .map(|capsule| Rejection {
                 path: capsule.path.clone(),
@@ -309,9 +305,15 @@ impl Vault {
         rejections
     }
 
-    /// Says that a watch tells of what is rejected from now on.
-    pub fn note_watch(&self) {
-        self.has_watch.store(true, Ordering::Relaxed);
+    /// Whether a reader is to tell of a file's rejection, on a watched vault: a watch tells itself of what came later, once it is
+    /// sure that nobody is still writing it.
+    fn take_untold(&self, path: &Path) -> bool {
+        lock(&self.untold).remove(path).is_some()
+    }
+
+    /// Says whether a watch tells of what is rejected from now on.
+    pub fn note_watch(&self, has_watch: bool) {
+        self.has_watch.store(has_watch, Ordering::Relaxed);
     }
 
     /// Notes that a file's rejection was told of by others, or that the file is no longer rejected.

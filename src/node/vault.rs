@@ -250,6 +250,14 @@ impl NativeVault {
         Text::of_json(format!("[{}]", told.join(","))).to_js(env).map(Some)
     }
 
+    /// How many notices the watch has had for `take`.
+    #[napi(catch_unwind)]
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a double counts them for thousands of years")]
+    pub fn told(&self) -> f64 {
+        self.watch.as_ref().map_or(0, |watch| watch.count()) as f64
+    }
+
     /// The cursor behind everything that the watch has told; `null` without one.
     #[napi(catch_unwind)]
     #[must_use]

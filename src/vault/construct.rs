@@ -79,8 +79,12 @@ pub enum PlaceOf {
         /// Whether there is one.
         is_taken: bool,
     },
+    /// Of this instance of VVAULT's store: in whose folder what calls itself otherwise is no version of it.
+    Stored(String),
     /// Nothing.
     Anyone,
+    /// That no construct is looked for here.
+    Nobody,
 }
 
 impl PlaceOf {
@@ -109,8 +113,9 @@ impl PlaceOf {
                 let folders = names(&base.join(INSTANCES), boundary).unwrap_or_default();
                 Self::in_copies(file, &folders.iter().map(|folder| ConstructName::new(folder)).collect::<Vec<_>>())
             }
-            ["capsules", instance, ..] => Self::Construct(instance.to_owned()),
-            _ => Self::Anyone,
+            ["capsules", instance, _] => Self::Stored(instance.to_owned()),
+            ["account", "capsule", "current.capsule"] => Self::Anyone,
+            _ => Self::Nobody,
         }
     }
 
@@ -118,20 +123,18 @@ impl PlaceOf {
     #[must_use]
     pub fn names<'a>(&'a self, own: Option<&'a str>) -> Vec<&'a str> {
         match (self, own) {
-            (Self::Construct(name) | Self::Copy { name, .. }, None) => vec![name],
-            (Self::Construct(name), Some(own)) => {
-                if ConstructName::new(name).may_call_itself(own) {
-                    vec![name]
-                } else {
-                    Vec::new()
-                }
+            (Self::Construct(name) | Self::Copy { name, .. } | Self::Stored(name), None) => vec![name],
+            (Self::Construct(name) | Self::Stored(name), Some(own)) => {
+                if ConstructName::new(name).may_call_itself(own) { vec![name] } else { Vec::new() }
             }
             (Self::Copy { name, is_taken }, Some(own)) => {
-                let is_own = !*is_taken || ConstructName::new(own).number.is_some();
+                let meant = ConstructName::new(own);
+                let is_own = meant.may_name(name) && (!*is_taken || meant.number.is_some());
                 let by_name = ConstructName::new(name).may_call_itself(own).then_some(&**name);
                 is_own.then_some(own).into_iter().chain(by_name).collect()
             }
             (Self::Anyone, own) => own.into_iter().collect(),
+            (Self::Nobody, _) => Vec::new(),
         }
     }
 }

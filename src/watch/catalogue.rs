@@ -196,7 +196,7 @@ impl Catalogue {
             aliased: BTreeMap::new(),
             is_watched: false,
         };
-        vault.note_watch();
+        vault.note_watch(true);
         let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
         let present = Mutex::new(state.record.present());
         Self { vault, layout, is_local, state: Mutex::new(state), present }
@@ -300,7 +300,7 @@ impl Catalogue {
         let constructs = match &content {
             Some(Content::Construct(Some(capsule))) => {
                 let place = PlaceOf::of(&self.root().join(self.layout.base(file)), &path, self.vault.boundary());
-                place.names(capsule.calls_itself()).into_iter().map(str::to_owned).collect()
+                capsule.constructs(&place).into_iter().map(str::to_owned).collect()
             }
             _ => Vec::new(),
         };
@@ -385,6 +385,12 @@ impl Catalogue {
     /// Looks at files and says what happened. `open` are those that somebody may be writing.
     pub(super) fn look(&self, files: &[RelativePath], open: &HashMap<RelativePath, Writer>) -> Looked {
         self.look_in(Stage::Running(open), files)
+    }
+
+    /// Nothing more is told.
+    pub(super) fn end(&self) {
+        self.set_watched(false);
+        self.vault.note_watch(false);
     }
 
     /// Writes no record any more: another process may.

@@ -140,6 +140,8 @@ impl std::fmt::Debug for Shared {
 struct Queued {
     notices: VecDeque<String>,
     bytes: usize,
+    /// So many were put in, ever.
+    count: u64,
 }
 
 /// When a hinted path is to be looked at.
@@ -267,6 +269,7 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let was_empty = queue.notices.is_empty();
         queue.bytes += told.iter().map(String::len).sum::<usize>();
+        queue.count += told.len() as u64;
         queue.notices.extend(told);
         let wakes = was_empty && !queue.notices.is_empty();
         drop(queue);
@@ -647,7 +650,7 @@ impl Shared {
     fn give_up(&self) {
         lock(&self.hints).phase = Phase::Stopped;
         std::mem::replace(&mut *lock(&self.means), Means::Polling).stop();
-        self.catalogue.set_watched(false);
+        self.catalogue.end();
         let message = "the watch has ended by a defect of its own (please report what was printed): open the vault again to \
                        hear of what happens in it";
         let path = self.catalogue.root().to_owned();
@@ -813,6 +816,12 @@ impl Watch {
         drop(queue);
         self.shared.taken.notify_all();
         taken
+    }
+
+    /// How many notices there have been.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        lock(&self.shared.queue).count
     }
 
     /// Has a file looked at by the next [`settle`](Self::settle), of which nothing told that it changed.
