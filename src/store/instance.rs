@@ -711,7 +711,10 @@ impl Instance {
 
     /// Applies the changes that are still to be made to the index, and says what else must be done.
     fn plan(&self, index: &mut InstanceIndex, state: &mut State, batch: &mut Batch, now: &str) -> Plan {
-        let mut plan = Plan { records: std::mem::take(&mut state.unrecorded), ..Plan::default() };
+        let (records, wrong) = state.journal.still_true(std::mem::take(&mut state.unrecorded), index);
+        // To be looked at again.
+        state.strays.retain(|name, _| !wrong.iter().any(|wrong| **wrong == **name));
+        let mut plan = Plan { carried: records.len(), records, ..Plan::default() };
         let Batch { changes, answers, .. } = batch;
         for (at, (change, answer)) in changes.iter_mut().zip(answers).enumerate() {
             if matches!(answer, Some(Err(_))) {
@@ -811,20 +814,10 @@ impl Instance {
         plan
     }
 
-    /// Does what stands outside the index: the journal, then the files. False if a capsule could not be put in its place:
+    /// Does what stands outside the index: the new files, the journal, then what goes. False if a capsule could not be put in its place:
     /// its answer says why, and the index must be made anew without it.
     fn place(&self, state: &mut State, batch: &mut Batch, plan: &Plan) -> Result<bool, Error> {
         let files = &*self.places.files;
-        if !plan.records.is_empty() {
-            let path = self.places.indexes.join(self.journal_name());
-            self.check_own(&path)?;
-            let lines: String = plan.records.iter().map(journal::line).collect();
-            let length = path.metadata().map_or(0, |metadata| metadata.len());
-            batch.journal_length.get_or_insert(length);
-            files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
-            plan.records.iter().for_each(|record| state.journal.note(record.clone()));
-            state.journal_seen = self.signature(&self.journal_name());
-        }
         for (at, filename) in &plan.stores {
             let Change::Store { temporary, placed, .. } = &mut batch.changes[*at] else { continue };
             if placed.is_some() {
@@ -838,9 +831,26 @@ impl Instance {
                 Err(error) => {
                     batch.answers[*at] = Some(Err(Error::system(&error, "rename", &path)));
                     let _ = files.remove(temporary);
+                    state.unrecorded = plan.records[..plan.carried].to_vec();
                     return Ok(false);
                 }
             }
+        }
+        if !plan.records.is_empty() {
+            // That a file is an earlier state holds only once the later one is there.
+            let is_superseded = |record: &Record| matches!(record, Record::Superseded { .. });
+            if !plan.stores.is_empty() && plan.records.iter().any(is_superseded) {
+                let folder = &self.places.folder;
+                files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
+            }
+            let path = self.places.indexes.join(self.journal_name());
+            self.check_own(&path)?;
+            let lines: String = plan.records.iter().map(journal::line).collect();
+            let length = path.metadata().map_or(0, |metadata| metadata.len());
+            batch.journal_length.get_or_insert(length);
+            files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
+            plan.records.iter().for_each(|record| state.journal.note(record.clone()));
+            state.journal_seen = self.signature(&self.journal_name());
         }
         for filename in &plan.removals {
             let path = self.places.folder.join(filename);
@@ -901,7 +911,10 @@ impl Instance {
     fn free_filename(&self, header: &Header<'_>, text: &[u8], index: &InstanceIndex) -> String {
         let uuid = header.uuid();
         let usual = filename(&self.name, &header.timestamp());
+        // As long as a file's name may be, in bytes, with what is added.
         let stem = usual.trim_end_matches(".capsule");
+        let longest = stem.len().min(255 - "_.capsule".len() - 32);
+        let stem = &stem[..(0..=longest).rev().find(|end| stem.is_char_boundary(*end)).unwrap_or_default()];
         let by_content = format!("{stem}_{}.capsule", &sha256(text)[..16]);
         let is_free = |name: &str| {
             !is_named_by_another(index, name, &uuid)
@@ -1074,6 +1087,8 @@ struct Plan {
     /// Which changes store, and under which names.
     stores: Vec<(usize, String)>,
     records: Vec<Record>,
+    /// So many of them, the first, come of what was found, not of the changes.
+    carried: usize,
     removals: Vec<String>,
     /// Files that are of no use once the new index is there.
     superseded: Vec<String>,

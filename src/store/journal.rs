@@ -5,7 +5,7 @@
 //! down first, with the time that the entry then bears: an entry that turns up with an earlier time is a copy from before,
 //! and the tag is put right. The same holds for which of several files is a capsule that was stored again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,27 @@ impl Journal {
     #[must_use]
     pub fn has_superseded(&self, filename: &str) -> bool {
         self.superseded.contains_key(filename)
+    }
+
+    /// Those of some records that still hold, and the files that others took for earlier states: who looks without the lock may
+    /// find a capsule's new file in its place before journal and index say so.
+    #[must_use]
+    pub fn still_true(&self, records: Vec<Record>, index: &InstanceIndex) -> (Vec<Record>, Vec<String>) {
+        if !records.iter().any(|record| matches!(record, Record::Superseded { .. })) {
+            return (records, Vec::new());
+        }
+        let named = index.entries().map(|(_, entry)| entry.filename());
+        let current: HashSet<&str> = named.chain(self.moved.values().map(|(filename, _)| &**filename)).collect();
+        let mut wrong = Vec::new();
+        let right = records.into_iter().filter(|record| match record {
+            Record::Superseded { filename, .. } if current.contains(&**filename) => {
+                wrong.push(filename.clone());
+                false
+            }
+            _ => true,
+        });
+        let right = right.collect();
+        (right, wrong)
     }
 
     /// Whether a capsule was deleted here.

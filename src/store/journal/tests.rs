@@ -35,6 +35,21 @@ fn only_the_last_word_on_a_tag_is_kept() {
     assert_eq!(short.marks, journal.marks);
 }
 
+#[test]
+fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
+    let mut journal = Journal::default();
+    let moved = |filename: &str| {
+        let [uuid, filename, at] = ["a", filename, "t"].map(str::to_owned);
+        Record::Moved { uuid, filename, at }
+    };
+    let superseded = |filename: &str| Record::Superseded { filename: filename.to_owned(), content: "c".to_owned() };
+    journal.note(moved("new.capsule"));
+    let records = vec![superseded("old.capsule"), superseded("new.capsule"), tagged("a", "gold")];
+    let (right, wrong) = journal.still_true(records, &index(&[], "t", "t"));
+    assert_eq!(right, [superseded("old.capsule"), tagged("a", "gold")]);
+    assert_eq!(wrong, ["new.capsule"]);
+}
+
 /// A file to which a capsule was moved can hold an earlier state later.
 #[test]
 fn a_shortened_journal_says_the_same() {
