@@ -180,10 +180,10 @@ export declare class NativeVault {
    */
   restore(name: string, version: VersionRequest, user?: string | undefined | null): Promise<RestoredConstruct>
   /**
-   * Every construct's capsule file, and what its header tells.
+   * Every construct's capsule file, and what its header tells; before them why some folders can't be looked into, as `closed`.
    *
    * # Errors
-   * Only for a defect of the engine.
+   * As `Vault::discover`.
    */
   discover(): Promise<JsonTexts>
   /**

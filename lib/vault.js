@@ -9,6 +9,7 @@ const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arg
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
+const { escapeHarmful } = require('./harmless');
 const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
@@ -432,18 +433,24 @@ class Vault extends EventEmitter {
   async discoverCapsules() {
     /** @type {any[]} */
     const found = await rows(await settled(this.#open().discover()));
-    return found.map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
-      name: path.basename(file),
-      path: file,
-      size,
-      modified: new Date(modified).toISOString(),
-      type: 'capsule',
-      title: title ?? path.basename(file),
-      description: description ?? '',
-      version: version ?? '1.0.0',
-      tags: tags ?? [],
-      ...header,
-    }));
+    const isCapsule = (/** @type {any} */ { closed }) => closed === undefined;
+    for (const { closed } of found.filter((row) => !isCapsule(row))) {
+      console.warn('⚠️ Failed to look for capsules:', escapeHarmful(closed));
+    }
+    return found
+      .filter(isCapsule)
+      .map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
+        name: path.basename(file),
+        path: file,
+        size,
+        modified: new Date(modified).toISOString(),
+        type: 'capsule',
+        title: title ?? path.basename(file),
+        description: description ?? '',
+        version: version ?? '1.0.0',
+        tags: tags ?? [],
+        ...header,
+      }));
   }
 
   /** @returns {Promise<string[]>} */
@@ -526,6 +533,7 @@ class Vault extends EventEmitter {
       return;
     }
     const count = this.#engine?.told() ?? 0;
+    if (count <= this.#taken) return;
     const told = new Promise((/** @type {(value?: void) => void} */ resolve) => {
       this.#awaited.push({ count, resolve });
     });

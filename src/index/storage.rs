@@ -44,7 +44,7 @@ impl Storage {
     pub(super) fn open(&self, path: &Path, kind: &FolderKind) -> Option<(Arc<Names>, Opened)> {
         self.tidy_once();
         let place = self.place(path, kind);
-        let file = open(&place)?;
+        let file = open_own(&place)?;
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
         if modified.elapsed().is_ok_and(|age| age > DAY) {
             let _ = file.set_modified(SystemTime::now());
@@ -134,7 +134,7 @@ pub(super) fn identity(path: &Path, kind: &FolderKind) -> String {
 /// Whether the folder that a segment is of is there no more.
 fn is_orphan(segment: &Path) -> bool {
     let mut line = String::new();
-    let Some(file) = open(segment) else { return false };
+    let Some(file) = open_own(segment) else { return false };
     // Longer than the longest path.
     if io::BufReader::new(file).take(64 << 10).read_line(&mut line).is_err() {
         return false;
@@ -158,9 +158,10 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
 }
 
-/// Only a file of this user, which nobody else may write.
+/// Opens a file only if it is this user's, and nobody else may write it.
 #[cfg(unix)]
-fn open(place: &Path) -> Option<File> {
+#[must_use]
+pub fn open_own(place: &Path) -> Option<File> {
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(place).ok()?;
@@ -169,8 +170,10 @@ fn open(place: &Path) -> Option<File> {
     (metadata.is_file() && is_own).then_some(file)
 }
 
+/// Opens a file to read and write.
 #[cfg(not(unix))]
-fn open(place: &Path) -> Option<File> {
+#[must_use]
+pub fn open_own(place: &Path) -> Option<File> {
     OpenOptions::new().read(true).write(true).open(place).ok()
 }
 

@@ -16,7 +16,9 @@ use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, Kind};
 use crate::lock::lock;
 use crate::store::{Store, Version};
-use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user, is_capsule, is_memory};
+use crate::vault::{
+    Boundary, Directory, FileProblem, UserFolder, UserPath, describe, find_user, is_capsule, is_memory,
+};
 
 /// How deep folders are searched.
 const DEEPEST: usize = 24;
@@ -85,6 +87,15 @@ pub struct FoundInVault {
 
 /// A construct's capsule that was looked for, or why there is none.
 pub type Sought = Result<Arc<ConstructCapsule>, Error>;
+
+/// What there is in a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// Sorted by path.
+    pub capsules: Vec<Discovered>,
+    /// Why some folders could not be looked into.
+    pub closed: Vec<String>,
+}
 
 /// A capsule file and what its header tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,21 +342,43 @@ impl Vault {
         lock(&self.untold).insert(path, reason);
     }
 
-    /// Every construct's capsule file under the vault, sorted by path.
-    #[must_use]
-    pub fn discover(&self) -> Vec<Discovered> {
-        let (files, _) = self.files(is_construct);
-        let read = files.into_par_iter().filter_map(|path| self.discovered(path));
-        read.collect()
+    /// Every construct's capsule file under the vault.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the system refuses to tell what there is.
+    pub fn discover(&self) -> Result<Discovery, Error> {
+        let (files, closed) = self.files(is_construct);
+        let (closed, failed): (Vec<_>, Vec<_>) =
+            closed.into_iter().partition(|(_, error)| error.kind() == std::io::ErrorKind::PermissionDenied);
+        if let Some((folder, error)) = failed.first() {
+            return Err(Error::system(error, "scandir", folder));
+        }
+        let read: Result<Vec<Option<Discovered>>, Error> =
+            files.into_par_iter().map(|path| self.discovered(path)).collect();
+        let closed = closed.iter().map(|(folder, error)| describe(error, "scandir", folder)).collect();
+        Ok(Discovery { capsules: read?.into_iter().flatten().collect(), closed })
     }
 
-    fn discovered(&self, path: PathBuf) -> Option<Discovered> {
-        let folder = Directory::open(path.parent()?).ok()?;
-        let (name, boundary) = (path.file_name()?.to_str()?, self.store.boundary());
-        let signature = folder.file_signature(name, boundary).ok()?;
+    /// `None` if it is gone.
+    fn discovered(&self, path: PathBuf) -> Result<Option<Discovered>, Error> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Ok(None);
+        };
+        let boundary = self.store.boundary();
+        let opened = Directory::open(parent).map_err(|error| FileProblem::of_system(&error, "open", parent));
+        let seen = opened.and_then(|folder| folder.file_signature(name, boundary).map(|signature| (folder, signature)));
+        let (folder, signature) = match seen {
+            Ok(seen) => seen,
+            Err(problem @ FileProblem::Exhausted(_)) => return Err(Error::of_file(&path, problem)),
+            Err(_) => return Ok(None),
+        };
         let mut text = Vec::new();
-        let read = folder.read(name, boundary, self.store.options().largest_capsule, &mut text);
-        let text = read.map(|(_, length)| String::from_utf8_lossy(&text[..length]).into_owned()).unwrap_or_default();
+        let text = match folder.read(name, boundary, self.store.options().largest_capsule, &mut text) {
+            Ok((_, length)) => String::from_utf8_lossy(&text[..length]).into_owned(),
+            Err(problem @ FileProblem::Exhausted(_)) => return Err(Error::of_file(&path, problem)),
+            // What it is called and how large it is, is known all the same.
+            Err(_) => String::new(),
+        };
         let text = json::without_python_numbers(&text).unwrap_or_default();
         let [title, description, version, tags, metadata] =
             json::members(&text, ["title", "description", "version", "tags", "metadata"]);
@@ -355,7 +388,7 @@ impl Vault {
         let members = [title, description, version.or(capsule_version), tags, instance_name, uuid, timestamp];
         let header =
             members.map(|value| value.filter(|value| value.kind() != Kind::Null).map(|value| value.text().to_owned()));
-        Some(Discovered { path, size: signature.size, modified: signature.modified() / 1_000_000, header })
+        Ok(Some(Discovered { path, size: signature.size, modified: signature.modified() / 1_000_000, header }))
     }
 
     /// The verdict on every capsule file under the vault, or on those of some instances, sorted by path. A folder
@@ -380,10 +413,9 @@ impl Vault {
             }
         };
         let limit = self.store.options().largest_capsule;
-        let unknown = closed.into_iter().map(|(path, reason)| Verified {
-            path,
-            is_construct: true,
-            verdict: Verdict { valid: None, recipe: None, tether: None, reason: Some(reason) },
+        let unknown = closed.into_iter().map(|(path, error)| {
+            let reason = Some(describe(&error, "scandir", &path));
+            Verified { path, is_construct: true, verdict: Verdict { valid: None, recipe: None, tether: None, reason } }
         });
         let judged = files.into_par_iter().map(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -407,7 +439,7 @@ impl Vault {
 
     /// The files below the root that are wanted, by folder and name, and the folders that can't be looked into, with the reason.
     /// Links are not followed.
-    fn files(&self, is_wanted: impl Fn(&Path, &str) -> bool) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
+    fn files(&self, is_wanted: impl Fn(&Path, &str) -> bool) -> (Vec<PathBuf>, Vec<(PathBuf, std::io::Error)>) {
         let (mut found, mut closed) = (Vec::new(), Vec::new());
         let mut folders = vec![(self.store.root().to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
@@ -415,7 +447,7 @@ impl Vault {
                 Ok(items) => items,
                 Err(error) => {
                     if error.kind() != std::io::ErrorKind::NotFound {
-                        closed.push((folder.clone(), describe(&error, "scandir", &folder)));
+                        closed.push((folder.clone(), error));
                     }
                     continue;
                 }

@@ -12,8 +12,12 @@ pub mod vault;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::runtime;
+use tokio::sync::Semaphore;
 
 use crate::Error;
+
+/// So many pieces of work at once.
+const BLOCKING_THREADS: usize = 128;
 
 #[napi_derive::module_init]
 fn start() {
@@ -21,7 +25,7 @@ fn start() {
     // process that has an instance locked, or for the same folder. If the runtime can't be made, napi makes its own.
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
-        .max_blocking_threads(128)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("vvault")
         .enable_all()
         .build();
@@ -56,6 +60,17 @@ fn to_json(error: &Error) -> String {
     }
     json.push('}');
     json
+}
+
+/// As [`off_thread`] work that may have to wait for another process, as the store's: so much of it at once that the rest of
+/// the threads is left for who reads.
+async fn off_thread_in_turn<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> napi::Result<T> {
+    static TURNS: Semaphore = Semaphore::const_new(BLOCKING_THREADS / 2);
+    // It is never closed.
+    let _turn = TURNS.acquire().await;
+    off_thread(work).await
 }
 
 /// Runs work off the JavaScript thread; a panic becomes an error.

@@ -201,8 +201,11 @@ impl State {
 
     fn find(&mut self) -> Result<(), Error> {
         let found = if let Some(vault) = &self.vault {
-            if let Some(watch) = &self.watch {
-                watch.settle();
+            if let Some(watch) = &self.watch
+                && !watch.settle()
+            {
+                // Else who asks would wait for who listens.
+                self.request.watched = None;
             }
             let FoundInVault { found, rejections } = vault.read(&self.request, self.construct.as_deref())?;
             self.rejected.extend(rejections.iter().map(|rejection| rejected(vault, rejection)));

@@ -10,15 +10,15 @@ use napi::bindgen_prelude::{Buffer, Either, Env, Function, PromiseRaw};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
-use super::off_thread;
 use super::progress::ReadingProgress;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
+use super::{off_thread, off_thread_in_turn};
 use crate::Error;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::ObjectText;
 use crate::formats::memory::Memory;
-use crate::index::{ConstructCapsule, Directories, Rejection, Row, Storage, Vault};
+use crate::index::{ConstructCapsule, Directories, Discovery, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
 use crate::vault::{ConstructName, PlaceOf};
@@ -305,7 +305,7 @@ impl NativeVault {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
         };
-        env.spawn_future(off_thread(move || {
+        env.spawn_future(off_thread_in_turn(move || {
             let store = vault.store();
             let stored = match (refingerprint, parsed) {
                 (true, _) => store.store_refingerprinted(&text)?,
@@ -323,7 +323,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<StoredCapsule>")]
     pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
-        env.spawn_future(off_thread(move || {
+        env.spawn_future(off_thread_in_turn(move || {
             let store = vault.store();
             let stored = store.adopt(&PathBuf::from(path))?;
             Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
@@ -412,7 +412,7 @@ impl NativeVault {
         tag: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().add_tag(&name, &uuid, &tag)))
+        env.spawn_future(off_thread_in_turn(move || vault.store().add_tag(&name, &uuid, &tag)))
     }
 
     /// Takes a tag from a capsule.
@@ -428,7 +428,7 @@ impl NativeVault {
         tag: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().remove_tag(&name, &uuid, &tag)))
+        env.spawn_future(off_thread_in_turn(move || vault.store().remove_tag(&name, &uuid, &tag)))
     }
 
     /// Deletes a capsule.
@@ -438,7 +438,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
     pub fn delete<'env>(&self, env: &'env Env, name: String, uuid: String) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().delete(&name, &uuid)))
+        env.spawn_future(off_thread_in_turn(move || vault.store().delete(&name, &uuid)))
     }
 
     /// Restores a construct from its newest sound capsule, or from the version asked for.
@@ -468,15 +468,17 @@ impl NativeVault {
         }))
     }
 
-    /// Every construct's capsule file, and what its header tells.
+    /// Every construct's capsule file, and what its header tells; before them why some folders can't be looked into, as `closed`.
     ///
     /// # Errors
-    /// Only for a defect of the engine.
+    /// As `Vault::discover`.
     #[napi(catch_unwind, ts_return_type = "Promise<JsonTexts>")]
     pub fn discover<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
         let vault = self.vault.clone();
         env.spawn_future(off_thread(move || {
-            Ok(JsonTexts::of(vault.discover().into_iter().map(|found| {
+            let Discovery { capsules, closed } = vault.discover()?;
+            let closed = closed.into_iter().map(|reason| ObjectText::new().string("closed", &reason).finish());
+            Ok(JsonTexts::of(closed.chain(capsules.into_iter().map(|found| {
                 let text = ObjectText::new()
                     .string("path", &found.path.to_string_lossy())
                     .json("size", found.size)
@@ -485,7 +487,7 @@ impl NativeVault {
                 let header = keys.iter().zip(&found.header);
                 let told = header.filter_map(|(key, value)| value.as_ref().map(|value| (key, value)));
                 told.fold(text, |text, (key, value)| text.json(key, value)).finish()
-            })))
+            }))))
         }))
     }
 

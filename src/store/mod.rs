@@ -460,9 +460,11 @@ fn check_name(name: &str) -> Result<(), Error> {
     Err(Error::InvalidName { name: name.to_owned(), problem })
 }
 
-/// Newest first by their times, which as texts may stand in another order: with other zones or fractions.
+/// Newest first by their times, which as texts may stand in another order: with other zones or fractions. Of one time, the one
+/// first that was stored last.
 fn by_time<'a>(mut entries: Vec<(&'a str, &'a Entry)>) -> Vec<(&'a str, &'a Entry)> {
-    entries.sort_by_cached_key(|(_, entry)| Reverse(entry.timestamp().and_then(|text| capsule::time(text.as_bytes()))));
+    let time = |text: &str| capsule::time(text.as_bytes());
+    entries.sort_by_cached_key(|(_, entry)| Reverse((entry.timestamp().and_then(time), time(&entry.created_at()))));
     entries
 }
 

@@ -341,7 +341,7 @@ impl FileProblem {
 
 /// Whether it may be different soon: the system has no more files or memory to give (ENFILE, EMFILE, ENOMEM), or on Windows
 /// another program, as one that looks for viruses, lets nobody have the file.
-fn is_exhausted(error: &io::Error) -> bool {
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     let unix = cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24));
     error.kind() == io::ErrorKind::OutOfMemory || unix || is_withheld(error)
 }

@@ -11,8 +11,8 @@ mod user;
 
 pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, is_capsule, is_memory};
-pub(crate) use directory::is_withheld;
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer};
+pub(crate) use directory::{is_exhausted, is_withheld};
 #[cfg(target_os = "linux")]
 pub(crate) use inotify::Inotify;
 pub use notifications::{Change, Changes, Notifications};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,7 +25,7 @@ use crate::index::{
     ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
 };
 use crate::lock::lock;
-use crate::vault::{Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, with_buffer};
+use crate::vault::{Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, is_exhausted, with_buffer};
 
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
@@ -118,8 +118,8 @@ struct Waiting {
 pub(super) struct Catalogue {
     vault: Arc<Vault>,
     layout: Layout,
-    /// Whether all that is written in the vault is notified: not what other machines write on a network drive.
-    is_local: bool,
+    /// Whether all that is written where constructs' capsules lie is notified: not what other machines write on a network drive.
+    is_local: AtomicBool,
     state: Mutex<State>,
     /// The cursor behind everything that was told, for who can't wait until a look is over.
     present: Mutex<Cursor>,
@@ -133,11 +133,15 @@ struct State {
     /// Files that can't be read, and the reason that was told.
     unreadable: HashMap<RelativePath, String>,
     record: Record,
-    /// Files that can be changed by a name outside of their folder, which is not notified: by folder.
-    aliased: BTreeMap<PathBuf, HashSet<RelativePath>>,
+    /// Files that can be changed by a name outside of their folder, which is not notified.
+    aliased: ByFolder,
+    /// Files that the system would not tell of when they were looked at last: who reads asks it again.
+    unknown: ByFolder,
     /// Whether readers rely on what was applied.
     is_watched: bool,
 }
+
+type ByFolder = BTreeMap<PathBuf, HashSet<RelativePath>>;
 
 /// A folder of memories that is no link, shared with its readers.
 #[derive(Debug, Clone)]
@@ -156,14 +160,16 @@ pub(super) struct Looked {
     pub(super) again: Vec<(RelativePath, Duration)>,
     /// How many files are as they were told before.
     as_told: usize,
+    /// Why the system could not tell what is there, as it has no more of something.
+    exhausted: Option<Error>,
 }
 
 /// A file as it was found.
 enum Found {
     Unchanged,
     Gone,
-    /// The system can't tell now.
-    Unknown,
+    /// The system can't tell now, or nobody wants to know any more.
+    Unknown(Option<Error>),
     /// It can't be read.
     Unreadable(String),
     Read(Box<Read>),
@@ -193,11 +199,12 @@ impl Catalogue {
             folders: HashMap::new(),
             unreadable: HashMap::new(),
             record: Record::forgetful(),
-            aliased: BTreeMap::new(),
+            aliased: ByFolder::new(),
+            unknown: ByFolder::new(),
             is_watched: false,
         };
         vault.note_watch(true);
-        let is_local = Directory::open(vault.store().root()).is_ok_and(|root| root.is_local());
+        let is_local = AtomicBool::new(Directory::open(vault.store().root()).is_ok_and(|root| root.is_local()));
         let present = Mutex::new(state.record.present());
         Self { vault, layout, is_local, state: Mutex::new(state), present }
     }
@@ -228,7 +235,7 @@ impl Catalogue {
     /// What somebody is just writing is decided on later.
     ///
     /// # Errors
-    /// [`Error::Aborted`]; what has been read is kept.
+    /// [`Error::Aborted`]; what has been read is kept. [`Error::System`] if the system has no more files to give.
     pub(super) fn begin(
         &self,
         files: &[RelativePath],
@@ -244,6 +251,10 @@ impl Catalogue {
         if progress.aborted.load(Ordering::Relaxed) {
             self.vault.keep_indexes();
             return Err(Error::Aborted);
+        }
+        if let Some(problem) = looked.exhausted.take() {
+            // What it found later would be told as if it had come later.
+            return Err(problem);
         }
         let mut events = std::mem::take(&mut looked.events);
         let mut state = lock(&self.state);
@@ -324,10 +335,12 @@ impl Catalogue {
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
         for (path, WatchedFolder { index, is_local }) in &state.folders {
-            index.set_watched(watched && *is_local && !state.aliased.contains_key(path));
+            let is_sure = !state.aliased.contains_key(path) && !state.unknown.contains_key(path);
+            index.set_watched(watched && *is_local && is_sure);
         }
         let is_of_construct = |folder: &PathBuf| !self.layout.folder(folder).is_some_and(|own| own.has_memories());
-        let watched = watched && self.is_local && !state.aliased.keys().any(is_of_construct);
+        let is_sure = !state.aliased.keys().chain(state.unknown.keys()).any(is_of_construct);
+        let watched = watched && self.is_local.load(Ordering::Relaxed) && is_sure;
         // Set anew only when that changes: what was found for somebody would be forgotten.
         if std::mem::replace(&mut state.is_watched, watched) != watched {
             self.vault.constructs().set_watched(watched);
@@ -360,6 +373,14 @@ impl Catalogue {
             changed.extend(files.into_iter().filter(|(file, known)| state_of(file) != *known).map(|(file, _)| file));
         }
         changed
+    }
+
+    /// Notes a folder that is there: what is below the vault's folder may be mounted from elsewhere.
+    pub(super) fn note_folder(&self, folder: &Path, path: &Path) {
+        let is_of_constructs = self.layout.folder(folder).is_some_and(|own| !own.has_memories());
+        if is_of_constructs && Directory::open(path).is_ok_and(|folder| !folder.is_local()) {
+            self.is_local.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Forgets which constructs were found for whom: a folder has come or gone.
@@ -417,6 +438,9 @@ impl Catalogue {
             let is_closed =
                 |error: &io::Error| !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             let problem = resolved.as_ref().err().or_else(|| opened.as_ref().and_then(|opened| opened.as_ref().err()));
+            if let Some(error) = problem.filter(|error| is_exhausted(error)) {
+                looking.looked.exhausted = Some(Error::system(error, "open", &path));
+            }
             if problem.is_some_and(is_closed) {
                 state.put_off(folder, files, &mut looking);
                 continue;
@@ -440,14 +464,15 @@ impl Catalogue {
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let is_memory = |(_, place): &(&RelativePath, Place)| matches!(place, Place::Memory { .. });
             let (memories, constructs): (Vec<_>, Vec<_>) = files.into_iter().partition(is_memory);
-            let lots = std::iter::once((&*memories, SPLIT)).chain(constructs.chunks(CONSTRUCTS).map(|lot| (lot, 1)));
-            for (files, split) in lots {
+            let lots = std::iter::once((&*memories, true)).chain(constructs.chunks(CONSTRUCTS).map(|lot| (lot, false)));
+            for (files, are_memories) in lots {
+                let split = if are_memories { SPLIT } else { 1 };
                 let State { known, record, .. } = &*state;
                 let found: Vec<Found> = each(files.len(), split, |at| {
                     let (file, place) = &files[at];
                     match &directory {
                         // Nothing is said of it.
-                        Some(_) if when.is_aborted() => Found::Unknown,
+                        Some(_) if when.is_aborted() => Found::Unknown(None),
                         Some(directory) => {
                             let row = file.file_name().and_then(|name| row_of(at, name.to_str()?));
                             met.fetch_add(usize::from(row.is_some()), Ordering::Relaxed);
@@ -461,25 +486,8 @@ impl Catalogue {
                         None => Found::Gone,
                     }
                 });
-                let mut as_told =
-                    Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
-                for ((file, place), found) in files.iter().zip(found) {
-                    if let Found::AsTold(name, known) = found {
-                        as_told.push((name, known));
-                        continue;
-                    }
-                    let found = match &directory {
-                        Some(directory) if CASELESS => state.by_own_name(file, folder, directory, found, &mut looking),
-                        _ => found,
-                    };
-                    constructs_changed |=
-                        matches!(place, Place::Construct { .. }) && !matches!(found, Found::Unchanged);
-                    self.decide(&mut state, file, place, found, &mut looking);
-                }
-                looking.looked.as_told += as_told.len();
-                if !as_told.is_empty() {
-                    state.known.extend(folder, as_told);
-                }
+                constructs_changed |= !are_memories && found.iter().any(|found| !matches!(found, Found::Unchanged));
+                self.take_found(&mut state, (folder, directory.as_ref()), files, found, &mut looking);
             }
             if let Some(kept) = &kept
                 && met.into_inner() < kept.len()
@@ -503,6 +511,33 @@ impl Catalogue {
             self.vault.constructs().set_watched(true);
         }
         looking.looked
+    }
+
+    /// Takes over what some files of a folder were found to be.
+    fn take_found(
+        &self,
+        state: &mut State,
+        (folder, directory): (&Path, Option<&Directory>),
+        files: &[(&RelativePath, Place)],
+        found: Vec<Found>,
+        looking: &mut Looking<'_>,
+    ) {
+        let mut as_told = Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
+        for ((file, place), found) in files.iter().zip(found) {
+            if let Found::AsTold(name, known) = found {
+                as_told.push((name, known));
+                continue;
+            }
+            let found = match directory {
+                Some(directory) if CASELESS => state.by_own_name(file, folder, directory, found, looking),
+                _ => found,
+            };
+            self.decide(state, file, place, found, looking);
+        }
+        looking.looked.as_told += as_told.len();
+        if !as_told.is_empty() {
+            state.known.extend(folder, as_told);
+        }
     }
 
     /// The index of a folder of memories, which is found there, and which from now on is the watch's to keep if no link leads
@@ -561,7 +596,10 @@ impl Catalogue {
                 self.parse((file, name), place, index, &buffer[..length], (signature, settled))
             }
             Err(FileProblem::Missing(_)) => Found::Gone,
-            Err(FileProblem::Exhausted(_)) => Found::Unknown,
+            Err(problem @ FileProblem::Exhausted(_)) => {
+                // On Windows it is one program that has one file.
+                Found::Unknown(cfg!(unix).then(|| Error::of_file(&self.root().join(file), problem)))
+            }
             Err(problem) => Found::Unreadable(problem.to_string()),
         })
     }
@@ -633,9 +671,11 @@ impl Catalogue {
         let apply = |looking: &mut Looking<'_>, entry| {
             looking.changes.push((file.file_name().unwrap_or_default().to_string_lossy().into(), entry));
         };
+        note_file(&mut state.unknown, file, matches!(found, Found::Unknown(_)));
         match found {
             Found::Unchanged | Found::AsTold(..) => {}
-            Found::Unknown => {
+            Found::Unknown(problem) => {
+                looking.looked.exhausted = looking.looked.exhausted.take().or(problem);
                 state.look_again(file, looking.stage);
                 looking.looked.again.push((file.to_owned(), CLOSED));
                 return;
@@ -651,7 +691,7 @@ impl Catalogue {
                 }
                 state.known.remove(file);
                 // Nothing tells when that comes which a link leads to.
-                state.look_after(file, self.is_link(file));
+                note_file(&mut state.aliased, file, self.is_link(file));
                 if was_accepted == Some(true) {
                     let noticed = Noticed::new(file, place, Happening::Removed, NO_VERDICT);
                     self.tell(state, noticed, looking);
@@ -659,7 +699,7 @@ impl Catalogue {
             }
             Found::Unreadable(problem) => {
                 apply(looking, None);
-                state.look_after(file, self.is_link(file));
+                note_file(&mut state.aliased, file, self.is_link(file));
                 // If it can be read again as it was, readers must have it back.
                 state.known.change(file, |known| known.settled = false);
                 if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
@@ -672,7 +712,7 @@ impl Catalogue {
             }
             Found::Read(read) => {
                 let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
-                state.look_after(file, signature.is_aliased());
+                note_file(&mut state.aliased, file, signature.is_aliased());
                 let is_usable =
                     problem.is_none() && (self.vault.store().options().policy == Policy::Report || verdict.is_sound());
                 if let Stage::Beginning(..) = looking.stage
@@ -819,19 +859,6 @@ impl<'a> Noticed<'a> {
 }
 
 impl State {
-    /// Notes whether a file has to be looked after without notifications.
-    fn look_after(&mut self, file: &RelativePath, is_aliased: bool) {
-        let Some(folder) = file.parent() else { return };
-        if is_aliased {
-            self.aliased.entry(folder.to_owned()).or_default().insert(file.clone());
-        } else if let Some(files) = self.aliased.get_mut(folder) {
-            files.remove(file);
-            if files.is_empty() {
-                self.aliased.remove(folder);
-            }
-        }
-    }
-
     /// A file is gone that is found by a name which no file in its folder has: it was renamed, and only the case of its name is
     /// another. So may be one that is known by another name.
     fn by_own_name(
@@ -909,6 +936,19 @@ impl State {
             looking.looked.again.push((file.to_owned(), left));
         }
         !left.is_zero()
+    }
+}
+
+/// Notes whether a file is one of some.
+fn note_file(files: &mut ByFolder, file: &RelativePath, is_one: bool) {
+    let Some(folder) = file.parent() else { return };
+    if is_one {
+        files.entry(folder.to_owned()).or_default().insert(file.clone());
+    } else if let Some(own) = files.get_mut(folder) {
+        own.remove(file);
+        if own.is_empty() {
+            files.remove(folder);
+        }
     }
 }
 

@@ -32,7 +32,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::index::{Progress, RowRef, SPLIT, Vault};
 use crate::lock::lock;
-use crate::vault::{Directory, Signature, state_of};
+use crate::vault::{Directory, Signature, is_exhausted, state_of};
 use catalogue::{Catalogue, Looked};
 use layout::{Layout, Place, RelativePath};
 use record::Record;
@@ -144,6 +144,12 @@ struct Queued {
     count: u64,
 }
 
+impl Queued {
+    fn has_room(&self) -> bool {
+        self.notices.len() < QUEUE && self.bytes < QUEUE_BYTES
+    }
+}
+
 /// When a hinted path is to be looked at.
 #[derive(Debug, Clone, Copy)]
 struct Due {
@@ -160,6 +166,8 @@ struct Hints {
     /// Everything must be looked at: hints were lost.
     everything: bool,
     trouble: Option<Error>,
+    /// Why not all folders could be listed, as the system has no more of something.
+    exhausted: Option<Error>,
     /// The vault's folder is not there: nothing tells when it comes back.
     rootless: bool,
     /// How often everything is looked at; `None` where notifications tell of changes.
@@ -293,10 +301,14 @@ impl Shared {
         self.hinted.notify_all();
     }
 
+    fn has_room(&self) -> bool {
+        lock(&self.queue).has_room()
+    }
+
     /// Waits until the queue has room. Gives false if the watch was stopped.
     fn wait_for_room(&self) -> bool {
         let mut queue = lock(&self.queue);
-        while queue.notices.len() >= QUEUE || queue.bytes >= QUEUE_BYTES {
+        while !queue.has_room() {
             if lock(&self.hints).phase == Phase::Stopped {
                 return false;
             }
@@ -406,8 +418,8 @@ impl Shared {
         }
     }
 
-    /// Looks at what hints name.
-    fn look_at(&self, hinted: Hinted) {
+    /// Looks at what hints name, as far as there is room for what is to be told. Gives false if something is left.
+    fn look_at(&self, hinted: Hinted) -> bool {
         let Hinted { paths, everything, trouble } = hinted;
         if let Some(trouble) = trouble {
             self.fall_back(trouble);
@@ -417,9 +429,15 @@ impl Shared {
             self.catalogue.set_quiet(quiet);
         }
         let files = if everything { self.everything() } else { self.files(paths) };
-        for batch in files.chunks(BATCH) {
-            if !self.wait_for_room() {
-                break;
+        for (place, batch) in files.chunks(BATCH).enumerate() {
+            if !self.has_room() {
+                // Not waited for here: readers wait for this turn.
+                let now = Instant::now();
+                let mut hints = lock(&self.hints);
+                for file in &files[place * BATCH..] {
+                    hints.paths.entry(file.clone()).or_insert(Due { first: now, at: now });
+                }
+                return false;
             }
             let open: HashMap<RelativePath, Writer> = {
                 let hints = lock(&self.hints);
@@ -438,6 +456,7 @@ impl Shared {
         if !files.is_empty() {
             self.set_watched();
         }
+        true
     }
 
     /// Whether readers may rely on what was applied: where all changes are known when somebody asks.
@@ -523,6 +542,7 @@ impl Shared {
             if is_root {
                 *lock(&self.home) = state_of(&path);
             }
+            self.catalogue.note_folder(&folder, &path);
             let added = if is_root && (was_away || LOSSY) {
                 lock(&self.means).renew(&path, &folder)
             } else {
@@ -545,6 +565,9 @@ impl Shared {
             }
             let layout = self.catalogue.layout();
             let items = std::fs::read_dir(&path);
+            if let Some(error) = items.as_ref().err().filter(|error| is_exhausted(error)) {
+                lock(&self.hints).exhausted = Some(Error::system(error, "scandir", &path));
+            }
             if items.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
                 let (now, after) = (Instant::now(), INTERVAL / 4);
                 lock(&self.hints).paths.insert(folder.as_path().into(), Due { first: now, at: now + after });
@@ -679,7 +702,7 @@ impl Watch {
     /// Begins to watch: what is there now is known when this returns, and what comes later is told.
     ///
     /// # Errors
-    /// [`Error::System`] if no thread can be started.
+    /// [`Error::System`] if no thread can be started, or the system has no more files to give; [`Error::Aborted`].
     pub fn begin(vault: Arc<Vault>, request: &Request, listener: Listener) -> Result<Self, Error> {
         let given = vault.store().root().to_owned();
         let root = given.canonicalize().unwrap_or(given);
@@ -720,6 +743,9 @@ impl Watch {
             || shared.visit(Path::new("")),
             || request.cache.as_ref().map(|cache| Record::open(cache, &shared.root, request.since.as_ref())),
         );
+        if let Some(problem) = lock(&shared.hints).exhausted.take() {
+            return Err(problem);
+        }
         shared.catalogue.set_record(record.unwrap_or_else(Record::forgetful));
         let looked = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
         shared.take_over(looked);
@@ -733,18 +759,22 @@ impl Watch {
     }
 
     /// Applies every change that was finished before this is called, where the system can tell all of them: on Linux.
-    /// Elsewhere readers don't rely on the watch.
-    pub fn settle(&self) {
+    /// Elsewhere readers don't rely on the watch. Gives false if so much waits to be told that not all could be applied: then
+    /// they must not.
+    #[must_use]
+    pub fn settle(&self) -> bool {
         #[cfg(target_os = "linux")]
         {
-            let Some(queue) = self.shared.queue() else { return };
+            let Some(queue) = self.shared.queue() else { return true };
             if !self.shared.is_at_home() {
                 self.shared.come_home();
             }
             self.shared.drain(&queue);
             let _turn = lock(&self.shared.turn);
-            self.shared.look_at(self.shared.take_hints(true));
+            self.shared.look_at(self.shared.take_hints(true))
         }
+        #[cfg(not(target_os = "linux"))]
+        true
     }
 
     /// Whether every change that was finished before this is called has been applied; false also where that can't be told

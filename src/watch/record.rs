@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Happening;
+use crate::index::open_own;
 
 /// A place in the order of all events: of the record with this id, or by the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,9 +181,17 @@ impl Record {
     /// The record in a file, or one with what stands in another, that is kept there from now on.
     fn open_file(path: &Path, since: Option<&Cursor>, origin: Option<&Path>) -> io::Result<Self> {
         let lock = options().truncate(false).open(path.with_extension("lock"))?;
+        if [path, &path.with_extension("lock")].into_iter().any(|path| path.exists() && open_own(path).is_none()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         lock.try_lock()?;
         let mut record = Self::forgetful();
-        let text = std::fs::read(origin.unwrap_or(path)).unwrap_or_default();
+        let mut text = Vec::new();
+        if let Some(mut file) = open_own(origin.unwrap_or(path))
+            && file.read_to_end(&mut text).is_err()
+        {
+            text.clear();
+        }
         let (mut count, mut is_whole) = (0, false);
         let end_of_heading = memchr::memchr(b'\n', &text).map_or(text.len(), |end| end + 1);
         if let Ok(heading) = serde_json::from_slice::<Heading>(&text[..end_of_heading])
@@ -366,7 +375,7 @@ fn line_in((check, content): (u32, &[u8])) -> Option<(&str, Told)> {
 /// The id of the record in a file.
 fn heading(path: &Path) -> Option<String> {
     let mut line = String::new();
-    io::BufReader::new(File::open(path).ok()?.take(1024)).read_line(&mut line).ok()?;
+    io::BufReader::new(open_own(path)?.take(1024)).read_line(&mut line).ok()?;
     serde_json::from_str::<Heading>(&line).ok().map(|heading| heading.record)
 }
 

@@ -50,7 +50,7 @@ fn a_watch_that_a_panic_ends_tells_so_and_readers_rely_on_it_no_more() {
     let error = told.recv_timeout(Duration::from_secs(10)).expect("an error");
     assert_eq!((error.code(), error.path()), ("VVAULT_WATCH", Some(folder.path())));
     assert!(!watch.is_settled());
-    watch.settle();
+    assert!(watch.settle());
     watch.stop();
 }
 
