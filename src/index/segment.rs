@@ -264,7 +264,7 @@ impl Segment {
             names,
             labels: head.labels.bytes.into(),
             label_ends: head.labels.ends.into(),
-            tag_lists: head.tag_lists.into_iter().map(Into::into).collect(),
+            tag_lists: head.tag_lists.into_iter().map(distinct).collect(),
             rows: head.rows.into(),
             texts,
             damaged: AtomicBool::new(false),
@@ -413,7 +413,7 @@ impl Segment {
         (row.role, row.session)
     }
 
-    /// The labels of a row's tags.
+    /// The labels of a row's tags, each once.
     pub(super) fn tags(&self, at: u32) -> &[u32] {
         &self.tag_lists[self.rows[at as usize].tags as usize]
     }
@@ -458,6 +458,13 @@ impl Segment {
             let _ = write_at(file, &vec![0; row.text_length as usize], row.text_start);
         }
     }
+}
+
+/// A file may name a tag several times. In the tag's list of memories it is to stand once.
+fn distinct(mut labels: Vec<u32>) -> Box<[u32]> {
+    labels.sort_unstable();
+    labels.dedup();
+    labels.into()
 }
 
 impl Drop for Segment {

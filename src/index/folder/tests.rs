@@ -10,7 +10,7 @@ use proptest::prelude::*;
 #[cfg(target_os = "linux")]
 use super::Freshness;
 use super::{BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket};
-use crate::index::{RowRef, View};
+use crate::index::{Query, RowRef, View};
 use crate::vault::{Boundary, Directory};
 
 /// After so long a file's times can be relied on: on Windows no folder is known to be local.
@@ -364,6 +364,27 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
     // Who asked before reads again, and that is no reason to forget the rest.
     assert_eq!(texts(&early), None);
     assert_eq!(stored(&vault.sweep().0), 7);
+}
+
+#[test]
+fn a_tag_that_a_file_names_twice_counts_once() {
+    for mut vault in Vault::both() {
+        for number in 0..9 {
+            let tags = if number == 4 { "\"y\",\"x\",\"x\",\"y\",\"x\"" } else { "\"x\"" };
+            let text = format!("{{\"raw\":\"1\",\"created_ts\":\"2026-01-01T00:00:0{number}Z\",\"tags\":[{tags}]}}");
+            fs::write(vault.path(&format!("{number}.json")), text).expect("a file");
+        }
+        let ask = |vault: &Vault| {
+            let query = Query { limit: Some(7), tags: vec![b"x".to_vec()], ..Query::default() };
+            let rows = View::new(vec![vault.sweep().0]).select(&query).expect("rows");
+            rows.to_rows("", usize::MAX, 0, 1).expect("rows").0
+        };
+        let before = ask(&vault);
+        vault.compact();
+        assert_eq!((stored(&vault.sweep().0), ask(&vault)), (9, before.clone()));
+        vault.reopen();
+        assert_eq!(ask(&vault), before);
+    }
 }
 
 fn opened(vault: &Vault) -> Option<(Storage, Arc<Names>, Opened)> {
