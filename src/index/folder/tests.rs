@@ -387,6 +387,40 @@ fn a_tag_that_a_file_names_twice_counts_once() {
     }
 }
 
+/// Processes that begin at once each write a segment of what they have read; the last one stays.
+#[test]
+fn what_is_gone_from_the_vault_is_gone_from_what_another_process_keeps() {
+    let vault = Vault::new(false);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &format!("secret-{number}"));
+    }
+    let other = Vault { folder: Vault::folder(&vault.place, &vault.cache), ..Vault::new(false) };
+    let boundary = Boundary::new(vault.place.path()).expect("a vault");
+    let directory = Directory::open(vault.place.path()).expect("a folder");
+    let look = || other.folder.refresh(&directory, &boundary, Ticket::draw(), &Progress::default()).expect("files");
+    look();
+    vault.contents();
+    vault.compact();
+    other.compact();
+    vault.write("a.json", "a");
+    vault.contents();
+    assert!(vault.kept().is_some(), "nothing in it is gone");
+    fs::remove_file(vault.path("3.json")).expect("removed");
+    vault.contents();
+    assert_eq!(vault.kept(), None);
+    // Which is no reason for the other to read anything again.
+    assert_eq!(stored(&look().snapshot), 8);
+    // A segment that was written since is nobody's whose own is gone.
+    for name in ["b.json", "c.json", "d.json"] {
+        vault.write(name, "b");
+    }
+    vault.contents();
+    vault.compact();
+    look();
+    assert_eq!(stored(&vault.sweep().0), 12);
+    assert!(vault.kept().is_some());
+}
+
 fn opened(vault: &Vault) -> Option<(Storage, Arc<Names>, Opened)> {
     let storage = Storage::new(vault.cache.path());
     let path = vault.place.path().canonicalize().expect("a folder");
