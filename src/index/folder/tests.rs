@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 #[cfg(target_os = "linux")]
 use super::Freshness;
-use super::{BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket};
+use super::{
+    BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket, Writing, identity,
+};
 use crate::index::{Query, RowRef, View};
 use crate::vault::{Boundary, Directory};
 
@@ -419,6 +421,33 @@ fn what_is_gone_from_the_vault_is_gone_from_what_another_process_keeps() {
     look();
     assert_eq!(stored(&vault.sweep().0), 12);
     assert!(vault.kept().is_some());
+}
+
+/// Else it would bring back what is gone since, as nothing of that is in the snapshot that was forgotten.
+#[test]
+fn a_segment_of_what_was_forgotten_meanwhile_is_not_taken_over() {
+    let vault = Vault::new(true);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &number.to_string());
+    }
+    vault.contents();
+    vault.compact();
+    for name in ["a.json", "b.json", "c.json"] {
+        vault.write(name, "a");
+    }
+    let before = vault.sweep().0;
+    let rows: Vec<RowRef<'_>> = before.rows().collect();
+    let path = vault.place.path().canonicalize().expect("a folder");
+    let name = identity(&path, &FolderKind::Capsules);
+    let file = Storage::new(vault.cache.path()).create(&path, &FolderKind::Capsules).expect("a file");
+    let segment = Writing::write(file, &rows, &name, None).expect("a segment");
+    before.segment().damage();
+    fs::remove_file(vault.path("3.json")).expect("removed");
+    let contents = vault.contents();
+    vault.folder.take_over(segment, &before);
+    assert_eq!(texts(&vault.folder.kept()), Some(contents.clone()));
+    assert_eq!(vault.contents(), contents);
+    assert_eq!(vault.kept(), None, "what is deleted is not kept");
 }
 
 fn opened(vault: &Vault) -> Option<(Storage, Arc<Names>, Opened)> {
