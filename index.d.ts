@@ -190,9 +190,9 @@ export interface RestoredMemory {
     source: 'construct';
     /** The list that it stood in. */
     kind: 'short-term' | 'long-term' | 'emotional' | 'procedural' | 'episodic' | 'log' | 'session';
-    /** The capsule's `instance_name`, else its `construct_id`. */
+    /** The capsule's `instance_name`, else its `construct_id`; `null` if that is longer than 256 bytes. */
     instanceName: any;
-    /** The capsule's UUID. */
+    /** The capsule's UUID; `null` if that is longer than 256 bytes. */
     uuid: any;
     /** The place in the capsule, such as `memory.short_term_memories`. */
     section: string;

@@ -25,7 +25,11 @@ const LISTS: [(&str, &str); 5] = [
 
 /// So many bytes do the memories of a capsule have at most: as an answer they are one string, and V8 has none that is
 /// longer.
-const LARGEST: usize = (1 << 29) - 24;
+const LARGEST: usize = if cfg!(test) { 1 << 23 } else { (1 << 29) - 24 };
+
+/// What each memory says of its capsule is at most so long, as JSON: the capsule has it once, and may have a memory for
+/// every four bytes. What is longer (no name of a file, no UUID and no date is) stands in the state alone.
+const LONGEST_REPEATED: usize = 256;
 
 /// What a capsule restores to. What is not a memory is kept as JSON.
 #[derive(Debug)]
@@ -51,19 +55,26 @@ impl Restored {
     /// additionalData }`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let log: Vec<&str> = self.memories.iter().map(Memory::content).collect();
         let mut out = String::new();
         for (key, value) in [
-            ("{\"instanceName\":", &*self.instance_name),
+            ("{\"instanceName\":", &self.instance_name),
             (",\"uuid\":", &self.uuid),
             (",\"timestamp\":", &self.timestamp),
             (",\"traits\":", &self.traits),
             (",\"personality\":", &self.personality),
-            (",\"memoryLog\":[", &log.join(",")),
-            ("],\"memories\":", &self.memories_to_json()),
-            (",\"environment\":", &self.environment),
-            (",\"additionalData\":", &self.additional_data),
         ] {
+            out.push_str(key);
+            out.push_str(value);
+        }
+        out.push_str(",\"memoryLog\":[");
+        for (at, memory) in self.memories.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            out.push_str(memory.content());
+        }
+        out.push_str("],\"memories\":");
+        self.write_memories(&mut out);
+        for (key, value) in [(",\"environment\":", &self.environment), (",\"additionalData\":", &self.additional_data)]
+        {
             out.push_str(key);
             out.push_str(value);
         }
@@ -74,21 +85,23 @@ impl Restored {
     /// The memories as a JSON array.
     #[must_use]
     pub fn memories_to_json(&self) -> String {
-        let mut out = String::from("[");
-        for memory in &self.memories {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            memory.write_json("", "", false, &mut out);
+        let mut out = String::new();
+        self.write_memories(&mut out);
+        out
+    }
+
+    fn write_memories(&self, out: &mut String) {
+        out.push('[');
+        for (at, memory) in self.memories.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            memory.write_json("", "", false, out);
         }
         out.push(']');
-        out
     }
 }
 
-/// Restores a capsule. `None` if the text is not a JSON object, or its memories, each with the capsule's name, UUID and
-/// time, would be larger than 512 MiB. `mark`, a JSON value, is put into the metadata of each memory
-/// as `integrity`.
+/// Restores a capsule. `None` if the text is not a JSON object, or its memories, each with what it says of the capsule,
+/// would be larger than 512 MiB. `mark`, a JSON value, is put into the metadata of each memory as `integrity`.
 #[must_use]
 pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
     let decoded = String::from_utf8_lossy(text);
@@ -117,9 +130,9 @@ pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
     let name = instance_name.or(construct_id);
 
     let mut restoring = Restoring {
-        name: name.map_or("null", |name| name.text()),
-        uuid: text_of(uuid),
-        written: timestamp,
+        name: text_of(name.filter(is_short)),
+        uuid: text_of(uuid.filter(is_short)),
+        written: timestamp.filter(is_short),
         seen: HashMap::new(),
         mark: mark.map(|mark| format!(",\"integrity\":{mark}")).unwrap_or_default(),
         memories: Vec::new(),
@@ -148,6 +161,11 @@ fn text_of(value: Option<Value<'_>>) -> &str {
     value.map_or("null", |value| value.text())
 }
 
+fn is_short(value: &Value<'_>) -> bool {
+    value.text().len() <= LONGEST_REPEATED
+}
+
+/// What is said of the capsule, and told of each memory, is short, or "null".
 struct Restoring<'a> {
     name: &'a str,
     uuid: &'a str,
@@ -174,7 +192,7 @@ impl<'a> Restoring<'a> {
     fn memory(&mut self, memory: Option<Value<'a>>) {
         let memory = text_of(memory);
         let [last, log] = json::members(memory, ["last_memory_timestamp", "memory_log"]);
-        let time = last.filter(Value::is_truthy).or(self.written);
+        let time = last.filter(Value::is_truthy).filter(is_short).or(self.written);
         let lists = json::members(memory, LISTS.map(|(key, _)| key));
         for ((key, kind), list) in LISTS.into_iter().zip(lists) {
             self.list(&format!("memory.{key}"), kind, text_of(list), time);
@@ -187,10 +205,11 @@ impl<'a> Restoring<'a> {
             json::members(capsule, ["memory_log", "long_term_memories", "sessions", "last_synced_at"]);
         self.list("memory_log", "log", text_of(log), self.written);
         self.list("long_term_memories", "long-term", text_of(long_term), self.written);
+        let synced = synced.filter(is_short);
         for (index, session) in json::items(text_of(sessions)).into_iter().enumerate() {
             let [date, first, last] =
                 json::members(session.text(), ["estimated_date", "first_exchange", "last_exchange"]);
-            let time = date.filter(Value::is_truthy).or(synced);
+            let time = date.filter(Value::is_truthy).filter(is_short).or(synced);
             for (part, exchange) in [("first_exchange", first), ("last_exchange", last)] {
                 let section = format!("sessions[{index}].{part}");
                 let [user, construct] = json::members(text_of(exchange), ["user", "construct"]);
@@ -236,12 +255,10 @@ impl<'a> Restoring<'a> {
 
     fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<Value<'_>>, id: Option<&str>) {
         let Place { kind, section, index } = place;
-        let time_text = time.map_or("null", |time| time.text());
-        self.size =
-            [content, role, time_text, self.name, self.uuid].iter().fold(self.size, |size, text| size + text.len());
         if self.size > LARGEST {
             return;
         }
+        let time_text = text_of(time);
         let count = self.seen.entry((kind, content.to_owned())).or_default();
         let occurrence = std::mem::replace(count, *count + 1);
         let id = id.map_or_else(
@@ -258,6 +275,7 @@ impl<'a> Restoring<'a> {
              \"index\":{index}{}",
             self.name, self.uuid, self.mark,
         );
+        self.size = [&id, time_text, content, role, &details].iter().fold(self.size, |size, text| size + text.len());
         let memory = Memory::new(
             Origin::Construct,
             &[

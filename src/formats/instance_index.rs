@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::json::{self, Kind, SyntaxError, Value};
 
@@ -57,6 +57,9 @@ pub struct InstanceIndex {
     /// The UUIDs of each tag, as JSON values, which need not be strings.
     tagged: IndexMap<Box<str>, Vec<Box<str>>>,
 }
+
+/// By tags, the UUIDs of capsules that are given them, as JSON.
+type Given = IndexMap<Box<str>, IndexSet<Box<str>>>;
 
 /// Why an index can't be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -322,12 +325,16 @@ impl InstanceIndex {
         self.touch(now);
     }
 
-    /// Puts an entry in as it is, as one that was saved from a damaged index; it does not become the latest.
-    pub fn put_back(&mut self, uuid: &str, entry: Entry) {
-        for tag in entry.tags.clone() {
-            self.note_tagged(uuid, &tag);
+    /// Puts entries in as they are, as those that were saved from a damaged index; none becomes the latest.
+    pub fn put_back(&mut self, entries: Vec<(String, Entry)>) {
+        let mut given = Given::new();
+        for (uuid, entry) in entries {
+            for tag in &entry.tags {
+                given.entry(tag.clone()).or_default().insert(quoted(&uuid));
+            }
+            self.entries.insert(uuid.into(), entry);
         }
-        self.entries.insert(uuid.into(), entry);
+        self.note_tagged(given);
     }
 
     /// Makes a capsule the latest.
@@ -344,7 +351,7 @@ impl InstanceIndex {
         } else if !entry.names_its_tags {
             entry.write_tags(now);
         }
-        self.note_tagged(uuid, tag);
+        self.note_tagged([(tag.into(), [quoted(uuid)].into())].into());
         self.touch(now);
         true
     }
@@ -356,15 +363,50 @@ impl InstanceIndex {
             entry.tags.retain(|own| **own != *tag);
             entry.write_tags(now);
         }
-        self.forget_tagged(uuid, Some(tag));
+        let quoted = quoted(uuid);
+        self.forget_tagged(|of, own| of == tag && *own == *quoted);
         self.touch(now);
         true
+    }
+
+    /// Gives and takes many tags, in both places: capsules, tags, and whether each has it now. Of several words on one the last
+    /// counts. Each entry is written once, and not if it was so already.
+    pub fn change_tags<'a>(&mut self, changes: impl IntoIterator<Item = (&'a str, &'a str, bool)>, now: &str) {
+        let mut by_capsule: IndexMap<&str, IndexMap<&str, bool>> = IndexMap::new();
+        for (uuid, tag, is_given) in changes {
+            by_capsule.entry(uuid).or_default().insert(tag, is_given);
+        }
+        let (mut given, mut taken) = (Given::new(), HashMap::<&str, HashSet<Box<str>>>::new());
+        for (uuid, mut tags) in by_capsule {
+            let Some(entry) = self.entries.get_mut(uuid) else { continue };
+            let known: HashSet<&str> = entry.tags().collect();
+            tags.retain(|tag, is_given| known.contains(tag) != *is_given);
+            if tags.is_empty() {
+                continue;
+            }
+            entry.tags.retain(|tag| !tags.contains_key(&**tag));
+            for (tag, is_given) in tags {
+                if is_given {
+                    entry.tags.push(tag.into());
+                    given.entry(tag.into()).or_default().insert(quoted(uuid));
+                } else {
+                    taken.entry(tag).or_default().insert(quoted(uuid));
+                }
+            }
+            entry.write_tags(now);
+            self.touch(now);
+        }
+        if !taken.is_empty() {
+            self.forget_tagged(|tag, uuid| taken.get(tag).is_some_and(|uuids| uuids.contains(uuid)));
+        }
+        self.note_tagged(given);
     }
 
     /// Takes a capsule out; the newest of the rest becomes the latest. Gives its entry.
     pub fn remove(&mut self, uuid: &str, now: &str) -> Option<Entry> {
         let entry = self.entries.shift_remove(uuid)?;
-        self.forget_tagged(uuid, None);
+        let quoted = quoted(uuid);
+        self.forget_tagged(|_, own| *own == *quoted);
         if self.latest.as_deref() == Some(uuid) {
             self.latest = self.newest_first(None).first().map(|(uuid, _)| (*uuid).into());
         }
@@ -372,21 +414,20 @@ impl InstanceIndex {
         Some(entry)
     }
 
-    fn note_tagged(&mut self, uuid: &str, tag: &str) {
-        let tagged = self.tagged.entry(tag.into()).or_default();
-        let uuid = quoted(uuid);
-        if !tagged.contains(&uuid) {
-            tagged.push(uuid);
+    /// Puts capsules into the map of tags that are not there.
+    fn note_tagged(&mut self, given: Given) {
+        for (tag, mut uuids) in given {
+            let tagged = self.tagged.entry(tag).or_default();
+            let known: HashSet<&str> = tagged.iter().map(|uuid| &**uuid).collect();
+            uuids.retain(|uuid| !known.contains(&**uuid));
+            tagged.extend(uuids);
         }
     }
 
-    /// Takes a capsule out of the map of tags (of one tag, or of all); a tag that nothing has any more goes.
-    fn forget_tagged(&mut self, uuid: &str, only: Option<&str>) {
-        let uuid = quoted(uuid);
+    /// Takes capsules out of the map of tags; a tag that nothing has any more goes.
+    fn forget_tagged(&mut self, is_gone: impl Fn(&str, &str) -> bool) {
         self.tagged.retain(|tag, tagged| {
-            if only.is_none_or(|only| only == &**tag) {
-                tagged.retain(|own| *own != uuid);
-            }
+            tagged.retain(|own| !is_gone(tag, own));
             !tagged.is_empty()
         });
     }

@@ -23,8 +23,10 @@ use crate::vault::{
 /// A text that breaks off is waited for so long: its writer may be slow.
 pub const HALF: Duration = Duration::from_millis(1500);
 
-/// So many capsules are kept parsed.
+/// So many capsules are kept parsed,
 const KEPT: usize = 256;
+/// of so many bytes together, or one that is larger.
+const KEPT_BYTES: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
 
 /// The constructs of one vault.
 #[derive(Debug, Default)]
@@ -130,7 +132,7 @@ impl Constructs {
         if let (Some(generation), Some(answers)) = (generation, &mut *lock(&self.watched))
             && generation == self.changes.load(Ordering::SeqCst)
         {
-            if answers.len() >= KEPT {
+            if is_full(answers.values().map(|(found, _)| found.heap_size()), found.heap_size()) {
                 answers.clear();
             }
             let known = lock(&self.known);
@@ -290,7 +292,7 @@ impl Constructs {
         })?);
         let settled = signature.is_settled(began, folder.is_local());
         let mut known = lock(&self.known);
-        if known.len() >= KEPT {
+        if is_full(known.values().map(|known| known.capsule.heap_size()), capsule.heap_size()) {
             known.clear();
         }
         known.insert(path.to_owned(), Known { signature, settled, capsule: capsule.clone() });
@@ -376,9 +378,25 @@ impl ConstructCapsule {
         }
     }
 
+    /// Bytes that it holds, about.
+    fn heap_size(&self) -> usize {
+        self.state.len() + self.memories.heap_size()
+    }
+
     fn is_of(&self, wanted: &ConstructName, place: &PlaceOf) -> bool {
         self.constructs(place).into_iter().any(|name| ConstructName::new(name).is_same(wanted))
     }
+}
+
+impl FoundConstruct {
+    fn heap_size(&self) -> usize {
+        self.capsule.iter().chain(&self.rejected).map(|capsule| capsule.heap_size()).sum()
+    }
+}
+
+/// Whether no more fits beside what is kept: their sizes.
+fn is_full(kept: impl ExactSizeIterator<Item = usize>, more: usize) -> bool {
+    kept.len() >= KEPT || kept.sum::<usize>() + more > KEPT_BYTES
 }
 
 /// Whether a construct's file is still as it was read.

@@ -322,11 +322,18 @@ impl Folder {
             storage.settle(Writing::write(file, &rows, &name, listed).ok()?)
         });
         let Some(segment) = kept.or_else(|| Writing::write(Vec::new(), &rows, &name, listed).ok()) else { return };
+        self.take_over(segment, &snapshot);
+    }
+
+    /// Takes a segment that was made of a snapshot, if the present one comes of that. After damage it does not: what is gone
+    /// since is in neither, and nothing would tell that the new segment has it.
+    fn take_over(&self, segment: Segment, taken: &Snapshot) {
         let mut state = lock(&self.state);
-        if state.snapshot.is_damaged() {
+        if state.snapshot.is_damaged() || !Arc::ptr_eq(state.snapshot.segment(), taken.segment()) {
+            segment.remove();
             return;
         }
-        let moved = state.snapshot.moved_to(segment, &snapshot);
+        let moved = state.snapshot.moved_to(segment, taken);
         state.left = moved.behind();
         state.snapshot = Arc::new(moved);
     }

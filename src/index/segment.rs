@@ -9,9 +9,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+#[cfg(unix)]
+use std::fs::Metadata;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -264,7 +266,7 @@ impl Segment {
             names,
             labels: head.labels.bytes.into(),
             label_ends: head.labels.ends.into(),
-            tag_lists: head.tag_lists.into_iter().map(Into::into).collect(),
+            tag_lists: head.tag_lists.into_iter().map(distinct).collect(),
             rows: head.rows.into(),
             texts,
             damaged: AtomicBool::new(false),
@@ -413,7 +415,7 @@ impl Segment {
         (row.role, row.session)
     }
 
-    /// The labels of a row's tags.
+    /// The labels of a row's tags, each once.
     pub(super) fn tags(&self, at: u32) -> &[u32] {
         &self.tag_lists[self.rows[at as usize].tags as usize]
     }
@@ -433,31 +435,44 @@ impl Segment {
     }
 
     pub(super) fn damage(&self) -> Damaged {
-        if !self.damaged.swap(true, Ordering::SeqCst)
-            && let Texts::File { path, .. } | Texts::Memory { path: Some(path), .. } = &self.texts
-        {
+        if !self.damaged.swap(true, Ordering::SeqCst) {
             // Whoever opens it next would find the same.
-            let _ = std::fs::remove_file(path);
+            self.remove();
         }
         Damaged
+    }
+
+    /// Removes what is kept in its place, if it has one: others read the files again.
+    pub(super) fn remove(&self) {
+        if let Texts::File { path, .. } | Texts::Memory { path: Some(path), .. } = &self.texts {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Overwrites the texts of files that are gone or have changed: what somebody deleted is not kept here either.
     pub(super) fn forget(&self, places: impl Iterator<Item = u32>) {
         let mut places = places.peekable();
-        if let Texts::Memory { path: Some(path), .. } = &self.texts
-            && places.peek().is_some()
-        {
-            // By now another process may have put its own in its place: which place has the text nobody knows.
-            let _ = std::fs::remove_file(path);
+        if places.peek().is_none() {
+            return;
         }
-        let Texts::File { file, .. } = &self.texts else { return };
+        // By now another process may have put its own in its place: where that has the text nobody knows.
+        let Texts::File { file, path } = &self.texts else { return self.remove() };
+        if !is_at(file, path) {
+            self.remove();
+        }
         for at in places {
             let row = &self.rows[at as usize];
             // If that fails the next writing of the segment leaves it out.
             let _ = write_at(file, &vec![0; row.text_length as usize], row.text_start);
         }
     }
+}
+
+/// A file may name a tag several times. In the tag's list of memories it is to stand once.
+fn distinct(mut labels: Vec<u32>) -> Box<[u32]> {
+    labels.sort_unstable();
+    labels.dedup();
+    labels.into()
 }
 
 impl Drop for Segment {
@@ -727,6 +742,23 @@ impl TextReader {
         let memory = Memory::from_record(self.text(segment, at)?);
         memory.map(Some).ok_or_else(|| segment.damage())
     }
+}
+
+/// Whether an open file still has its path, and no other took its place.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = |metadata: io::Result<Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    own(file.metadata()) == own(path.symlink_metadata())
+}
+
+#[cfg(windows)]
+fn is_at(file: &File, path: &Path) -> bool {
+    let own = |file: &File| {
+        let known = winapi_util::file::information(file).ok()?;
+        Some((known.volume_serial_number(), known.file_index()))
+    };
+    File::open(path).is_ok_and(|other| own(&other) == own(file))
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -276,9 +276,7 @@ impl Instance {
                 let mut index = InstanceIndex::new(&self.name, &now);
                 let Salvaged { entries, tags, latest } = InstanceIndex::salvage(&text);
                 salvaged_tags = tags;
-                for (uuid, entry) in entries {
-                    index.put_back(&uuid, entry);
-                }
+                index.put_back(entries);
                 index.set_latest(latest.as_deref().filter(|uuid| index.entry(uuid).is_some()));
                 state.index = Some(Arc::new(index));
                 state.index_seen = Some(seen);
@@ -293,11 +291,9 @@ impl Instance {
         }
         let State { index, journal, ahead, unrecorded, .. } = &mut *state;
         if changed && let Some(index) = index {
-            for (uuid, tag) in salvaged_tags {
-                let is_missing = index.entry(&uuid).is_some_and(|entry| !entry.has_tag(&tag));
-                if is_missing && !journal.has_taken(&uuid, &tag) {
-                    Arc::make_mut(index).add_tag(&uuid, &tag, &now);
-                }
+            if !salvaged_tags.is_empty() {
+                let given = salvaged_tags.iter().filter(|(uuid, tag)| !journal.has_taken(uuid, tag));
+                Arc::make_mut(index).change_tags(given.map(|(uuid, tag)| (&**uuid, &**tag, true)), &now);
             }
             for record in journal.taken_by_others(index) {
                 journal.note(record.clone());

@@ -5,6 +5,7 @@
 //! down first, with the time that the entry then bears: an entry that turns up with an earlier time is a copy from before,
 //! and the tag is put right. The same holds for which of several files is a capsule that was stored again.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -179,13 +180,8 @@ impl Journal {
 
     /// Puts right what a copy of the index from before undid.
     pub fn put_right(&self, index: &mut InstanceIndex, now: &str) {
-        for (uuid, tag, is_given) in self.compare(index).0 {
-            if is_given {
-                index.add_tag(uuid, tag, now);
-            } else {
-                index.remove_tag(uuid, tag, now);
-            }
-        }
+        let undone = self.compare(index).0;
+        index.change_tags(undone, now);
     }
 
     /// Whether there is anything to be put right.
@@ -238,19 +234,22 @@ impl Journal {
                 // It was stored again by Python.
                 continue;
             }
+            // Each takes as long as the entry is, which may have as many tags as there are marks.
+            let tags: BTreeSet<&str> = entry.tags().collect();
+            let times = LazyCell::new(|| [entry.created_at(), entry.updated_at()].map(|at| moment(&at)));
             for (tag, mark) in marks {
                 match mark {
-                    Mark::Given { at, before } if !entry.has_tag(tag) => {
+                    Mark::Given { at, before } if !tags.contains(&**tag) => {
                         // Taken on purpose, if who changed the entry since knew of the tag: because it has just the tags
                         // that it had before, or shows something later of ours, or was changed so much later that no copy
                         // from before can have been in anybody's hands. Born later: Python stored it again, which forgets
                         // tags; but born after it was changed it was by a clock that was ahead.
-                        let [own, born, changed] = [at, &entry.created_at(), &entry.updated_at()].map(|at| moment(at));
+                        let (own, [born, changed]) = (moment(at), *times);
                         let on_purpose = changed > own
                             && (born <= own || born > changed)
                             && (shown.is_some_and(|shown| shown > own)
                                 || changed.saturating_sub(own) > LONGEST_CHANGE
-                                || entry.tags().map(str::to_owned).collect::<BTreeSet<_>>() == *before);
+                                || tags.iter().copied().eq(before.iter().map(String::as_str)));
                         if on_purpose {
                             let (uuid, tag, at) = (uuid.clone(), tag.clone(), entry.updated_at());
                             taken.push(Record::Untagged { uuid, tag, at });
@@ -258,7 +257,7 @@ impl Journal {
                             undone.push((&**uuid, &**tag, true));
                         }
                     }
-                    Mark::Taken { at } if entry.has_tag(tag) && moment(&entry.updated_at()) <= moment(at) => {
+                    Mark::Taken { at } if tags.contains(&**tag) && times[1] <= moment(at) => {
                         undone.push((&**uuid, &**tag, false));
                     }
                     _ => {}
@@ -270,10 +269,13 @@ impl Journal {
 
     /// The latest tag given here that an index shows: whoever wrote the index had read it then or later.
     fn last_shown(&self, index: &InstanceIndex) -> Option<i64> {
-        let given = self.marks.iter().flat_map(|(uuid, marks)| marks.iter().map(move |(tag, mark)| (uuid, tag, mark)));
-        let shown = given.filter_map(|(uuid, tag, mark)| match mark {
-            Mark::Given { at, before } if !before.contains(tag) && index.entry(uuid)?.has_tag(tag) => Some(moment(at)),
-            _ => None,
+        let shown = self.marks.iter().filter_map(|(uuid, marks)| {
+            let tags: HashSet<&str> = index.entry(uuid)?.tags().collect();
+            let shown = marks.iter().filter_map(|(tag, mark)| match mark {
+                Mark::Given { at, before } if !before.contains(tag) && tags.contains(&**tag) => Some(moment(at)),
+                _ => None,
+            });
+            shown.max()
         });
         shown.max()
     }

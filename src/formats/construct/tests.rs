@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::restore;
+use super::{LARGEST, LONGEST_REPEATED, restore};
 
 fn restored(text: &[u8]) -> Value {
     serde_json::from_str(&restore(text, None).expect("an object").to_json()).expect("valid JSON")
@@ -85,16 +85,39 @@ fn a_missing_section_is_empty() {
     }
 }
 
-/// Each memory names its version: here two megabytes that would become two gigabytes.
+/// Each memory names its construct, its version and mostly the capsule's time: here two megabytes that would become six
+/// gigabytes.
 #[test]
 fn a_long_uuid_of_many_memories_is_no_bomb() {
     let text = |length: usize, memories: usize| {
-        let (uuid, list) = ("x".repeat(length), vec!["\"\""; memories].join(","));
-        format!("{{\"metadata\":{{\"uuid\":\"{uuid}\"}},\"memory\":{{\"short_term_memories\":[{list}]}}}}")
+        let (long, list) = ("x".repeat(length), vec!["\"a\""; memories].join(","));
+        format!(
+            "{{\"metadata\":{{\"instance_name\":\"{long}\",\"uuid\":\"{long}\",\"timestamp\":\"{long}\"}},\"memory\":\
+             {{\"last_memory_timestamp\":\"{long}\",\"short_term_memories\":[{list}]}},\"last_synced_at\":\"{long}\",\
+             \"sessions\":[{{\"estimated_date\":\"{long}\",\"first_exchange\":{{\"user\":\"b\"}}}}]}}"
+        )
     };
-    assert!(restore(text(2_000_000, 10).as_bytes(), None).is_some());
-    assert!(restore(text(10, 1000).as_bytes(), None).is_some());
-    assert!(restore(text(2_000_000, 1000).as_bytes(), None).is_none());
+    for (length, is_named) in [(10, true), (LONGEST_REPEATED - 2, true), (LONGEST_REPEATED, false), (500_000, false)] {
+        let long = "x".repeat(length);
+        let capsule = restore(text(length, 1000).as_bytes(), None).expect("a state");
+        let memories = capsule.memories_to_json();
+        assert!(memories.len() < 1001 * (4 * LONGEST_REPEATED + 300));
+        let memories: Vec<Value> = serde_json::from_str(&memories).expect("valid JSON");
+        assert_eq!(memories.len(), 1001);
+        let state: Value = serde_json::from_str(&capsule.to_json()).expect("valid JSON");
+        for key in ["instanceName", "uuid", "timestamp"] {
+            assert_eq!(state[key], *long);
+        }
+        let named = if is_named { json!(long) } else { Value::Null };
+        for memory in &memories {
+            let metadata = &memory["metadata"];
+            assert_eq!([&metadata["instanceName"], &metadata["uuid"], &memory["timestamp"]], [&named; 3]);
+        }
+        assert_eq!((&memories[999]["content"], &memories[1000]["content"]), (&json!("a"), &json!("b")));
+    }
+    // What they say of where they stand counts too.
+    let many = text(10, LARGEST / 150);
+    assert!(restore(many.as_bytes(), None).is_none());
 }
 
 /// The same memory has the same id in the next version, also when others came before it.

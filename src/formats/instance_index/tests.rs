@@ -140,6 +140,42 @@ fn many_tags_of_one_capsule_are_no_bomb() {
     assert_eq!(index.entry("a").expect("an entry").tags().count(), 100_000);
 }
 
+/// To write the entry for each of them would take minutes, too, and so would a look at all entries of a tag for each.
+#[test]
+fn many_tags_are_changed_at_once() {
+    const MANY: usize = 20_000;
+    let mut index = InstanceIndex::new("Nova", "t0");
+    for uuid in ["a", "b"] {
+        insert(&mut index, uuid, "1", "t1");
+    }
+    index.add_tag("a", "t5", "t2");
+    let tags: Vec<String> = (0..MANY).map(|tag| format!("t{tag}")).collect();
+    let all = |is_given: bool| tags.iter().flat_map(move |tag| ["a", "none"].map(|uuid| (uuid, &**tag, is_given)));
+    index.change_tags(all(true).chain(all(true)), "t3");
+    assert_eq!((index.entry("a").expect("an entry").tags().count(), index.tags().count()), (MANY, MANY));
+    assert_eq!(index.entry("a").expect("an entry").updated_at(), "t3");
+    assert_eq!(InstanceIndex::parse(index.to_text().as_bytes()).as_ref(), Ok(&index));
+    let again = index.clone();
+    index.change_tags(all(true), "t4");
+    assert_eq!(index, again, "nothing has changed");
+    // The last word counts.
+    index.change_tags(all(true).chain(all(false)).chain([("a", "t7", true), ("b", "t7", true)]), "t5");
+    assert_eq!((tags_of(&index), index.tags().collect()), (["t7", "t7"].map(|tag| vec![tag.to_owned()]), vec!["t7"]));
+    assert_eq!(InstanceIndex::parse(index.to_text().as_bytes()), Ok(index));
+
+    let mut whole = InstanceIndex::new("Nova", "t0");
+    insert(&mut whole, "a", "1", "t1");
+    whole.add_tag("a", "gold", "t2");
+    let entry = whole.entry("a").expect("an entry");
+    whole.put_back((0..MANY).map(|uuid| (uuid.to_string(), entry.clone())).collect());
+    assert_eq!(whole.newest_first(Some("gold")).len(), MANY + 1);
+    assert_eq!(InstanceIndex::parse(whole.to_text().as_bytes()), Ok(whole));
+}
+
+fn tags_of(index: &InstanceIndex) -> [Vec<String>; 2] {
+    ["a", "b"].map(|uuid| tags(index, uuid))
+}
+
 /// As in every object, and as in Python: an earlier list of the same tag says nothing.
 #[test]
 fn of_equal_tags_in_the_map_the_last_counts() {

@@ -3,10 +3,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Constructs, Whose};
+use super::{Constructs, KEPT_BYTES, Whose};
 use crate::Error;
 use crate::formats::capsule::refingerprint;
 use crate::formats::integrity::Policy;
+use crate::lock::lock;
 use crate::store::{Options, Store, Version};
 
 fn capsule(name: &str, day: u32, memory: &str) -> String {
@@ -125,4 +126,27 @@ fn a_number_in_the_folder_of_copies_counts_copies_unless_there_is_such_a_constru
     assert_eq!((find("nova-001"), find("nova-002")), (Ok(None), Ok(Some(path.to_owned()))));
     put(root, path, &capsule("nova-001", 2, path));
     assert_eq!((find("nova-001"), find("nova-002")), (Ok(Some(path.to_owned())), Ok(None)));
+}
+
+/// Capsules that are read one after the other must not all stay.
+#[test]
+fn what_is_kept_of_constructs_is_bounded() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let whose = Whose { users: &vault.path().join("users"), user: None };
+    let constructs = Constructs::default();
+    constructs.set_watched(true);
+    let mut sizes = Vec::new();
+    for number in 0..5 {
+        let name = format!("nova{number}");
+        put(vault.path(), &format!("capsules/{name}/x.capsule"), &capsule(&name, 1, &"x".repeat(KEPT_BYTES / 10)));
+        let found = constructs.find_latest(&store, whose, &name).expect("a construct");
+        sizes.push(found.heap_size());
+        assert!(found.capsule.is_some());
+        let known: usize = lock(&constructs.known).values().map(|known| known.capsule.heap_size()).sum();
+        let answers = lock(&constructs.watched);
+        let answers: usize = answers.iter().flatten().map(|(_, (found, _))| found.heap_size()).sum();
+        assert!(known > 0 && known <= KEPT_BYTES && answers > 0 && answers <= KEPT_BYTES);
+    }
+    assert!(sizes.iter().sum::<usize>() > KEPT_BYTES);
 }

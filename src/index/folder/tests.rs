@@ -9,8 +9,10 @@ use proptest::prelude::*;
 
 #[cfg(target_os = "linux")]
 use super::Freshness;
-use super::{BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket};
-use crate::index::{RowRef, View};
+use super::{
+    BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket, Writing, identity,
+};
+use crate::index::{Query, RowRef, View};
 use crate::vault::{Boundary, Directory};
 
 /// After so long a file's times can be relied on: on Windows no folder is known to be local.
@@ -364,6 +366,88 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
     // Who asked before reads again, and that is no reason to forget the rest.
     assert_eq!(texts(&early), None);
     assert_eq!(stored(&vault.sweep().0), 7);
+}
+
+#[test]
+fn a_tag_that_a_file_names_twice_counts_once() {
+    for mut vault in Vault::both() {
+        for number in 0..9 {
+            let tags = if number == 4 { "\"y\",\"x\",\"x\",\"y\",\"x\"" } else { "\"x\"" };
+            let text = format!("{{\"raw\":\"1\",\"created_ts\":\"2026-01-01T00:00:0{number}Z\",\"tags\":[{tags}]}}");
+            fs::write(vault.path(&format!("{number}.json")), text).expect("a file");
+        }
+        let ask = |vault: &Vault| {
+            let query = Query { limit: Some(7), tags: vec![b"x".to_vec()], ..Query::default() };
+            let rows = View::new(vec![vault.sweep().0]).select(&query).expect("rows");
+            rows.to_rows("", usize::MAX, 0, 1).expect("rows").0
+        };
+        let before = ask(&vault);
+        vault.compact();
+        assert_eq!((stored(&vault.sweep().0), ask(&vault)), (9, before.clone()));
+        vault.reopen();
+        assert_eq!(ask(&vault), before);
+    }
+}
+
+/// Processes that begin at once each write a segment of what they have read; the last one stays.
+#[test]
+fn what_is_gone_from_the_vault_is_gone_from_what_another_process_keeps() {
+    let vault = Vault::new(false);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &format!("secret-{number}"));
+    }
+    let other = Vault { folder: Vault::folder(&vault.place, &vault.cache), ..Vault::new(false) };
+    let boundary = Boundary::new(vault.place.path()).expect("a vault");
+    let directory = Directory::open(vault.place.path()).expect("a folder");
+    let look = || other.folder.refresh(&directory, &boundary, Ticket::draw(), &Progress::default()).expect("files");
+    look();
+    vault.contents();
+    vault.compact();
+    other.compact();
+    vault.write("a.json", "a");
+    vault.contents();
+    assert!(vault.kept().is_some(), "nothing in it is gone");
+    fs::remove_file(vault.path("3.json")).expect("removed");
+    vault.contents();
+    assert_eq!(vault.kept(), None);
+    // Which is no reason for the other to read anything again.
+    assert_eq!(stored(&look().snapshot), 8);
+    // A segment that was written since is nobody's whose own is gone.
+    for name in ["b.json", "c.json", "d.json"] {
+        vault.write(name, "b");
+    }
+    vault.contents();
+    vault.compact();
+    look();
+    assert_eq!(stored(&vault.sweep().0), 12);
+    assert!(vault.kept().is_some());
+}
+
+/// Else it would bring back what is gone since, as nothing of that is in the snapshot that was forgotten.
+#[test]
+fn a_segment_of_what_was_forgotten_meanwhile_is_not_taken_over() {
+    let vault = Vault::new(true);
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &number.to_string());
+    }
+    vault.contents();
+    vault.compact();
+    for name in ["a.json", "b.json", "c.json"] {
+        vault.write(name, "a");
+    }
+    let before = vault.sweep().0;
+    let rows: Vec<RowRef<'_>> = before.rows().collect();
+    let path = vault.place.path().canonicalize().expect("a folder");
+    let name = identity(&path, &FolderKind::Capsules);
+    let file = Storage::new(vault.cache.path()).create(&path, &FolderKind::Capsules).expect("a file");
+    let segment = Writing::write(file, &rows, &name, None).expect("a segment");
+    before.segment().damage();
+    fs::remove_file(vault.path("3.json")).expect("removed");
+    let contents = vault.contents();
+    vault.folder.take_over(segment, &before);
+    assert_eq!(texts(&vault.folder.kept()), Some(contents.clone()));
+    assert_eq!(vault.contents(), contents);
+    assert_eq!(vault.kept(), None, "what is deleted is not kept");
 }
 
 fn opened(vault: &Vault) -> Option<(Storage, Arc<Names>, Opened)> {

@@ -59,6 +59,33 @@ fn a_shortened_journal_says_the_same() {
     assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t")).as_bytes()), journal);
 }
 
+/// To go through the entry and write it for each of its tags would take minutes.
+#[test]
+fn many_tags_are_put_right_at_once() {
+    const MANY: usize = 10_000;
+    let (early, late) = ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:01+00:00");
+    let names = |prefix: &str| (0..MANY).map(|tag| format!("{prefix}{tag}")).collect::<Vec<_>>();
+    let (given, taken) = (names("g"), names("t"));
+    let mut journal = Journal::default();
+    for (given, taken) in given.iter().zip(&taken) {
+        let [uuid, at] = ["a", late].map(str::to_owned);
+        journal.note(Record::Tagged {
+            uuid: uuid.clone(),
+            tag: given.clone(),
+            at: at.clone(),
+            before: BTreeSet::new(),
+        });
+        journal.note(Record::Untagged { uuid, tag: taken.clone(), at });
+    }
+    let mut index = index(&taken.iter().map(String::as_str).collect::<Vec<_>>(), early, early);
+    assert!(journal.is_undone_in(&index) && journal.taken_by_others(&index).is_empty());
+    journal.put_right(&mut index, late);
+    let mut tags: Vec<&str> = index.entry("a").expect("an entry").tags().collect();
+    tags.sort_unstable();
+    assert!(tags.len() == MANY && tags.iter().all(|tag| tag.starts_with('g')));
+    assert!(!journal.is_undone_in(&index));
+}
+
 #[test]
 fn times_compare_as_python_writes_them() {
     assert!(moment("2026-01-01T00:00:00.000001+00:00") > moment("2026-01-01T00:00:00+00:00"));
