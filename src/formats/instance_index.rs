@@ -325,6 +325,15 @@ impl InstanceIndex {
         self.touch(now);
     }
 
+    /// Puts a capsule in that was found. Of one that is there already also the time of its last change is kept, by which it is told
+    /// what whoever wrote the entry can have known.
+    pub fn insert_found(&mut self, uuid: &str, mut entry: Entry, now: &str) {
+        if let Some(known) = self.entries.get(uuid) {
+            entry.set_field(11, &quoted(&known.updated_at()));
+        }
+        self.insert(uuid, entry, now);
+    }
+
     /// Puts entries in as they are, as those that were saved from a damaged index; none becomes the latest.
     pub fn put_back(&mut self, entries: Vec<(String, Entry)>) {
         let mut given = Given::new();

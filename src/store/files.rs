@@ -150,17 +150,23 @@ pub(super) fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs
 /// Gives a file the owner and the mode of the one whose place it is about to take: nobody may read it who could not before.
 #[cfg(unix)]
 fn take_after(file: &Path, other: &Path) {
-    use std::os::unix::fs::{MetadataExt as _, lchown};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
     let (Ok(new), Ok(old)) = (fs::symlink_metadata(file), fs::symlink_metadata(other)) else { return };
     if !old.is_file() {
         return;
     }
-    // Not every file system knows owners and modes, and only root may give a file away.
-    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        let _ = lchown(file, Some(old.uid()), Some(old.gid()));
+    // Not every file system knows owners and modes. Only root may give a file away, but others to a group of their own.
+    let mut mode = old.mode();
+    if (new.uid(), new.gid()) != (old.uid(), old.gid())
+        && lchown(file, Some(old.uid()), Some(old.gid())).is_err()
+        && new.gid() != old.gid()
+        && lchown(file, None, Some(old.gid())).is_err()
+    {
+        // What the group might, another group may not.
+        mode &= !0o070;
     }
-    if new.mode() != old.mode() {
-        let _ = fs::set_permissions(file, old.permissions());
+    if new.mode() != mode {
+        let _ = fs::set_permissions(file, fs::Permissions::from_mode(mode));
     }
 }
 

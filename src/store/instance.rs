@@ -285,8 +285,10 @@ impl Instance {
                 rebuilt = true;
             }
         }
-        changed |= self.read_journal(state, indexes.as_ref());
-        if whole || rebuilt {
+        changed |= self.read_journal(state, indexes.as_ref())?;
+        // An entry from before its capsule was stored again is not to be changed.
+        let is_moved_back = changed && state.index.as_ref().is_some_and(|index| state.journal.is_moved_back(index));
+        if whole || rebuilt || is_moved_back {
             changed |= self.read_folder(state, changed)?;
         }
         let State { index, journal, ahead, unrecorded, .. } = &mut *state;
@@ -364,22 +366,30 @@ impl Instance {
     }
 
     /// Gives whether it changed.
-    fn read_journal(&self, state: &mut State, indexes: Option<&Directory>) -> bool {
-        let Some(indexes) = indexes else { return false };
+    fn read_journal(&self, state: &mut State, indexes: Option<&Directory>) -> Result<bool, Error> {
+        let Some(indexes) = indexes else { return Ok(false) };
         let name = self.journal_name();
-        let Ok(signature) = indexes.file_signature(&name, &self.places.boundary) else {
-            state.journal = Journal::default();
-            return state.journal_seen.take().is_some();
-        };
-        if state.journal_seen == Some(signature) {
-            return false;
-        }
         let mut text = Vec::new();
-        if let Ok((signature, length)) = indexes.read(&name, &self.places.boundary, LARGEST_FILE, &mut text) {
-            state.journal = Journal::parse(&text[..length]);
-            state.journal_seen = Some(signature);
+        let read = match indexes.file_signature(&name, &self.places.boundary) {
+            Ok(signature) if state.journal_seen == Some(signature) => return Ok(false),
+            Ok(_) => indexes.read(&name, &self.places.boundary, LARGEST_FILE, &mut text),
+            Err(problem) => Err(problem),
+        };
+        match read {
+            Ok((signature, length)) => {
+                state.journal = Journal::parse(&text[..length]);
+                state.journal_seen = Some(signature);
+                Ok(true)
+            }
+            // What was acknowledged stands in it: it must not be taken for empty.
+            Err(problem @ (FileProblem::Exhausted(_) | FileProblem::System(_))) => {
+                Err(Error::of_file(&self.places.indexes.join(&name), problem))
+            }
+            Err(_) => {
+                state.journal = Journal::default();
+                Ok(state.journal_seen.take().is_some())
+            }
         }
-        true
     }
 
     /// Looks for capsules that no entry names, and gives them one. Gives whether that changed the index.
@@ -495,7 +505,7 @@ impl Instance {
         let own = latest.as_deref().filter(|uuid| !state.foreign.contains(*uuid));
         let mut latest_written = own.and_then(|uuid| written(&index, uuid));
         for (_, found) in births {
-            index.insert(&found.uuid, found.entry, &now);
+            index.insert_found(&found.uuid, found.entry, &now);
             if latest_written.is_none_or(|written| found.sound && found.modified > written) {
                 latest = Some(found.uuid);
                 latest_written = Some(found.modified);
@@ -842,7 +852,11 @@ impl Instance {
             let path = self.places.indexes.join(self.journal_name());
             self.check_own(&path)?;
             let lines: String = plan.records.iter().map(journal::line).collect();
-            let length = path.metadata().map_or(0, |metadata| metadata.len());
+            let length = match path.metadata() {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(Error::system(&error, "stat", &path)),
+            };
             batch.journal_length.get_or_insert(length);
             files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
             plan.records.iter().for_each(|record| state.journal.note(record.clone()));

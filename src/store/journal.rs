@@ -145,6 +145,14 @@ impl Journal {
         self.superseded.contains_key(filename)
     }
 
+    /// Whether an index has an entry from before its capsule was stored again in another file.
+    #[must_use]
+    pub fn is_moved_back(&self, index: &InstanceIndex) -> bool {
+        self.moved.iter().any(|(uuid, (filename, _))| {
+            index.entry(uuid).is_some_and(|entry| entry.filename() != filename && self.has_moved(uuid, filename, entry))
+        })
+    }
+
     /// Those of some records that still hold, and the files that others took for earlier states: who looks without the lock may
     /// find a capsule's new file in its place before journal and index say so.
     #[must_use]

@@ -473,6 +473,29 @@ fn a_deleted_capsule_does_not_come_back_in_the_file_of_another() {
     }
 }
 
+/// Python reads the index, and writes it back when a capsule in it has been tagged and stored again.
+#[test]
+fn what_was_stored_again_keeps_its_tags_when_an_earlier_index_comes_back() {
+    let vault = Vault::new();
+    let [first, second] = ["2026-01", "2026-02"].map(|time| capsule("Nova", "a", time, time));
+    vault.store.store(first.as_bytes()).expect("stored");
+    let before = fs::read(vault.index_path()).expect("an index");
+    vault.store.add_tag("Nova", "a", "precious").expect("tagged");
+    // As the times of files and entries are compared.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    vault.store.store(second.as_bytes()).expect("stored");
+    fs::write(vault.index_path(), &before).expect("an index");
+    assert_eq!(tags(&vault.store), [("a".to_owned(), vec!["precious".to_owned()])]);
+    assert_eq!(text_of(&vault.store, &uuid("a")), Ok(second.clone()));
+    // Also if who comes first does not look into the folder.
+    fs::write(vault.index_path(), &before).expect("an index");
+    assert!(open(vault.root()).add_tag("Nova", "a", "gold").expect("tagged"));
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!(text_of(store, &uuid("a")), Ok(second.clone()));
+        assert_eq!(tags(store)[0].1.len(), 2);
+    }
+}
+
 #[test]
 fn what_is_stored_again_after_its_deletion_is_no_earlier_state() {
     let vault = Vault::new();
