@@ -274,6 +274,18 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
     await record.expect([]);
   });
 
+  test('a vault that was away is answered from as soon as it is back', async (t) => {
+    const { vault, root } = await watchVault(t, true, {
+      prepare: (write) => write(`${MEMORIES}/a.json`, memoryText('there')),
+    });
+    for (let time = 0; time < 3; time++) {
+      fs.renameSync(root, `${root}-away`);
+      assert.deepStrictEqual(await contents(vault, 'ann'), []);
+      fs.renameSync(`${root}-away`, root);
+      assert.deepStrictEqual(await contents(vault, 'ann'), ['there']);
+    }
+  });
+
   test('a vault whose name leads elsewhere since says so', unix, async (t) => {
     const { folder } = temporaryFolders(t);
     for (const name of ['one', 'two']) fs.mkdirSync(path.join(folder, name, 'users'), { recursive: true });

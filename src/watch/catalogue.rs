@@ -740,7 +740,10 @@ impl Catalogue {
                 let was_away = state.waiting.contains_key(file);
                 let is_news =
                     was_away || same.is_none_or(|known| known.signature != signature || known.settled != settled);
-                if !is_usable && let Some(before) = known.as_ref().filter(|known| known.accepted) {
+                if !is_usable
+                    && problem.is_none()
+                    && let Some(before) = known.as_ref().filter(|known| known.accepted)
+                {
                     let changed = changed_sections(&before.sections, &sections);
                     if let Some(reason) = verdict.reason.as_mut().filter(|_| !changed.is_empty()) {
                         reason.push_str(". Since the version before there has changed: ");

@@ -766,7 +766,9 @@ impl Watch {
         #[cfg(target_os = "linux")]
         {
             let Some(queue) = self.shared.queue() else { return true };
-            if !self.shared.is_at_home() {
+            // Nothing tells when it comes back.
+            let is_away = lock(&self.shared.hints).rootless;
+            if is_away || !self.shared.is_at_home() {
                 self.shared.come_home();
             }
             self.shared.drain(&queue);
@@ -944,9 +946,19 @@ impl Means {
     #[cfg(target_os = "linux")]
     fn add(&self, path: &Path, relative: &Path) -> Result<(), Error> {
         let Self::Queue(queue) = self else { return Ok(()) };
-        match queue.add(path, relative) {
-            // One that nobody may look into is tried again when it is looked into; one that went, when it comes.
-            Err(error) if is_lasting(&error) => Err(trouble(&error.to_string(), error.raw_os_error(), path)),
+        let mut added = queue.add(path, relative);
+        let is_denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        // One that nobody may look into is tried again when it is looked into. One that may be, and not be watched (SELinux),
+        // never can.
+        let is_never = added.as_ref().is_err_and(is_denied) && std::fs::read_dir(path).is_ok();
+        if is_never {
+            added = queue.add(path, relative);
+        }
+        match added {
+            Err(error) if is_lasting(&error) || is_never && is_denied(&error) => {
+                Err(trouble(&error.to_string(), error.raw_os_error(), path))
+            }
+            // One that went is watched when it comes.
             _ => Ok(()),
         }
     }

@@ -54,6 +54,34 @@ fn a_watch_that_a_panic_ends_tells_so_and_readers_rely_on_it_no_more() {
     watch.stop();
 }
 
+/// Else who asks would wait for who listens.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_does_not_wait_until_somebody_takes_what_is_told() {
+    let (folder, watch, told) = watched(Method::Notified);
+    // Nobody takes what is in the queue.
+    for number in 0..super::QUEUE + 2 * super::BATCH {
+        fs::write(folder.path().join(format!("users/ann/capsules/{number}.json")), "{}").expect("a file");
+    }
+    for _ in 0..super::QUEUE {
+        told.recv_timeout(Duration::from_secs(10)).expect("an event");
+    }
+    let (sender, settled) = channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender.send(watch.settle()).expect("the test waits"));
+        let is_settled = settled.recv_timeout(Duration::from_secs(10));
+        while watch.take(usize::MAX).len() > 1 {}
+        assert_eq!(is_settled, Ok(false), "it must ask the disk");
+    });
+    for _ in 0..2 * super::BATCH {
+        while told.recv_timeout(Duration::from_millis(50)).is_err() {
+            let _ = watch.take(usize::MAX);
+        }
+    }
+    assert!(watch.settle());
+    watch.stop();
+}
+
 /// Hints that come all the time, as of a folder that stays closed, must not keep a poll from its turn.
 #[test]
 fn a_poll_comes_in_time_whatever_else_comes() {
