@@ -71,7 +71,8 @@ test('every JavaScript example runs', { concurrency: 2 }, async (t) => {
         const folder = temporaryVault(each).root;
         const vault = path.join(folder, 'vault');
         fs.cpSync(path.join(REPOSITORY, 'example/vault'), vault, { recursive: true });
-        for (const capsule of ['nova.capsule', 'nova-001.capsule']) {
+        fs.mkdirSync(path.join(vault, 'capsules'), { recursive: true });
+        for (const capsule of ['nova.capsule', 'nova-001.capsule', 'vault/capsules/nova-001.capsule']) {
           fs.copyFileSync(path.join(REPOSITORY, 'example/nova-001.capsule'), path.join(folder, capsule));
         }
         fs.mkdirSync(path.join(folder, 'node_modules'));
