@@ -196,3 +196,13 @@ test('the copy works once the binary is there', (t) => {
   const program = `console.log(typeof require(${JSON.stringify(folder)}).readMemories)`;
   assert.strictEqual(spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' }).stdout, 'function\n');
 });
+
+test('where Node.js loads no addons at all, the error names the flags', () => {
+  const { stderr, status } = spawnSync(process.execPath, ['--no-addons', '-e', "require('./index.js')"], {
+    cwd: REPOSITORY,
+    encoding: 'utf8',
+  });
+  assert.strictEqual(status, 1);
+  assert.match(stderr, /addons is disabled\. Start Node\.js without --no-addons, .* --allow-addons\./);
+  assert.match(stderr, /VVAULT_NO_BINARY/);
+});

@@ -105,9 +105,12 @@ function reasonOf(thrown, files) {
 function failure(reason, cause) {
   const { platform, arch, version } = process;
   const library = platform === 'linux' ? `, ${cLibrary()}` : '';
+  const wayOut = /addons is disabled/.test(reason)
+    ? 'Start Node.js without --no-addons, and under its permission model with --allow-addons.'
+    : 'Install it again on this system (without --omit=optional), or build it with `npm run build` where Rust is installed.';
   const message =
-    `${NAME} has no binary that works on ${platform}-${arch} (Node ${version}${library}): ${reason}. ` +
-    'Install it again on this system (without --omit=optional), or build it with `npm run build` where Rust is installed.';
+    `${NAME} has no binary that works on ${platform}-${arch} (Node ${version}${library}): ` +
+    `${reason.replace(/\.$/, '')}. ${wayOut}`;
   return withCode(new Error(message, { cause }), 'VVAULT_NO_BINARY');
 }
 
