@@ -253,9 +253,10 @@ export class CapsuleLoader {
   /**
    * Hands each memory to the runtime's `addMemory(content, metadata)`, one after the other.
    *
-   * @param memories Restored memories, or a memory log.
+   * @param memories Restored memories, or a memory log. All are looked at before the first is handed over.
    * @returns How many the runtime took.
-   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list; what the runtime itself throws.
+   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list, or something in it is
+   *   neither a string nor an object with `content`; what the runtime itself throws.
    */
   dropMemIntoRuntime(memories: Iterable<Memory | string>): Promise<number>;
 }
