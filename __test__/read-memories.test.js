@@ -7,7 +7,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const { readMemories } = require('..');
+const { Vault, readMemories } = require('..');
+const { atEnd } = require('./support/at-end');
 const { REPOSITORY, listenTo, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
 const example = vaultAt(path.join(REPOSITORY, 'example/vault'));
@@ -246,6 +247,36 @@ test('a broken file is warned of once, and again when it has changed', async (t)
     String(warnings[0]),
     /^⚠️ Failed to read transcripts directory:,ENOENT: no such file or directory, stat /,
   );
+});
+
+test('asking for freshness, or a faulty configuration, keeps no broken file from being told', async (t) => {
+  const vault = temporaryVault(t);
+  const warnings = listenTo(t, 'warn');
+  listenTo(t, 'error');
+  vault.write('ann', 'broken.json', '{');
+  vault.write('bob', 'broken.json', '{');
+  vault.write('bob', 'unsound.json', { raw: 'changed', raw_sha256: '0'.repeat(64) });
+  fs.mkdirSync(vault.path('users/tom/transcripts/s/lost.txt'), { recursive: true });
+  const told = () => warnings.splice(0).map(([text]) => text);
+  const broken = '⚠️ Failed to read capsule file broken.json:';
+  await readMemories.freshness(vault.config, 'ann');
+  assert.deepStrictEqual(told(), [broken]);
+  await readMemories.freshness(vault.config, 'ann');
+  await readMemories(vault.config, 'ann');
+  assert.deepStrictEqual(told(), [], 'told once');
+
+  const open = await Vault.open(vault.root);
+  atEnd(t, () => open.close());
+  /** @type {unknown[]} */
+  const rejected = [];
+  open.on('capsule:rejected', ({ path: file }) => rejected.push(file));
+  await open.freshness('bob');
+  assert.deepStrictEqual(told(), [broken]);
+  assert.deepStrictEqual(rejected, [vault.path('users/bob/capsules/unsound.json')]);
+
+  const faulty = /** @type {any} */ ({ ...vault.config, logging: undefined });
+  await assert.rejects(readMemories(faulty, 'tom'), { code: 'VVAULT_READ_FAILED' });
+  assert.deepStrictEqual(told(), ['⚠️ Failed to read transcript file lost.txt:']);
 });
 
 test('what it tells on the console follows config.logging', async (t) => {

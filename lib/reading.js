@@ -156,12 +156,14 @@ function pageOf(memories, before) {
  * How a reading knows that what it answers with is as it is on disk; `null` if there is no such user.
  *
  * @param {import('../binding').MemoryReading} reading
+ * @param {(outcome: Outcome) => void} [tell] Tells what was met: the next reading will not, as nothing has changed.
  */
-async function freshnessOf(reading) {
-  const { source, freshness } = await reading.run().catch((thrown) => {
+async function freshnessOf(reading, tell = warn) {
+  const found = await reading.run().catch((thrown) => {
     throw toVaultError(thrown);
   });
-  return source === 'none' ? null : freshness;
+  tell(found);
+  return found.source === 'none' ? null : found.freshness;
 }
 
 /**

@@ -271,12 +271,11 @@ class Vault extends EventEmitter {
       ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
       : undefined;
     const found = await followed(reading.run(), reading.progress(), signal, follow);
-    const tell = (/** @type {import('../binding').ReadingOutcome} */ outcome) => {
-      warn(outcome);
-      this.#tellOf(outcome.rejected);
-    };
-    tell(found);
-    return abortable(memoriesOf(reading, found, tell), signal);
+    this.#tellOfReading(found);
+    return abortable(
+      memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome)),
+      signal,
+    );
   }
 
   /** @param {string} userId */
@@ -284,7 +283,8 @@ class Vault extends EventEmitter {
     const engine = this.#open();
     const [problem] = invalid(userId, {});
     if (problem) throw refused(problem);
-    return freshnessOf(engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 })));
+    const reading = engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 }));
+    return freshnessOf(reading, (outcome) => this.#tellOfReading(outcome));
   }
 
   /**
@@ -579,6 +579,12 @@ class Vault extends EventEmitter {
       }
       await turn();
     }
+  }
+
+  /** @param {import('../binding').ReadingOutcome} outcome */
+  #tellOfReading(outcome) {
+    warn(outcome);
+    this.#tellOf(outcome.rejected);
   }
 
   /** @param {string[]} events */
