@@ -781,7 +781,8 @@ export interface CapsuleHandler {
  * - `GET {basePath}` → `{ success, capsules, count }`: what `discoverCapsules` tells, with paths from the vault's folder.
  * - `GET {basePath}/:name` → `{ success, capsule }`: the capsule's own text, so that its hash holds. The name is a file's, a
  *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound,
- *   409 if several users have a file of this name. A construct or a path costs its own file, a file's name a look at all.
+ *   409 if several users have a file or a construct of this name. A construct or a path costs its own file, a file's name a look
+ *   at all.
  * - `POST {basePath}`, as `application/json` → 201 `{ success, capsule }` with the name of the file: stored byte for byte; what
  *   Express has parsed already only if its hash still holds. 400, 408 (not whole within two minutes), 409 (locked: try again),
  *   413, 415 or 422 otherwise.

@@ -150,7 +150,7 @@ test('lists, and gives each by its names, byte for byte', async (t) => {
 });
 
 test('nothing outside of the vault, and nothing unsound, is given', async (t) => {
-  const { port, write, root } = await serveVault(t);
+  const { port, url, write, root } = await serveVault(t);
   const outside = temporaryVault(t);
   fs.writeFileSync(outside.path('secret.capsule'), capsuleOf('Secret'));
   write('instances/nova-001/nova-001.capsule', capsuleOf('Nova').replace('kept', 'lost'));
@@ -166,7 +166,9 @@ test('nothing outside of the vault, and nothing unsound, is given', async (t) =>
     ['nan.capsule', 422],
     ['broken.capsule', 422],
     ['eve-001.capsule', 409],
-    ['eve-001', 404],
+    ['eve-001', 409],
+    ['Eve', 409],
+    [encodeURIComponent('several users have a eve-001'), 404],
     ['%2e%2e%2f%2e%2e%2fetc%2fpasswd', 404],
     ['..', 404],
     ['..%5c..%5cx', 404],
@@ -190,6 +192,11 @@ test('nothing outside of the vault, and nothing unsound, is given', async (t) =>
   }
   const eve = await ask(port, `/api/capsules/${encodeURIComponent('users/bob/instances/eve-001/eve-001.capsule')}`);
   assert.equal(eve.status, 200);
+  const client = new VVAULTClient({ mode: 'http', baseUrl: url, capsuleIds: ['eve-001'] });
+  await client.loadAllCapsules();
+  const told = client.errors.get('eve-001');
+  assert.equal(told?.code, 'VVAULT_HTTP_STATUS');
+  assert.match(told?.message ?? '', /status 409: Several users have .* by its path, as the list has it$/);
 });
 
 test('HEAD, ETag and 304', async (t) => {
