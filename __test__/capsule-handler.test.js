@@ -318,6 +318,10 @@ test('authorize decides, and its failure tells nothing', async (t) => {
   const logged = t.mock.method(console, 'error', () => {});
   const authorize = async (/** @type {http.IncomingMessage} */ { headers }) => {
     if (headers.authorization === 'throw') throw new Error('secret\r\n\u009b31m\u202e');
+    if (headers.authorization === 'throw what is no text') throw Object.create(null);
+    if (headers.authorization?.startsWith('VVAULT_')) {
+      throw Object.assign(new Error('secret'), { code: headers.authorization, headers: { 'x-bad': 'secret' } });
+    }
     return headers.authorization === 'yes';
   };
   const { port } = await serveVault(t, { authorize });
@@ -325,6 +329,7 @@ test('authorize decides, and its failure tells nothing', async (t) => {
     const headers = { authorization, host: 'vault.example', ...JSON_HEADERS };
     const answer = await ask(port, place, { method, headers, body: method === 'POST' ? capsuleOf('Nova') : undefined });
     assert.doesNotMatch(answer.text, /secret/);
+    assert.equal(answer.headers['x-bad'], undefined);
     return answer.status;
   };
   assert.equal(await statusOf('yes'), 200);
@@ -334,7 +339,12 @@ test('authorize decides, and its failure tells nothing', async (t) => {
   }
   assert.equal(await statusOf('no', 'POST'), 401);
   assert.equal(await statusOf('yes', 'POST'), 201);
-  assert.equal(logged.mock.callCount(), 3);
+  for (const code of ['VVAULT_UNSOUND', 'VVAULT_INVALID_ARGUMENT', 'VVAULT_BUSY', 'VVAULT_CLOSED']) {
+    assert.equal(await statusOf(code), 500, 'what the vault would be answered for');
+  }
+  assert.equal(await statusOf('throw what is no text'), 500);
+  assert.equal(logged.mock.callCount(), 8);
+  assert.match(logged.mock.calls[0].arguments.join(' '), /authorize failed.*secret/);
   for (const { arguments: told } of logged.mock.calls) assert.doesNotMatch(told.join(' '), /[\p{Cc}\p{Cf}]/u);
 });
 
