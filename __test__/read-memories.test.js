@@ -9,7 +9,7 @@ const { test } = require('node:test');
 
 const { Vault, readMemories } = require('..');
 const { atEnd } = require('./support/at-end');
-const { REPOSITORY, listenTo, temporaryVault, vaultAt } = require('./support/temporary-vault');
+const { REPOSITORY, listenTo, runProgram, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
 const example = vaultAt(path.join(REPOSITORY, 'example/vault'));
 const MIRA = 'mira_lindqvist_1741035327000';
@@ -163,6 +163,37 @@ test('a user id that leaves the vault is refused, and nothing there is read', as
     assert.deepStrictEqual(contents(await readMemories(vault.config, userId)), ['inside'], `${userId} stays inside`);
   }
   assert.deepStrictEqual(await readMemories(vault.config, 'x\0y'), []);
+});
+
+const linux = { skip: process.platform !== 'linux' && 'only Linux says where the working folder is now' };
+
+test('a relative path begins at the working folder, also when that was renamed', linux, async (t) => {
+  const place = temporaryVault(t);
+  const { code, stdout, stderr } = await runProgram(
+    place,
+    `
+    const fs = require('node:fs');
+    const { Vault } = require(${JSON.stringify(REPOSITORY)});
+    const make = (text) => vaultAt(vault.path('app/vault')).write('ann', 'a.json', { raw: text });
+    make('its own');
+    process.chdir(vault.path('app'));
+    const { config } = vaultAt('vault');
+    const read = async () => {
+      const opened = await Vault.open('vault');
+      const answers = [await readMemories(config, 'ann'), await opened.readMemories('ann')];
+      await opened.close();
+      return [...answers.map(([memory]) => memory.content), opened.root];
+    };
+    const before = await read();
+    fs.renameSync(vault.path('app'), vault.path('app-1'));
+    make('of another');
+    console.log(JSON.stringify([before, await read()]));`,
+  );
+  assert.strictEqual(code, 0, stderr);
+  assert.deepStrictEqual(
+    JSON.parse(stdout),
+    ['app', 'app-1'].map((folder) => ['its own', 'its own', place.path(folder, 'vault')]),
+  );
 });
 
 test('a user who is not in users/ is looked for in its shards', async (t) => {

@@ -5,6 +5,7 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
+const { absoluteAs } = require('./absolute');
 const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
@@ -152,7 +153,7 @@ class Vault extends EventEmitter {
       text(directories[name], `directories.${name}`);
       directories[name] = path.normalize(directories[name]);
     }
-    const resolved = path.resolve(root);
+    const resolved = absoluteAs(root)(root);
     const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
     // Weak, so that a vault that was forgotten can be collected with its watch.
     const reference = new WeakRef(vault);
