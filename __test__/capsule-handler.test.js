@@ -671,6 +671,27 @@ test('who listens is told by the end of the stream that the vault was closed', a
   assert.deepEqual([late.status, JSON.parse(late.text)], [503, { success: false, error: 'The vault is closed' }]);
 });
 
+test('a vault has one listener, however many handlers, and none when all are closed', async (t) => {
+  const { vault, handler } = await serveVault(t);
+  /** @type {Error[]} */
+  const warnings = [];
+  const warned = (/** @type {Error} */ warning) => warnings.push(warning);
+  process.on('warning', warned);
+  atEnd(t, () => process.off('warning', warned));
+  const others = Array.from({ length: 11 }, () => createCapsuleHandler(vault));
+  const { port } = await serve(t, others[10]);
+  const stream = await listen(port);
+  atEnd(t, () => stream.close());
+  const count = () => ['capsule:imported', 'close'].map((name) => vault.listenerCount(name));
+  assert.deepEqual([count(), warnings], [[1, 1], []]);
+  for (const each of [handler, ...others.slice(0, 10)]) each.close();
+  handler.close();
+  await vault.storeCapsule(capsuleOf('Nova'));
+  await stream.until(/event: imported/);
+  others[10].close();
+  assert.deepEqual(count(), [0, 0]);
+});
+
 test('an option that there is not is refused', async (t) => {
   const { vault } = await serveVault(t);
   assert.throws(() => createCapsuleHandler(vault, /** @type {any} */ ({ authorise: () => false })), {
