@@ -11,6 +11,7 @@ const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
 const { setTimeout: delay } = require('node:timers/promises');
+const zlib = require('node:zlib');
 
 const { Vault } = require('..');
 const { createCapsuleHandler } = require('../lib/capsule-handler');
@@ -221,7 +222,7 @@ test('HEAD, ETag and 304', async (t) => {
 
 test('stores what is sent, byte for byte, or says why not', async (t) => {
   const { port, root } = await serveVault(t, { maxBodyBytes: 5000 });
-  const post = (/** @type {string} */ body, headers = {}) =>
+  const post = (/** @type {string | Buffer} */ body, headers = {}) =>
     ask(port, '/api/capsules', { method: 'POST', headers: { ...JSON_HEADERS, ...headers }, body });
   const capsule = capsuleOf('Nova').replace('"kept"', '"k\\u0065pt"');
   const stored = await post(capsule, { 'content-type': 'Application/JSON; charset=UTF-8' });
@@ -229,7 +230,7 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
   assert.deepEqual([stored.status, JSON.parse(stored.text)], [201, { success: true, capsule: name }]);
   assert.equal(fs.readFileSync(path.join(root, 'capsules/Nova', name), 'utf8'), capsule);
 
-  for (const [body, headers, status] of /** @type {[string, object, number][]} */ ([
+  for (const [body, headers, status] of /** @type {[string | Buffer, object, number][]} */ ([
     ['not JSON', {}, 400],
     ['', {}, 400],
     ['[]', {}, 400],
@@ -240,6 +241,8 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
     [capsuleOf('Nova', 2, ['x'.repeat(5000)]), { 'transfer-encoding': 'chunked' }, 413],
     [capsuleOf('Nova', 2), { 'content-type': 'text/plain' }, 415],
     [capsuleOf('Nova', 2), { 'content-type': 'application/json; charset=latin1' }, 415],
+    [capsuleOf('Nova', 2), { 'content-encoding': 'gzip' }, 415],
+    [zlib.gzipSync(capsuleOf('Nova', 2)), { 'content-encoding': 'GZIP' }, 415],
     [capsuleOf('Nova', 2), { origin: 'http://evil.example' }, 403],
     [capsuleOf('Nova', 2), { origin: 'null' }, 403],
   ])) {
@@ -249,7 +252,8 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
     assert.ok(!answer.text.includes(root));
   }
   assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), ['Nova']);
-  assert.equal((await post(capsuleOf('Nova', 3), { origin: `http://127.0.0.1:${port}` })).status, 201);
+  const own = { origin: `http://127.0.0.1:${port}`, 'content-encoding': 'identity' };
+  assert.equal((await post(capsuleOf('Nova', 3), own)).status, 201);
 });
 
 test('a body without end is refused while it comes, and one that breaks off is forgotten', async (t) => {

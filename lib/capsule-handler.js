@@ -258,6 +258,10 @@ async function capsuleIn(req, largest) {
     return body;
   }
   if (req.readableEnded) throw new Refusal(400, 'There is no body, or others have read it');
+  // Parsers have decoded what they hand on, and leave the header as it is.
+  if (!/^\s*(identity\s*)?$/i.test(req.headers['content-encoding'] ?? '')) {
+    throw new Refusal(415, 'A capsule is sent without a Content-Encoding', { 'Accept-Encoding': 'identity' });
+  }
   if (Number(req.headers['content-length']) > largest) throw tooLarge();
   return received(req, largest, tooLarge);
 }
