@@ -128,7 +128,7 @@ export function readMemories(
 export namespace readMemories {
   /**
    * How the next {@link readMemories} of this user will know that its answer is as it is on disk; `null` if there is no such
-   * user. It reads what such a call would read.
+   * user. It reads what such a call would read, and warns of what can't be read as one would: the next call will not.
    *
    * @throws as `readMemories`, without its `Failed to read memories: `.
    */
