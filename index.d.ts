@@ -128,7 +128,7 @@ export function readMemories(
 export namespace readMemories {
   /**
    * How the next {@link readMemories} of this user will know that its answer is as it is on disk; `null` if there is no such
-   * user. It reads what such a call would read.
+   * user. It reads what such a call would read, and warns of what can't be read as one would: the next call will not.
    *
    * @throws as `readMemories`, without its `Failed to read memories: `.
    */
@@ -253,9 +253,10 @@ export class CapsuleLoader {
   /**
    * Hands each memory to the runtime's `addMemory(content, metadata)`, one after the other.
    *
-   * @param memories Restored memories, or a memory log.
+   * @param memories Restored memories, or a memory log. All are looked at before the first is handed over.
    * @returns How many the runtime took.
-   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list; what the runtime itself throws.
+   * @throws `VVAULT_NO_RUNTIME` if there is no runtime; `VVAULT_INVALID_ARGUMENT` if `memories` is no list, or something in it is
+   *   neither a string nor an object with `content`; what the runtime itself throws.
    */
   dropMemIntoRuntime(memories: Iterable<Memory | string>): Promise<number>;
 }
@@ -780,7 +781,8 @@ export interface CapsuleHandler {
  * - `GET {basePath}` → `{ success, capsules, count }`: what `discoverCapsules` tells, with paths from the vault's folder.
  * - `GET {basePath}/:name` → `{ success, capsule }`: the capsule's own text, so that its hash holds. The name is a file's, a
  *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound,
- *   409 if several users have a file of this name. A construct or a path costs its own file, a file's name a look at all.
+ *   409 if several users have a file or a construct of this name. A construct or a path costs its own file, a file's name a look
+ *   at all.
  * - `POST {basePath}`, as `application/json` → 201 `{ success, capsule }` with the name of the file: stored byte for byte; what
  *   Express has parsed already only if its hash still holds. 400, 408 (not whole within two minutes), 409 (locked: try again),
  *   413, 415 or 422 otherwise.

@@ -11,6 +11,7 @@ const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
 const { setTimeout: delay } = require('node:timers/promises');
+const zlib = require('node:zlib');
 
 const { Vault } = require('..');
 const { createCapsuleHandler } = require('../lib/capsule-handler');
@@ -150,7 +151,7 @@ test('lists, and gives each by its names, byte for byte', async (t) => {
 });
 
 test('nothing outside of the vault, and nothing unsound, is given', async (t) => {
-  const { port, write, root } = await serveVault(t);
+  const { port, url, write, root } = await serveVault(t);
   const outside = temporaryVault(t);
   fs.writeFileSync(outside.path('secret.capsule'), capsuleOf('Secret'));
   write('instances/nova-001/nova-001.capsule', capsuleOf('Nova').replace('kept', 'lost'));
@@ -166,7 +167,9 @@ test('nothing outside of the vault, and nothing unsound, is given', async (t) =>
     ['nan.capsule', 422],
     ['broken.capsule', 422],
     ['eve-001.capsule', 409],
-    ['eve-001', 404],
+    ['eve-001', 409],
+    ['Eve', 409],
+    [encodeURIComponent('several users have a eve-001'), 404],
     ['%2e%2e%2f%2e%2e%2fetc%2fpasswd', 404],
     ['..', 404],
     ['..%5c..%5cx', 404],
@@ -190,6 +193,11 @@ test('nothing outside of the vault, and nothing unsound, is given', async (t) =>
   }
   const eve = await ask(port, `/api/capsules/${encodeURIComponent('users/bob/instances/eve-001/eve-001.capsule')}`);
   assert.equal(eve.status, 200);
+  const client = new VVAULTClient({ mode: 'http', baseUrl: url, capsuleIds: ['eve-001'] });
+  await client.loadAllCapsules();
+  const told = client.errors.get('eve-001');
+  assert.equal(told?.code, 'VVAULT_HTTP_STATUS');
+  assert.match(told?.message ?? '', /status 409: Several users have .* by its path, as the list has it$/);
 });
 
 test('HEAD, ETag and 304', async (t) => {
@@ -214,7 +222,7 @@ test('HEAD, ETag and 304', async (t) => {
 
 test('stores what is sent, byte for byte, or says why not', async (t) => {
   const { port, root } = await serveVault(t, { maxBodyBytes: 5000 });
-  const post = (/** @type {string} */ body, headers = {}) =>
+  const post = (/** @type {string | Buffer} */ body, headers = {}) =>
     ask(port, '/api/capsules', { method: 'POST', headers: { ...JSON_HEADERS, ...headers }, body });
   const capsule = capsuleOf('Nova').replace('"kept"', '"k\\u0065pt"');
   const stored = await post(capsule, { 'content-type': 'Application/JSON; charset=UTF-8' });
@@ -222,7 +230,7 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
   assert.deepEqual([stored.status, JSON.parse(stored.text)], [201, { success: true, capsule: name }]);
   assert.equal(fs.readFileSync(path.join(root, 'capsules/Nova', name), 'utf8'), capsule);
 
-  for (const [body, headers, status] of /** @type {[string, object, number][]} */ ([
+  for (const [body, headers, status] of /** @type {[string | Buffer, object, number][]} */ ([
     ['not JSON', {}, 400],
     ['', {}, 400],
     ['[]', {}, 400],
@@ -233,6 +241,8 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
     [capsuleOf('Nova', 2, ['x'.repeat(5000)]), { 'transfer-encoding': 'chunked' }, 413],
     [capsuleOf('Nova', 2), { 'content-type': 'text/plain' }, 415],
     [capsuleOf('Nova', 2), { 'content-type': 'application/json; charset=latin1' }, 415],
+    [capsuleOf('Nova', 2), { 'content-encoding': 'gzip' }, 415],
+    [zlib.gzipSync(capsuleOf('Nova', 2)), { 'content-encoding': 'GZIP' }, 415],
     [capsuleOf('Nova', 2), { origin: 'http://evil.example' }, 403],
     [capsuleOf('Nova', 2), { origin: 'null' }, 403],
   ])) {
@@ -242,7 +252,8 @@ test('stores what is sent, byte for byte, or says why not', async (t) => {
     assert.ok(!answer.text.includes(root));
   }
   assert.deepEqual(fs.readdirSync(path.join(root, 'capsules')), ['Nova']);
-  assert.equal((await post(capsuleOf('Nova', 3), { origin: `http://127.0.0.1:${port}` })).status, 201);
+  const own = { origin: `http://127.0.0.1:${port}`, 'content-encoding': 'identity' };
+  assert.equal((await post(capsuleOf('Nova', 3), own)).status, 201);
 });
 
 test('a body without end is refused while it comes, and one that breaks off is forgotten', async (t) => {
@@ -311,6 +322,10 @@ test('authorize decides, and its failure tells nothing', async (t) => {
   const logged = t.mock.method(console, 'error', () => {});
   const authorize = async (/** @type {http.IncomingMessage} */ { headers }) => {
     if (headers.authorization === 'throw') throw new Error('secret\r\n\u009b31m\u202e');
+    if (headers.authorization === 'throw what is no text') throw Object.create(null);
+    if (headers.authorization?.startsWith('VVAULT_')) {
+      throw Object.assign(new Error('secret'), { code: headers.authorization, headers: { 'x-bad': 'secret' } });
+    }
     return headers.authorization === 'yes';
   };
   const { port } = await serveVault(t, { authorize });
@@ -318,6 +333,7 @@ test('authorize decides, and its failure tells nothing', async (t) => {
     const headers = { authorization, host: 'vault.example', ...JSON_HEADERS };
     const answer = await ask(port, place, { method, headers, body: method === 'POST' ? capsuleOf('Nova') : undefined });
     assert.doesNotMatch(answer.text, /secret/);
+    assert.equal(answer.headers['x-bad'], undefined);
     return answer.status;
   };
   assert.equal(await statusOf('yes'), 200);
@@ -327,7 +343,12 @@ test('authorize decides, and its failure tells nothing', async (t) => {
   }
   assert.equal(await statusOf('no', 'POST'), 401);
   assert.equal(await statusOf('yes', 'POST'), 201);
-  assert.equal(logged.mock.callCount(), 3);
+  for (const code of ['VVAULT_UNSOUND', 'VVAULT_INVALID_ARGUMENT', 'VVAULT_BUSY', 'VVAULT_CLOSED']) {
+    assert.equal(await statusOf(code), 500, 'what the vault would be answered for');
+  }
+  assert.equal(await statusOf('throw what is no text'), 500);
+  assert.equal(logged.mock.callCount(), 8);
+  assert.match(logged.mock.calls[0].arguments.join(' '), /authorize failed.*secret/);
   for (const { arguments: told } of logged.mock.calls) assert.doesNotMatch(told.join(' '), /[\p{Cc}\p{Cf}]/u);
 });
 
@@ -652,6 +673,27 @@ test('who listens is told by the end of the stream that the vault was closed', a
   await ended;
   const late = await ask(port, '/api/capsules/events');
   assert.deepEqual([late.status, JSON.parse(late.text)], [503, { success: false, error: 'The vault is closed' }]);
+});
+
+test('a vault has one listener, however many handlers, and none when all are closed', async (t) => {
+  const { vault, handler } = await serveVault(t);
+  /** @type {Error[]} */
+  const warnings = [];
+  const warned = (/** @type {Error} */ warning) => warnings.push(warning);
+  process.on('warning', warned);
+  atEnd(t, () => process.off('warning', warned));
+  const others = Array.from({ length: 11 }, () => createCapsuleHandler(vault));
+  const { port } = await serve(t, others[10]);
+  const stream = await listen(port);
+  atEnd(t, () => stream.close());
+  const count = () => ['capsule:imported', 'close'].map((name) => vault.listenerCount(name));
+  assert.deepEqual([count(), warnings], [[1, 1], []]);
+  for (const each of [handler, ...others.slice(0, 10)]) each.close();
+  handler.close();
+  await vault.storeCapsule(capsuleOf('Nova'));
+  await stream.until(/event: imported/);
+  others[10].close();
+  assert.deepEqual(count(), [0, 0]);
 });
 
 test('an option that there is not is refused', async (t) => {

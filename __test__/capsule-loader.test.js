@@ -122,3 +122,50 @@ test('memories are handed to the runtime one after the other', async () => {
   assert.equal(await loader.dropMemIntoRuntime(['a', 'refused', 'b']), 2);
   await assert.rejects(new CapsuleLoader().dropMemIntoRuntime(['a']), { code: 'VVAULT_NO_RUNTIME' });
 });
+
+test('what is no list of memories is refused before anything of it is handed over', async () => {
+  /** @type {unknown[]} */
+  const taken = [];
+  const loader = new CapsuleLoader({
+    runtime: {
+      addMemory(content) {
+        taken.push(content);
+      },
+    },
+  });
+  for (const [memories, why] of /** @type {[any, RegExp][]} */ ([
+    ['hello', /a list/],
+    [null, /a list/],
+    [{ content: 'no list' }, /a list/],
+    [['fine', null], /no memory is at place 1\b/],
+    [[{ text: 'x' }], /place 0\b.*content/],
+    [[{}], /place 0\b/],
+    [[{ content: undefined }], /place 0\b/],
+    [[5], /place 0\b/],
+    [[['x']], /place 0\b/],
+    [new Map([['a', 1]]), /place 0\b/],
+    [Buffer.from('ab'), /place 0\b/],
+    // biome-ignore lint/suspicious/noSparseArray: a hole is no memory
+    [['fine', , 'fine'], /place 1\b/],
+  ])) {
+    await assert.rejects(loader.dropMemIntoRuntime(memories), { code: 'VVAULT_INVALID_ARGUMENT', message: why });
+  }
+  assert.deepEqual(taken, []);
+
+  /** Content of any type comes from capsules of memories; classes may have it above them. */
+  class Remembered {
+    get content() {
+      return 'inherited';
+    }
+  }
+  function* memories() {
+    yield 'text';
+    for (const content of [null, 0, '', false, ['a'], { b: 1 }]) yield/** @type {any} */ ({ content });
+    yield/** @type {any} */ (new Remembered());
+  }
+  assert.equal(await loader.dropMemIntoRuntime(memories()), 8);
+  assert.deepEqual(taken.splice(0), ['text', null, 0, '', false, ['a'], { b: 1 }, 'inherited']);
+  assert.equal(await loader.dropMemIntoRuntime(new Set(['a'])), 1);
+  assert.equal(await loader.dropMemIntoRuntime([]), 0);
+  assert.deepEqual(taken, ['a']);
+});

@@ -7,8 +7,9 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const { readMemories } = require('..');
-const { REPOSITORY, listenTo, temporaryVault, vaultAt } = require('./support/temporary-vault');
+const { Vault, readMemories } = require('..');
+const { atEnd } = require('./support/at-end');
+const { REPOSITORY, listenTo, runProgram, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
 const example = vaultAt(path.join(REPOSITORY, 'example/vault'));
 const MIRA = 'mira_lindqvist_1741035327000';
@@ -164,6 +165,37 @@ test('a user id that leaves the vault is refused, and nothing there is read', as
   assert.deepStrictEqual(await readMemories(vault.config, 'x\0y'), []);
 });
 
+const linux = { skip: process.platform !== 'linux' && 'only Linux says where the working folder is now' };
+
+test('a relative path begins at the working folder, also when that was renamed', linux, async (t) => {
+  const place = temporaryVault(t);
+  const { code, stdout, stderr } = await runProgram(
+    place,
+    `
+    const fs = require('node:fs');
+    const { Vault } = require(${JSON.stringify(REPOSITORY)});
+    const make = (text) => vaultAt(vault.path('app/vault')).write('ann', 'a.json', { raw: text });
+    make('its own');
+    process.chdir(vault.path('app'));
+    const { config } = vaultAt('vault');
+    const read = async () => {
+      const opened = await Vault.open('vault');
+      const answers = [await readMemories(config, 'ann'), await opened.readMemories('ann')];
+      await opened.close();
+      return [...answers.map(([memory]) => memory.content), opened.root];
+    };
+    const before = await read();
+    fs.renameSync(vault.path('app'), vault.path('app-1'));
+    make('of another');
+    console.log(JSON.stringify([before, await read()]));`,
+  );
+  assert.strictEqual(code, 0, stderr);
+  assert.deepStrictEqual(
+    JSON.parse(stdout),
+    ['app', 'app-1'].map((folder) => ['its own', 'its own', place.path(folder, 'vault')]),
+  );
+});
+
 test('a user who is not in users/ is looked for in its shards', async (t) => {
   const vault = temporaryVault(t);
   vault.write('shard_0000/ann', 'a.json', { raw: 'sharded' });
@@ -246,6 +278,36 @@ test('a broken file is warned of once, and again when it has changed', async (t)
     String(warnings[0]),
     /^⚠️ Failed to read transcripts directory:,ENOENT: no such file or directory, stat /,
   );
+});
+
+test('asking for freshness, or a faulty configuration, keeps no broken file from being told', async (t) => {
+  const vault = temporaryVault(t);
+  const warnings = listenTo(t, 'warn');
+  listenTo(t, 'error');
+  vault.write('ann', 'broken.json', '{');
+  vault.write('bob', 'broken.json', '{');
+  vault.write('bob', 'unsound.json', { raw: 'changed', raw_sha256: '0'.repeat(64) });
+  fs.mkdirSync(vault.path('users/tom/transcripts/s/lost.txt'), { recursive: true });
+  const told = () => warnings.splice(0).map(([text]) => text);
+  const broken = '⚠️ Failed to read capsule file broken.json:';
+  await readMemories.freshness(vault.config, 'ann');
+  assert.deepStrictEqual(told(), [broken]);
+  await readMemories.freshness(vault.config, 'ann');
+  await readMemories(vault.config, 'ann');
+  assert.deepStrictEqual(told(), [], 'told once');
+
+  const open = await Vault.open(vault.root);
+  atEnd(t, () => open.close());
+  /** @type {unknown[]} */
+  const rejected = [];
+  open.on('capsule:rejected', ({ path: file }) => rejected.push(file));
+  await open.freshness('bob');
+  assert.deepStrictEqual(told(), [broken]);
+  assert.deepStrictEqual(rejected, [vault.path('users/bob/capsules/unsound.json')]);
+
+  const faulty = /** @type {any} */ ({ ...vault.config, logging: undefined });
+  await assert.rejects(readMemories(faulty, 'tom'), { code: 'VVAULT_READ_FAILED' });
+  assert.deepStrictEqual(told(), ['⚠️ Failed to read transcript file lost.txt:']);
 });
 
 test('what it tells on the console follows config.logging', async (t) => {

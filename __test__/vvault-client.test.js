@@ -266,6 +266,18 @@ test('what may pass is tried again, and not for ever', async (t) => {
   }
 });
 
+test('what is encoded otherwise than its server says is no failure of the network', async (t) => {
+  for (const encoding of ['gzip', 'br']) {
+    let made = 0;
+    const { code, message } = await loadFrom(t, (_, response) => {
+      made += 1;
+      response.writeHead(200, { 'content-encoding': encoding }).end(answerWith(forged));
+    });
+    assert.deepEqual([code, made], ['VVAULT_NOT_A_CAPSULE', 1], encoding);
+    assert.match(message, /can't be decoded.*Content-Encoding/);
+  }
+});
+
 test('VVAULT’s own server, which takes the name of a file', async (t) => {
   const { capsule } = await loadFrom(t, (request, response) => {
     if (request.url?.endsWith('.capsule')) response.end(answerWith(forged));

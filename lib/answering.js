@@ -5,6 +5,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
+const { inspect } = require('node:util');
 const { escapeHarmful } = require('./harmless');
 
 /**
@@ -61,7 +62,7 @@ class Vanished extends Error {}
  */
 async function admit(req, authorize) {
   if (authorize) {
-    if (!(await authorize(req))) throw new Refusal(401, 'Authorization required');
+    if (!(await decisionOf(authorize, req))) throw new Refusal(401, 'Authorization required');
     return;
   }
   const { remoteAddress } = req.socket;
@@ -70,6 +71,19 @@ async function admit(req, authorize) {
   }
   demandLoopbackName(req);
   demandSameOrigin(req);
+}
+
+/**
+ * @param {(req: any) => unknown} authorize
+ * @param {Request} req
+ */
+async function decisionOf(authorize, req) {
+  try {
+    return await authorize(req);
+  } catch (thrown) {
+    // It may have a code of the vault's, whose messages are for the client.
+    throw new Error('authorize failed', { cause: thrown });
+  }
 }
 
 /**
@@ -198,7 +212,7 @@ function fail(req, res, error) {
     respondJson(req, res, status, { success: false, error: error.message }, error.headers);
     return;
   }
-  console.error('A request for capsules failed:', oneLine(String(error?.stack ?? error)));
+  console.error('A request for capsules failed:', oneLine(inspect(error)));
   const closed = error?.code === 'VVAULT_CLOSED';
   const message = closed ? 'The vault is closed' : 'Internal server error';
   respondJson(req, res, closed ? 503 : 500, { success: false, error: message });

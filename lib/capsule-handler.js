@@ -23,6 +23,8 @@ const SINGLE = ['GET', 'HEAD'];
 const OPTIONS = new Set(['authorize', 'basePath', 'maxBodyBytes']);
 /** What the vault says of a name that is nobody's. */
 const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE']);
+/** How it says that a name is not one user's: the code is that of a name that is nobody's. */
+const SEVERAL = /^several users have a /;
 
 /**
  * VVAULT's web API of a vault: see `index.d.ts`.
@@ -157,14 +159,13 @@ async function filesOf(vault, name, discovered) {
     const places = named.map((capsule) => relative(vault.root, capsule.path));
     const owners = new Set(places.map(ownerOf));
     owners.delete('');
-    if (owners.size > 1) {
-      throw new Refusal(409, 'Several have a capsule of this name: ask for it by its path, as the list has it');
-    }
+    if (owners.size > 1) throw several();
     if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault.root, place)));
   }
   const state = await vault.restoreConstruct(name).catch((error) => {
     // The vault's own messages tell where it is.
     if (error.code === 'VVAULT_UNSOUND') throw unsound();
+    if (error.code === 'VVAULT_NO_CONSTRUCT' && SEVERAL.test(error.message)) throw several();
     throw NAMELESS.has(error.code) ? missing() : error;
   });
   const [root, file] = await Promise.all([vault.root, /** @type {string} */ (sourceOf(state))].map(realPath));
@@ -224,6 +225,10 @@ function missing() {
   return new Refusal(404, 'Capsule not found');
 }
 
+function several() {
+  return new Refusal(409, 'Several users have a capsule of this name: ask for it by its path, as the list has it');
+}
+
 function unsound() {
   return new Refusal(422, 'The capsule is not sound: it is not what its writer wrote, or no JSON');
 }
@@ -253,6 +258,10 @@ async function capsuleIn(req, largest) {
     return body;
   }
   if (req.readableEnded) throw new Refusal(400, 'There is no body, or others have read it');
+  // Parsers have decoded what they hand on, and leave the header as it is.
+  if (!/^\s*(identity\s*)?$/i.test(req.headers['content-encoding'] ?? '')) {
+    throw new Refusal(415, 'A capsule is sent without a Content-Encoding', { 'Accept-Encoding': 'identity' });
+  }
   if (Number(req.headers['content-length']) > largest) throw tooLarge();
   return received(req, largest, tooLarge);
 }

@@ -76,12 +76,13 @@ class CapsuleLoader {
         'no runtime takes memories: give new CapsuleLoader({ runtime }) one with addMemory(content, metadata)';
       throw withCode(new Error(message), 'VVAULT_NO_RUNTIME');
     }
-    if (typeof memories?.[Symbol.iterator] !== 'function') {
+    // A text is a list of its characters.
+    if (typeof memories === 'string' || typeof memories?.[Symbol.iterator] !== 'function') {
       throw refused('memories must be a list, such as the memories that restoreConstruct gives');
     }
     let taken = 0;
-    for (const memory of memories) {
-      const { content, metadata } = described(memory);
+    // All are looked at before the runtime has any.
+    for (const { content, metadata } of Array.from(memories, described)) {
       if ((await runtime.addMemory(content, metadata)) !== false) taken += 1;
     }
     return taken;
@@ -90,11 +91,15 @@ class CapsuleLoader {
 
 /**
  * @param {Memory | string} memory
+ * @param {number} place
  * @returns {{ content: string, metadata: Record<string, unknown> }}
  */
-function described(memory) {
+function described(memory, place) {
   if (typeof memory === 'string') return { content: memory, metadata: {} };
-  const { content, metadata, id, timestamp, role } = memory;
+  const { content, metadata, id, timestamp, role } = memory ?? {};
+  if (content === undefined) {
+    throw refused(`no memory is at place ${place} of the list: one is a string, or an object with content`);
+  }
   return { content, metadata: { ...metadata, id, timestamp, role } };
 }
 

@@ -62,15 +62,19 @@ async function read(config, userId, options) {
     if (config.logging.debug) console.log(`👤 User directory not found: ${userPath}`);
     return [];
   }
-  const capsulesPath = path.join(userPath, capsules);
-  if (found.source === 'transcripts') {
-    if (config.logging.debug) {
-      console.log(`📁 No capsules directory found, reading from transcripts: ${capsulesPath}`);
+  try {
+    const capsulesPath = path.join(userPath, capsules);
+    if (found.source === 'transcripts') {
+      if (config.logging.debug) {
+        console.log(`📁 No capsules directory found, reading from transcripts: ${capsulesPath}`);
+      }
+      // Throws where the name of the folder is faulty.
+      path.join(userPath, transcripts);
     }
-    // Throws where the name of the folder is faulty.
-    path.join(userPath, transcripts);
+  } finally {
+    // Also of a faulty configuration: what was met is not told again.
+    warn(found);
   }
-  warn(found);
 
   return told(config, userId, options, await memoriesOf(reading, found));
 }

@@ -5,6 +5,7 @@
 const path = require('node:path');
 // Taken at once: tests put others in the place of the global ones.
 const { setImmediate } = require('node:timers');
+const { absoluteAs } = require('./absolute');
 const { toVaultError } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 
@@ -28,10 +29,11 @@ function requestOf(vaultPath, directories, userId, options) {
   // A faulty folder name fails only where the folder is needed, so it is checked then.
   const { capsules, transcripts } = directories;
   const now = new Date();
+  const absolute = absoluteAs(vaultPath);
   return {
-    vault: path.resolve(vaultPath),
-    users: path.resolve(usersPath),
-    user: path.resolve(userPath) + (/[/\\]$/.test(userPath) ? path.sep : ''),
+    vault: absolute(vaultPath),
+    users: absolute(usersPath),
+    user: absolute(userPath) + (/[/\\]$/.test(userPath) ? path.sep : ''),
     capsules: typeof capsules === 'string' ? capsules : undefined,
     transcripts: typeof transcripts === 'string' ? transcripts : undefined,
     session: options.sessionId ? sessionText(options.sessionId) : undefined,
@@ -156,12 +158,14 @@ function pageOf(memories, before) {
  * How a reading knows that what it answers with is as it is on disk; `null` if there is no such user.
  *
  * @param {import('../binding').MemoryReading} reading
+ * @param {(outcome: Outcome) => void} [tell] Tells what was met: the next reading will not, as nothing has changed.
  */
-async function freshnessOf(reading) {
-  const { source, freshness } = await reading.run().catch((thrown) => {
+async function freshnessOf(reading, tell = warn) {
+  const found = await reading.run().catch((thrown) => {
     throw toVaultError(thrown);
   });
-  return source === 'none' ? null : freshness;
+  tell(found);
+  return found.source === 'none' ? null : found.freshness;
 }
 
 /**

@@ -5,6 +5,7 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
+const { absoluteAs } = require('./absolute');
 const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
@@ -153,7 +154,7 @@ class Vault extends EventEmitter {
       text(directories[name], `directories.${name}`);
       directories[name] = path.normalize(directories[name]);
     }
-    const resolved = path.resolve(root);
+    const resolved = absoluteAs(root)(root);
     const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
     // Weak, so that a vault that was forgotten can be collected with its watch.
     const reference = new WeakRef(vault);
@@ -272,12 +273,11 @@ class Vault extends EventEmitter {
       ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
       : undefined;
     const found = await followed(reading.run(), reading.progress(), signal, follow);
-    const tell = (/** @type {import('../binding').ReadingOutcome} */ outcome) => {
-      warn(outcome);
-      this.#tellOf(outcome.rejected);
-    };
-    tell(found);
-    return abortable(memoriesOf(reading, found, tell), signal);
+    this.#tellOfReading(found);
+    return abortable(
+      memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome)),
+      signal,
+    );
   }
 
   /** @param {string} userId */
@@ -285,7 +285,8 @@ class Vault extends EventEmitter {
     const engine = this.#open();
     const [problem] = invalid(userId, {});
     if (problem) throw refused(problem);
-    return freshnessOf(engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 })));
+    const reading = engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 }));
+    return freshnessOf(reading, (outcome) => this.#tellOfReading(outcome));
   }
 
   /**
@@ -587,6 +588,12 @@ class Vault extends EventEmitter {
       }
       await turn();
     }
+  }
+
+  /** @param {import('../binding').ReadingOutcome} outcome */
+  #tellOfReading(outcome) {
+    warn(outcome);
+    this.#tellOf(outcome.rejected);
   }
 
   /** @param {string[]} events */

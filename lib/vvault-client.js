@@ -22,6 +22,8 @@ const FIRST_WAIT = 100;
 /** A server that asks to be left alone for longer is not asked again. */
 const LONGEST_WAIT = 30_000;
 const REDIRECTS = 5;
+/** zlib's codes of what can't be decoded; not that of what ends too early, which is a broken connection. */
+const UNDECODABLE = /^(Z_(?!BUF_ERROR)|ERR__ERROR_|ZSTD_error_)/;
 const REDIRECTING = new Set([301, 302, 303, 307, 308]);
 
 /** A file that is replaced between its finding and its reading is looked for again. */
@@ -260,7 +262,12 @@ async function request(first, headers, signal, timeout) {
     }
     // `fetch` says no more than "fetch failed".
     const reason = /** @type {any} */ (thrown)?.cause ?? thrown;
-    const message = `${whereOf(url)} can't be reached: ${printable(reason?.message || reason?.code || reason)}`;
+    const said = printable(reason?.message || reason?.code || reason);
+    if (UNDECODABLE.test(reason?.code)) {
+      const message = `${whereOf(url)} sends what can't be decoded as its Content-Encoding says: ${said}`;
+      throw failure('VVAULT_NOT_A_CAPSULE', message, { cause: thrown });
+    }
+    const message = `${whereOf(url)} can't be reached: ${said}`;
     throw failure('VVAULT_NETWORK', message, { cause: thrown, retryable: true });
   }
 }

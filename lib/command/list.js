@@ -1,5 +1,6 @@
 'use strict';
 
+const { refused } = require('../errors');
 const { examples } = require('./arguments');
 const { cell, dim, time } = require('./output');
 
@@ -30,9 +31,13 @@ function addList(program, onVault) {
     )
     .action(
       onVault(async ({ vault, output, options }, name) => {
-        if (options.files) await listFiles(vault, output);
+        const { files, tag } = options;
+        if (files && name !== undefined) throw refused('--files lists every file: give it without NAME');
+        if (tag !== undefined && name === undefined)
+          throw refused('--tag chooses among the versions of one: give NAME');
+        if (files) await listFiles(vault, output);
         else if (name === undefined) await listInstances(vault, output);
-        else await listVersions(vault, output, name, options.tag);
+        else await listVersions(vault, output, name, tag);
       }),
     );
 }
