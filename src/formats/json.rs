@@ -31,7 +31,11 @@ impl SyntaxError {
         let line = 1 + memchr::memchr_iter(b'\n', before).count();
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         let column = 1 + before[line_start..].iter().filter(|byte| (**byte & 0xc0) != 0x80).count();
-        format!("{} in JSON at line {line} column {column} (byte {})", self.problem, self.offset)
+        let problem = match self.offset {
+            0 if text.starts_with('\u{feff}') => "a byte order mark before the first value",
+            _ => self.problem,
+        };
+        format!("{problem} in JSON at line {line} column {column} (byte {})", self.offset)
     }
 }
 

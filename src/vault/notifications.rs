@@ -3,9 +3,9 @@
 //! Linux puts a notification into a queue before the call that caused it returns (`inotify(7)`). Who empties the queue when
 //! a question is asked knows of every change that was finished before. Other systems tell later, and are not asked.
 //!
-//! What escapes it: writes through a memory mapping; libaio's until the file is closed; writes to a file by a name in another folder that it got since it was
-//! read, or that it no longer has; and what other machines write to a network drive, which is why only a folder on a file
-//! system of this machine is watched.
+//! What escapes it: writes through a memory mapping; libaio's until the file is closed; writes to a file by a name in another
+//! folder that it got since it was read, or that it no longer has; and what other machines write to a network drive, which is
+//! why only a folder on a file system of this machine is watched.
 
 #[cfg_attr(target_os = "linux", path = "notifications/linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "notifications/none.rs")]

@@ -145,6 +145,9 @@ fn an_error_names_its_place() {
     let text = "{\n  \"é\": tru }";
     let error = scan(text.as_bytes(), |_, _| {}).expect_err("invalid JSON");
     assert_eq!(error.describe(text), "expected a value in JSON at line 2 column 11 (byte 13)");
+    let marked = "\u{feff}{}";
+    let error = scan(marked.as_bytes(), |_, _| {}).expect_err("an error");
+    assert_eq!(error.describe(marked), "a byte order mark before the first value in JSON at line 1 column 1 (byte 0)");
 }
 
 proptest! {
