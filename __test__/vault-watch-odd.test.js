@@ -131,6 +131,8 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
         events.every(({ cursor }) => cursor),
         'who keeps it misses nothing',
       );
+      const formats = events.map(({ path: file, format }) => [path.extname(file), format]);
+      assert.ok(formats.every(([extension, format]) => (extension === '.json') === (format === 'memory')));
     });
   }
 

@@ -242,6 +242,10 @@ impl Vault {
         let found = self.constructs.find(&self.store, whose, name, version)?;
         let rejections = self.reject_constructs(&found);
         let FoundConstruct { capsule, rejected, broken, problem } = found;
+        // What could not be looked at just now may be newer. What may never be looked at is none of the reader's.
+        if let Some(problem) = problem.as_ref().filter(|problem| problem.code() == "VVAULT_SYSTEM") {
+            return Err(problem.clone());
+        }
         let unsound = rejected.first().map(|one| (&one.path, one.verdict.reason.as_deref().unwrap_or_default()));
         let unusable = unsound.or_else(|| broken.first().map(|one| (&one.path, &*one.reason)));
         let capsule = capsule.ok_or_else(|| match (problem, unusable) {
@@ -282,7 +286,8 @@ impl Vault {
 
     /// Without a watch they are warned of when they are read.
     fn reject_broken(&self, folder: &Path, rejections: &mut Vec<Rejection>) {
-        let met: Vec<_> = lock(&self.untold).extract_if(|path, _| path.parent() == Some(folder)).collect();
+        let is_memory_of = |path: &Path| path.parent() == Some(folder) && path.to_str().is_some_and(is_memory);
+        let met: Vec<_> = lock(&self.untold).extract_if(|path, _| is_memory_of(path)).collect();
         let mut told = lock(&self.told);
         let news = met.into_iter().filter(|(path, _)| path.exists() && told.insert(path.clone()));
         rejections.extend(news.map(|(path, reason)| Rejection::of_file(path, false, false, reason)));
