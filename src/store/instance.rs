@@ -419,6 +419,15 @@ impl Instance {
         }
         let known = state.index.clone();
         let known = known.as_deref();
+        if index_changed {
+            // An earlier state only of what has an entry that is no copy from before: else it may be all that is left.
+            let State { strays, journal, .. } = &mut *state;
+            strays.retain(|name, (_, uuid)| {
+                let Some(uuid) = uuid else { return true };
+                let entry = known.and_then(|index| index.entry(uuid));
+                entry.is_some_and(|entry| !journal.has_moved(uuid, name, entry))
+            });
+        }
         self.check_entries(state, &folder);
         let own = known.iter().flat_map(|index| index.entries()).filter(|(uuid, _)| !state.foreign.contains(*uuid));
         let named: HashSet<&str> = own.map(|(_, entry)| entry.filename()).collect();
