@@ -473,7 +473,7 @@ export interface CapsuleEvent {
   memories: Memory[] | null;
   /** Why it was rejected. */
   reason: string | null;
-  /** The place in the order of all events. */
+  /** The place in the order of all events; of what a call has met, that of the event before it. `null` without a watch. */
   cursor: string | null;
 }
 
@@ -641,7 +641,12 @@ export class Vault extends EventEmitter {
   /** Deletes a version, its file and its tags. `false` if there is no such version. */
   deleteCapsule(name: string, uuid: string): Promise<boolean>;
 
-  /** Every construct's capsule file under the vault, with what its header tells. */
+  /**
+   * Every construct's capsule file under the vault, with what its header tells. A folder that may not be looked into is told by
+   * `console.warn`.
+   *
+   * @throws `VVAULT_SYSTEM` if the system refuses to tell what there is, as for want of file handles.
+   */
   discoverCapsules(): Promise<DiscoveredCapsule[]>;
 
   /** The ids of all users, sorted: the folders in `users` and in its `shard_NNNN`, but for hidden ones and links. */

@@ -185,7 +185,7 @@ class Vault extends EventEmitter {
       throw error;
     }
     if (watch) {
-      vault.#cursor = since === undefined || since === null ? vault.cursor : typeof since === 'string' ? since : null;
+      vault.#cursor = since instanceof Date ? null : (since ?? vault.cursor);
       vault.#alive = setInterval(() => {}, 0x7fffffff);
       // Not before the caller has had the vault to listen to.
       setImmediate(() => vault.#deliverAnyhow());
@@ -434,24 +434,23 @@ class Vault extends EventEmitter {
   async discoverCapsules() {
     /** @type {any[]} */
     const found = await rows(await settled(this.#open().discover()));
-    const isCapsule = (/** @type {any} */ { closed }) => closed === undefined;
-    for (const { closed } of found.filter((row) => !isCapsule(row))) {
-      console.warn('⚠️ Failed to look for capsules:', escapeHarmful(closed));
+    const capsules = [];
+    for (const row of found) {
+      if (row.closed === undefined) capsules.push(row);
+      else console.warn('⚠️ Failed to look for capsules:', escapeHarmful(row.closed));
     }
-    return found
-      .filter(isCapsule)
-      .map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
-        name: path.basename(file),
-        path: file,
-        size,
-        modified: new Date(modified).toISOString(),
-        type: 'capsule',
-        title: title ?? path.basename(file),
-        description: description ?? '',
-        version: version ?? '1.0.0',
-        tags: tags ?? [],
-        ...header,
-      }));
+    return capsules.map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
+      name: path.basename(file),
+      path: file,
+      size,
+      modified: new Date(modified).toISOString(),
+      type: 'capsule',
+      title: title ?? path.basename(file),
+      description: description ?? '',
+      version: version ?? '1.0.0',
+      tags: tags ?? [],
+      ...header,
+    }));
   }
 
   /** @returns {Promise<string[]>} */
