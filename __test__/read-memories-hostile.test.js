@@ -183,6 +183,26 @@ test('a deep nesting in a field that is answered with', { timeout: 60_000 }, asy
   assert.strictEqual(errors.length, 1);
 });
 
+test('what can’t be read is told also where a date ends the reading', async (t) => {
+  const { vault, warnings, read } = vaultWithOneMemory(t);
+  const errors = listenTo(t, 'error');
+  vault.write('ann', 'broken.json', '{');
+  vault.write('ann', 'odd.json', { raw: 'odd', created_ts: { toString: 1, valueOf: 1 } });
+  await assert.rejects(read(), { code: 'VVAULT_TIMESTAMP', message: /Cannot convert object to primitive value/ });
+  assert.deepStrictEqual(
+    warnings.map(([text]) => text),
+    ['⚠️ Failed to read capsule file broken.json:'],
+  );
+  assert.strictEqual(errors.length, 1);
+  // The date is known by now.
+  vault.write('ann', 'another.json', '{');
+  await assert.rejects(read(), { code: 'VVAULT_TIMESTAMP' });
+  assert.deepStrictEqual(
+    warnings.slice(1).map(([text]) => text),
+    ['⚠️ Failed to read capsule file another.json:'],
+  );
+});
+
 test('a file that can’t be opened is told, and the others come', {
   skip: !unix || process.getuid?.() === 0,
 }, async (t) => {

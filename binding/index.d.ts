@@ -57,7 +57,7 @@ export declare class MemoryReading {
    * Finds the memories and, if no date is undecided, selects.
    *
    * # Errors
-   * [`Error::OutsideVault`], [`Error::Timestamp`], [`Error::InvalidCursor`], [`Error::Aborted`]
+   * [`Error::OutsideVault`], [`Error::InvalidCursor`], [`Error::Aborted`]
    */
   run(): Promise<ReadingOutcome>
   /** The timestamps of the next undecided dates, as a JSON array; `null` when there are no more. */
@@ -277,6 +277,8 @@ export interface ReadingOutcome {
   next?: string
   /** What was left out as unsound and was not told of before: events, as JSON. */
   rejected: Array<string>
+  /** Why there can be no memories, although they were found: an error as JSON. */
+  failure?: string
   /** How it is known that the memories are as they are on disk. */
   freshness: 'watched' | 'notified' | 'swept'
 }

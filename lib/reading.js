@@ -69,6 +69,7 @@ async function memoriesOf(reading, found, tell = warn) {
     outcome = await decideDates(reading);
     tell(outcome);
   }
+  if (outcome.failure) throw toVaultError(new Error(outcome.failure));
   /** @type {Memory[]} */
   const memories = [];
   let { more } = outcome;
@@ -165,6 +166,7 @@ async function freshnessOf(reading, tell = warn) {
     throw toVaultError(thrown);
   });
   tell(found);
+  if (found.failure) throw toVaultError(new Error(found.failure));
   return found.source === 'none' ? null : found.freshness;
 }
 

@@ -9,10 +9,10 @@ use napi::JsString;
 use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
 use napi_derive::napi;
 
-use super::off_thread;
 use super::progress::ReadingProgress;
 use super::text::Text;
 use super::vault::rejected;
+use super::{off_thread, to_json};
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
@@ -90,6 +90,8 @@ pub struct ReadingOutcome {
     pub next: Option<String>,
     /// What was left out as unsound and was not told of before: events, as JSON.
     pub rejected: Vec<String>,
+    /// Why there can be no memories, although they were found: an error as JSON.
+    pub failure: Option<String>,
     /// How it is known that the memories are as they are on disk.
     #[napi(ts_type = "'watched' | 'notified' | 'swept'")]
     pub freshness: String,
@@ -151,9 +153,9 @@ impl State {
             return Err(problem);
         }
         loop {
-            match self.find().and_then(|()| self.select_decided()) {
-                Err(Error::Damaged) if self.may_try_again() => {}
-                done => return done.map(|outcome| self.with_told(outcome)),
+            match self.find().map(|()| self.select_decided()) {
+                Err(Error::Damaged) | Ok(Err(Error::Damaged)) if self.may_try_again() => {}
+                found => return found.map(|selected| self.with_told(selected)),
             }
         }
     }
@@ -240,8 +242,13 @@ impl State {
         Ok(self.outcome())
     }
 
-    /// With what was met on the way.
-    fn with_told(&mut self, outcome: ReadingOutcome) -> ReadingOutcome {
+    /// With what was met on the way: that is to be told also where it ends in an error.
+    fn with_told(&mut self, selected: Result<ReadingOutcome, Error>) -> ReadingOutcome {
+        let outcome = selected.unwrap_or_else(|error| ReadingOutcome {
+            failure: Some(to_json(&error)),
+            more: false,
+            ..self.outcome()
+        });
         let warnings = std::mem::take(&mut self.warnings).into_iter().map(ReadingWarning::from).collect();
         ReadingOutcome { warnings, rejected: std::mem::take(&mut self.rejected), ..outcome }
     }
@@ -275,6 +282,7 @@ impl State {
             again: false,
             next: None,
             rejected: Vec::new(),
+            failure: None,
             freshness: match self.freshness {
                 Freshness::Watched => "watched",
                 Freshness::Notified => "notified",
@@ -332,7 +340,7 @@ impl MemoryReading {
     /// Finds the memories and, if no date is undecided, selects.
     ///
     /// # Errors
-    /// [`Error::OutsideVault`], [`Error::Timestamp`], [`Error::InvalidCursor`], [`Error::Aborted`]
+    /// [`Error::OutsideVault`], [`Error::InvalidCursor`], [`Error::Aborted`]
     #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
     pub fn run<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         // Owned by the work: a worker thread that ends in mid-call frees `self`.
@@ -382,7 +390,7 @@ impl MemoryReading {
             let mut state = lock(&state);
             match state.select() {
                 Err(Error::Damaged) => state.run(),
-                selected => selected,
+                selected => Ok(state.with_told(selected)),
             }
         }))
     }
