@@ -289,8 +289,8 @@ export interface VaultOptions {
   /** The largest construct's capsule that is stored or read, in bytes. 64 MiB if it is not given. */
   maxCapsuleBytes?: number;
   /**
-   * Tell of capsules that arrive, by the system's notifications; where there are none, or no more, by looking at every file
-   * (which is told as an `error`). `'poll'` does that from the beginning, as network drives need it.
+   * Tell of capsules that arrive, by the system's notifications; where there are none, no more, or (on network drives) not
+   * of all writers, by looking at every file, which is told as an `error`. `'poll'` does that from the beginning.
    */
   watch?: boolean | 'poll';
   /** How often every file is looked at with `watch: 'poll'`, in milliseconds. 1,000 if it is not given. */

@@ -375,12 +375,14 @@ impl Catalogue {
         changed
     }
 
-    /// Notes a folder that is there: what is below the vault's folder may be mounted from elsewhere.
-    pub(super) fn note_folder(&self, folder: &Path, path: &Path) {
-        let is_of_constructs = self.layout.folder(folder).is_some_and(|own| !own.has_memories());
-        if is_of_constructs && Directory::open(path).is_ok_and(|folder| !folder.is_local()) {
+    /// Notes a folder that is there, and tells whether others may write in it unnoticed: what is below the vault's folder
+    /// may be mounted from elsewhere.
+    pub(super) fn note_folder(&self, folder: &Path, path: &Path) -> bool {
+        let is_elsewhere = Directory::open(path).is_ok_and(|folder| !folder.is_local());
+        if is_elsewhere && self.layout.folder(folder).is_some_and(|own| !own.has_memories()) {
             self.is_local.store(false, Ordering::Relaxed);
         }
+        is_elsewhere
     }
 
     /// Forgets which constructs were found for whom: a folder has come or gone.

@@ -473,6 +473,24 @@ impl Shared {
         self.hinted.notify_all();
     }
 
+    /// Polls besides the notifications, where those tell only of this machine's writers.
+    fn poll_besides(&self, path: &Path) {
+        let mut hints = lock(&self.hints);
+        if hints.polling.is_some() {
+            return;
+        }
+        hints.polling = Some(INTERVAL);
+        drop(hints);
+        let seconds = INTERVAL.as_secs();
+        let message = format!(
+            "the system does not tell what other machines write in {}: the vault is looked through every {seconds} s. Open \
+             it with watch: 'poll' to choose that",
+            path.display()
+        );
+        self.push([Notice::Trouble(Error::System { code: "VVAULT_WATCH", message, path: path.to_owned() })]);
+        self.hinted.notify_all();
+    }
+
     /// The capsule files that hinted paths mean: of a folder all that are in it, and all that were.
     fn files(&self, paths: Vec<RelativePath>) -> Vec<RelativePath> {
         let mut files = Vec::with_capacity(paths.len());
@@ -542,7 +560,9 @@ impl Shared {
             if is_root {
                 *lock(&self.home) = state_of(&path);
             }
-            self.catalogue.note_folder(&folder, &path);
+            if self.catalogue.note_folder(&folder, &path) && !LOSSY {
+                self.poll_besides(&path);
+            }
             let added = if is_root && (was_away || LOSSY) {
                 lock(&self.means).renew(&path, &folder)
             } else {

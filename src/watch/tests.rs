@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -25,13 +26,37 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
 fn watched_by(method: Method, tell: Box<dyn Fn(Notice) -> String + Send + Sync>) -> (tempfile::TempDir, Watch) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
-    let store = Store::open(folder.path(), Options::default()).expect("a vault");
+    let watch = watch_of(folder.path(), method, tell);
+    (folder, watch)
+}
+
+fn watch_of(root: &Path, method: Method, tell: Box<dyn Fn(Notice) -> String + Send + Sync>) -> Watch {
+    let store = Store::open(root, Options::default()).expect("a vault");
     let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
     let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, None));
     let listener = Listener { tell, wake: Box::new(|| {}) };
     let request = Request { method, since: None, cache: None, progress: Arc::default() };
-    let watch = Watch::begin(vault, &request, listener).expect("a watch");
-    (folder, watch)
+    Watch::begin(vault, &request, listener).expect("a watch")
+}
+
+/// As on a network drive.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_others_may_write_unnoticed_is_polled_and_that_is_told_once() {
+    for (method, expected) in [(Method::Notified, 1), (Method::Polling(Duration::from_millis(20)), 0)] {
+        let (sender, told) = channel();
+        let tell = move |notice| {
+            if let Notice::Trouble(error) = notice {
+                let _ = sender.send(error);
+            }
+            String::new()
+        };
+        // Of a file system whose writers are elsewhere: in the kernel.
+        let watch = watch_of(Path::new("/proc/self/attr"), method, Box::new(tell));
+        watch.stop();
+        let codes: Vec<_> = told.try_iter().map(|error| error.code()).collect();
+        assert_eq!(codes, vec!["VVAULT_WATCH"; expected], "{method:?}");
+    }
 }
 
 /// Else a listener would wait for ever for what nobody tells.
