@@ -3,6 +3,7 @@
 // A watched vault where folders are links, files come and go more than once, and others read, write or watch meanwhile.
 
 const assert = require('node:assert');
+const { EventEmitter, errorMonitor, once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { describe, test } = require('node:test');
@@ -10,6 +11,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 
 const { Vault } = require('..');
 const { atEnd } = require('./support/at-end');
+const { listenTo } = require('./support/temporary-vault');
 const { makeCapsule, timestampOf } = require('./support/construct-capsules');
 const {
   EventRecord,
@@ -35,6 +37,24 @@ const unix = { skip: process.platform === 'win32' && 'not on Windows', timeout: 
 async function contents(vault, user, constructId) {
   return (await vault.readMemories(user, { limit: 0, constructId })).map(({ content }) => content).sort();
 }
+
+test('of a drive on which others may write unnoticed it is told once that it is polled', {
+  skip: process.platform !== 'linux',
+}, async (t) => {
+  // The kernel writes there.
+  const root = '/proc/self/attr';
+  const logged = listenTo(t, 'error');
+  const vault = await Vault.open(root, { watch: true, cacheDir: null });
+  t.after(() => vault.close());
+  /** @type {unknown[]} */
+  const monitored = [];
+  EventEmitter.prototype.on.call(vault, errorMonitor, (error) => monitored.push(error));
+  const [error] = await once(vault, 'error');
+  assert.strictEqual(error.code, 'VVAULT_WATCH');
+  assert.strictEqual(error.path, fs.realpathSync(root));
+  assert.deepStrictEqual(monitored, [error]);
+  assert.deepStrictEqual(logged, []);
+});
 
 describe('a watched vault, oddly', { concurrency: 4 }, () => {
   for (const method of METHODS) {

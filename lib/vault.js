@@ -611,6 +611,7 @@ class Vault extends EventEmitter {
   #tell(event) {
     if (event.kind === 'error') {
       const error = withCode(new Error(event.message), event.code, event.path);
+      this.#call(EventEmitter.errorMonitor, error);
       if (this.listenerCount('error') > 0) this.#call('error', error);
       else console.error('The watch of a vault is in trouble:', error);
     } else {
@@ -622,7 +623,7 @@ class Vault extends EventEmitter {
   }
 
   /**
-   * @param {string} name
+   * @param {string | symbol} name
    * @param {unknown} [argument]
    */
   #call(name, argument) {
@@ -639,11 +640,11 @@ class Vault extends EventEmitter {
   }
 
   /**
-   * @param {string} name
+   * @param {string | symbol} name
    * @param {unknown} error
    */
   #report(name, error) {
-    console.error(`A listener of ${name} failed:`, error);
+    console.error(`A listener of ${String(name)} failed:`, error);
   }
 }
 

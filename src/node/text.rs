@@ -18,11 +18,13 @@ impl Text {
     /// bytes for each of the others V8 takes half as long again, and keeps strings twice as large.
     pub(super) fn of_json(text: String) -> Self {
         const RARE: usize = 16;
+        // Beyond this, what is escaped might be longer than any string of V8.
+        const LONG: usize = 64 << 20;
         if text.is_ascii() {
             return Self::Latin1(text.into_bytes());
         }
         let wide = text.bytes().filter(|byte| *byte >= FIRST_WIDE).count();
-        if wide == 0 || wide > text.len() / RARE {
+        if wide == 0 || wide > text.len() / RARE || text.len() > LONG {
             return Self::from(text);
         }
         let mut bytes = Vec::with_capacity(text.len() + 8 * wide);
