@@ -30,6 +30,12 @@ pub trait Files: Debug + Send + Sync {
     /// As the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file another name in one step, if nothing has that.
+    ///
+    /// # Errors
+    /// As the system says: [`io::ErrorKind::AlreadyExists`] if something has it.
+    fn place(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -101,6 +107,23 @@ impl Files for SystemFiles {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         #[cfg(unix)]
         take_after(from, to);
+        patiently(|| fs::rename(from, to))
+    }
+
+    fn place(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            use rustix::io::Errno;
+            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // A file system that knows no such thing.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+                done => return Ok(done?),
+            }
+        }
+        if to.symlink_metadata().is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         patiently(|| fs::rename(from, to))
     }
 

@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a text that can't be read must stay the same before it counts as damaged: Python writes in place, and a file
 /// that it is writing is half.
 const QUIET: Duration = Duration::from_millis(200);
+/// So long at most a text is waited for that is being written again and again, and is not whole.
+const UNREST: Duration = Duration::from_secs(5);
 /// After so long a temporary file belongs to nobody any more.
 const ABANDONED: Duration = Duration::from_secs(600);
 
@@ -96,6 +98,7 @@ struct IndexSeen {
 pub(super) enum Change {
     /// Puts in a capsule that was written under a temporary name.
     Store {
+        uuid: String,
         temporary: PathBuf,
         text: Arc<[u8]>,
         /// A tag that it has from the first.
@@ -180,12 +183,40 @@ impl Listing {
 }
 
 impl Change {
-    /// The capsule that must be there.
+    /// The capsule that is changed.
     fn uuid(&self) -> Option<&str> {
         match self {
-            Self::AddTag { uuid, .. } | Self::RemoveTag { uuid, .. } | Self::Delete { uuid } => Some(uuid),
-            Self::Store { .. } | Self::Heal => None,
+            Self::Store { uuid, .. }
+            | Self::AddTag { uuid, .. }
+            | Self::RemoveTag { uuid, .. }
+            | Self::Delete { uuid } => Some(uuid),
+            Self::Heal => None,
         }
+    }
+
+    /// Whether it makes or removes files.
+    fn is_of_files(&self) -> bool {
+        matches!(self, Self::Store { .. } | Self::Delete { .. })
+    }
+}
+
+impl Queue {
+    /// Takes out what can be done at once. What makes or removes a capsule's files is done apart from all else that is asked
+    /// of that capsule, in its turn: how the files are is known only once it is done.
+    fn take(&mut self) -> (Vec<u64>, Vec<Change>) {
+        let mut met: HashMap<String, bool> = HashMap::new();
+        let is_next = |(_, change): &mut (u64, Change)| {
+            let Some(uuid) = change.uuid() else { return true };
+            let is_alone = change.is_of_files();
+            match met.get_mut(uuid) {
+                None => {
+                    met.insert(uuid.to_owned(), is_alone);
+                    true
+                }
+                Some(others) => !std::mem::replace(others, *others || is_alone) && !is_alone,
+            }
+        };
+        self.waiting.extract_if(.., is_next).unzip()
     }
 }
 
@@ -221,7 +252,7 @@ impl Instance {
             (state.index.clone().map(|index| Listing { index, names }), ahead)
         };
         // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
-        if ahead && !lock(&self.queue).busy {
+        if ahead {
             let _ = self.change(Change::Heal);
         }
         Ok(listing)
@@ -573,6 +604,10 @@ impl Instance {
     /// Makes a change, together with what other threads have asked for.
     pub(super) fn change(&self, change: Change) -> Answer {
         let mut queue = lock(&self.queue);
+        if queue.busy && matches!(change, Change::Heal) {
+            // Who only reads waits for nobody.
+            return Ok(Outcome::Changed(false));
+        }
         let own = queue.next;
         queue.next += 1;
         queue.waiting.push((own, change));
@@ -585,7 +620,7 @@ impl Instance {
                 continue;
             }
             queue.busy = true;
-            let (numbers, changes): (Vec<u64>, Vec<Change>) = std::mem::take(&mut queue.waiting).into_iter().unzip();
+            let (numbers, changes) = queue.take();
             drop(queue);
             let mut turn = Turn { instance: self, numbers };
             let answers = self.commit(changes);
@@ -656,7 +691,11 @@ impl Instance {
         let target = self.places.indexes.join(self.index_name());
         for attempt in 0..TRIES {
             self.refresh(state, whole || attempt > 0)?;
-            if batch.changes.iter().filter_map(Change::uuid).any(|uuid| !state.has_entry(uuid)) {
+            self.write_again(batch)?;
+            let is_missing = |change: &Change| {
+                !matches!(change, Change::Store { .. }) && change.uuid().is_some_and(|uuid| !state.has_entry(uuid))
+            };
+            if batch.changes.iter().any(is_missing) {
                 // It may only be lost from the index.
                 self.refresh(state, true)?;
             }
@@ -722,6 +761,19 @@ impl Instance {
             return Ok(());
         }
         Err(Error::Internal { message: "the index changes all the time".to_owned() })
+    }
+
+    /// Writes again what Python has written over since it was put in its place.
+    fn write_again(&self, batch: &mut Batch) -> Result<(), Error> {
+        for change in &mut batch.changes {
+            if let Change::Store { temporary, placed, text, .. } = change
+                && placed.as_ref().is_some_and(|placed| self.read(&placed.filename).is_ok_and(|own| own != **text))
+            {
+                *temporary = self.write(text)?;
+                *placed = None;
+            }
+        }
+        Ok(())
     }
 
     /// Applies the changes that are still to be made to the index, and says what else must be done.
@@ -834,19 +886,28 @@ impl Instance {
     fn place(&self, state: &mut State, batch: &mut Batch, plan: &Plan) -> Result<bool, Error> {
         let files = &*self.places.files;
         for (at, filename) in &plan.stores {
-            let Change::Store { temporary, placed, .. } = &mut batch.changes[*at] else { continue };
+            let Change::Store { temporary, placed, text, .. } = &mut batch.changes[*at] else { continue };
             if placed.is_some() {
                 continue;
             }
             let path = self.places.folder.join(filename);
-            let was_there = path.symlink_metadata().is_ok();
-            let put = if was_there { files.remove(temporary) } else { files.rename(temporary, &path) };
+            let is_taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+            let put = match files.place(temporary, &path) {
+                Err(error) if is_taken(&error) && self.read(filename).is_ok_and(|own| own == **text) => {
+                    files.remove(temporary).map(|()| true)
+                }
+                put => put.map(|()| false),
+            };
             match put {
-                Ok(()) => *placed = Some(Placed { filename: filename.clone(), was_there, stays: false }),
+                Ok(was_there) => *placed = Some(Placed { filename: filename.clone(), was_there, stays: false }),
                 Err(error) => {
+                    state.unrecorded = plan.records[..plan.carried].to_vec();
+                    // Somebody else has taken the name just now.
+                    if is_taken(&error) {
+                        return Ok(false);
+                    }
                     batch.answers[*at] = Some(Err(Error::system(&error, "rename", &path)));
                     let _ = files.remove(temporary);
-                    state.unrecorded = plan.records[..plan.carried].to_vec();
                     return Ok(false);
                 }
             }
@@ -880,6 +941,11 @@ impl Instance {
                 Err(error) => return Err(Error::system(&error, "unlink", &path)),
             }
         }
+        if !plan.removals.is_empty() {
+            // Else the index might say so after a power failure, and the folder not.
+            let folder = &self.places.folder;
+            files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
+        }
         Ok(true)
     }
 
@@ -911,7 +977,9 @@ impl Instance {
         let Some(index) = state.index.as_ref().filter(|_| state.journal.is_long()) else { return };
         let files = &*self.places.files;
         let path = self.places.indexes.join(self.journal_name());
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, state.journal.to_text(index).as_bytes())
+        let has_file = |filename: &str| self.places.folder.join(filename).symlink_metadata().is_ok();
+        let text = state.journal.to_text(index, has_file);
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, text.as_bytes())
             && files.rename(&temporary, &path).is_err()
         {
             let _ = files.remove(&temporary);
@@ -939,7 +1007,8 @@ impl Instance {
             !is_named_by_another(index, name, &uuid)
                 && match self.read(name) {
                     Ok(other) => other == text,
-                    Err(problem) => matches!(problem, FileProblem::Missing(_)),
+                    // Also of a link that leads nowhere.
+                    Err(_) => self.places.folder.join(name).symlink_metadata().is_err(),
                 }
         };
         if is_free(&usual) {
@@ -1177,7 +1246,8 @@ fn missing(path: &Path) -> FileProblem {
     FileProblem::of_system(&std::io::ErrorKind::NotFound.into(), "open", path)
 }
 
-/// Reads a file that another program may be writing in place: again and again, until it is whole or stays as it is.
+/// Reads a file that another program may be writing in place: again and again, until it is whole or stays as it is. One that
+/// does neither for [`UNREST`] can't be read.
 fn read_whole(
     folder: &Directory,
     boundary: &Boundary,
@@ -1187,6 +1257,7 @@ fn read_whole(
 ) -> Result<(Vec<u8>, Signature), FileProblem> {
     let mut text = Vec::new();
     let mut last: Option<(Vec<u8>, Instant)> = None;
+    let began = Instant::now();
     loop {
         let (signature, length) = folder.read(name, boundary, limit, &mut text)?;
         text.truncate(length);
@@ -1199,6 +1270,13 @@ fn read_whole(
                 if since.elapsed() > QUIET {
                     return Ok((text, signature));
                 }
+            }
+            _ if began.elapsed() > UNREST => {
+                let path = folder.path().join(name);
+                return Err(FileProblem::System(format!(
+                    "EBUSY: it is being written all the time, read '{}'",
+                    path.display()
+                )));
             }
             _ => last = Some((text.clone(), Instant::now())),
         }

@@ -293,12 +293,14 @@ impl Journal {
     pub fn is_long(&self) -> bool {
         const FEW: usize = 1000;
         let tags: usize = self.marks.values().map(HashMap::len).sum();
-        self.lines > FEW + 4 * (tags + self.moved.len() + self.superseded.len() + self.deleted.len())
+        // An earlier state's file is gone as a rule when the next comes.
+        self.lines > FEW + 4 * (tags + self.moved.len() + self.deleted.len()) + self.superseded.len()
     }
 
-    /// Its text with only the lines that count: not those of capsules that were deleted, and are in no entry any more.
+    /// Its text with only the lines that count: not those of capsules that were deleted, and are in no entry any more, and of
+    /// files that are not there.
     #[must_use]
-    pub fn to_text(&self, index: &InstanceIndex) -> String {
+    pub fn to_text(&self, index: &InstanceIndex, has_file: impl Fn(&str) -> bool) -> String {
         let mut text = String::new();
         for (uuid, at) in self.deleted.clone() {
             text.push_str(&line(&Record::Deleted { uuid, at }));
@@ -318,7 +320,7 @@ impl Journal {
             text.push_str(&line(&Record::Moved { uuid, filename, at }));
         }
         // Behind what was moved, which takes the same file's word back.
-        for (filename, content) in self.superseded.clone() {
+        for (filename, content) in self.superseded.clone().into_iter().filter(|(filename, _)| has_file(filename)) {
             text.push_str(&line(&Record::Superseded { filename, content }));
         }
         text

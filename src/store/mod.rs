@@ -254,7 +254,8 @@ impl Store {
         let is_known = instance.has_folder();
         let put = || {
             let temporary = instance.write(&text)?;
-            instance.change(Change::Store { temporary, text: text.clone(), tag: tag.map(str::to_owned), placed: None })
+            let (uuid, tag) = (uuid.clone(), tag.map(str::to_owned));
+            instance.change(Change::Store { uuid, temporary, text: text.clone(), tag, placed: None })
         };
         match put() {
             Ok(Outcome::Stored { path, is_new }) => {

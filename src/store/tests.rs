@@ -799,6 +799,11 @@ impl Files for FailingFiles {
         SystemFiles.rename(from, to)
     }
 
+    fn place(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(|| {})?;
+        SystemFiles.place(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.step(|| {})?;
         SystemFiles.remove(path)
@@ -996,6 +1001,132 @@ fn many_threads_lose_nothing() {
         for (name, text) in acknowledged.lock().expect("a lock").iter() {
             assert_eq!(text_of(store, &uuid(name)).as_ref(), Ok(text));
         }
+    }
+}
+
+/// As if one had come after the other: which files there are is known only once the first is done.
+#[test]
+fn changes_of_one_capsule_at_once_come_one_after_the_other() {
+    let vault = Vault::new();
+    let store = &vault.store;
+    store.store(capsule("Nova", "seed", "2025", "seed").as_bytes()).expect("stored");
+    for round in 0..40 {
+        let (twice, brief) = (format!("twice-{round}"), format!("brief-{round}"));
+        let time = format!("2026-01-01T00:00:00.{round:06}");
+        let texts = ["one", "another"].map(|memory| capsule("Nova", &twice, &time, memory));
+        let barrier = std::sync::Barrier::new(5);
+        let begin = &|| {
+            barrier.wait();
+        };
+        let (stored, deleted) = std::thread::scope(|scope| {
+            let put = |text: String| {
+                scope.spawn(move || {
+                    begin();
+                    store.store(text.as_bytes()).expect("stored").path
+                })
+            };
+            let stored = texts.clone().map(put);
+            put(capsule("Nova", &brief, "2024", &brief));
+            scope.spawn(|| {
+                begin();
+                store.add_tag("Nova", "seed", &time).expect("an answer")
+            });
+            begin();
+            let deleted = store.delete("Nova", &brief).expect("an answer");
+            (stored.map(|thread| thread.join().expect("a path")), deleted)
+        });
+        assert_ne!(stored[0], stored[1]);
+        let now = text_of(store, &uuid(&twice)).expect("a capsule");
+        let last = texts.iter().position(|text| *text == now).expect("one of both");
+        assert_eq!(fs::read_to_string(&stored[last]).expect("a file"), now);
+        assert_eq!(text_of(store, &uuid(&brief)).is_ok(), !deleted, "{round}");
+    }
+}
+
+/// As Python does, which knows no lock: it puts a capsule under a name that was free just now, or writes over ours.
+#[derive(Debug)]
+struct Usurper {
+    place: PathBuf,
+    text: String,
+    is_first: AtomicUsize,
+    when: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum When {
+    Before,
+    After,
+}
+
+impl Usurper {
+    fn act(&self, when: When) {
+        if when == self.when && self.is_first.swap(0, Ordering::SeqCst) == 1 {
+            fs::write(&self.place, &self.text).expect("a file");
+            // It writes its index, too.
+            let index = self.place.ancestors().nth(3).expect("a vault").join("indexes/Nova_index.json");
+            let text = fs::read_to_string(&index).expect("an index");
+            fs::write(&index, text + "\n").expect("an index");
+        }
+    }
+}
+
+impl Files for Usurper {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.create_folder(path)
+    }
+
+    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
+        SystemFiles.write_temporary(folder, content)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemFiles.rename(from, to)
+    }
+
+    fn place(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.act(When::Before);
+        SystemFiles.place(from, to)?;
+        self.act(When::After);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.remove_folder(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        SystemFiles.sync_folder(path)
+    }
+
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        SystemFiles.append(path, content)
+    }
+
+    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
+        SystemFiles.cut(path, length)
+    }
+}
+
+#[test]
+fn a_name_that_python_takes_at_the_same_moment_loses_nothing() {
+    for when in [When::Before, When::After] {
+        let folder = tempfile::tempdir().expect("a folder");
+        open(folder.path()).store(capsule("Nova", "first", "2025", "first").as_bytes()).expect("stored");
+        let text = capsule("Nova", "pythons", "2026", "Python's");
+        let place = folder.path().join("capsules/Nova/Nova_2026.capsule");
+        let files = Usurper { place: place.clone(), text: text.clone(), is_first: AtomicUsize::new(1), when };
+        let store = Store::open_with(folder.path(), Options::default(), Arc::new(files)).expect("a vault");
+        let own = capsule("Nova", "own", "2026", "ours");
+        let stored = store.store(own.as_bytes()).expect("stored");
+        assert_ne!(stored.path, place, "{when:?}");
+        assert_eq!(fs::read_to_string(&stored.path).expect("a file"), own, "{when:?}");
+        assert_eq!(fs::read_to_string(&place).expect("a file"), text, "{when:?}");
+        assert_eq!(text_of(&store, &uuid("own")), Ok(own), "{when:?}");
+        assert_eq!(text_of(&store, &uuid("pythons")), Ok(text), "{when:?}");
     }
 }
 

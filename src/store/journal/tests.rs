@@ -30,9 +30,22 @@ fn only_the_last_word_on_a_tag_is_kept() {
         journal.note(Record::Deleted { uuid: "b".to_owned(), at: "t".to_owned() });
     }
     assert!(journal.is_long());
-    let short = Journal::parse(journal.to_text(&index(&[], "t", "t")).as_bytes());
+    let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true).as_bytes());
     assert_eq!((short.marks.len(), short.lines), (1, 2));
     assert_eq!(short.marks, journal.marks);
+}
+
+#[test]
+fn earlier_states_whose_files_are_gone_are_forgotten() {
+    let mut journal = Journal::default();
+    for at in 0..2000 {
+        let [filename, content, at] = [format!("{at}.capsule"), "c".to_owned(), at.to_string()];
+        journal.note(Record::Superseded { filename: filename.clone(), content });
+        journal.note(Record::Moved { uuid: "a".to_owned(), filename: format!("next-{filename}"), at });
+    }
+    assert!(journal.is_long());
+    let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |filename| filename == "7.capsule").as_bytes());
+    assert_eq!((short.superseded.len(), short.moved.len(), short.lines), (1, 1, 2));
 }
 
 #[test]
@@ -56,7 +69,7 @@ fn a_shortened_journal_says_the_same() {
     let mut journal = Journal::default();
     journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
     journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned() });
-    assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t")).as_bytes()), journal);
+    assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true).as_bytes()), journal);
 }
 
 /// To go through the entry and write it for each of its tags would take minutes.
