@@ -9,10 +9,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const { Vault } = require('..');
-const { attachOrchestrator } = require('../lib/attach-orchestrator');
+const attach = require('../lib/attach-orchestrator');
 const { atEnd } = require('./support/at-end');
 const { makeCapsule } = require('./support/construct-capsules');
-const { temporaryVault } = require('./support/temporary-vault');
+const { listenTo, temporaryVault } = require('./support/temporary-vault');
 
 const NOVA = { userId: 'ann', constructId: 'nova-001' };
 const BASE = Date.UTC(2026, 0, 1);
@@ -116,6 +116,19 @@ function warnings(t) {
   t.mock.method(console, 'warn', (/** @type {string} */ message) => told.push(message));
   return told;
 }
+
+/**
+ * As a vault does it.
+ *
+ * @param {any} vault
+ * @param {any} orchestrator
+ * @param {any} options
+ */
+const attachOrchestrator = (vault, orchestrator, options) =>
+  attach.attachOrchestrator(vault, orchestrator, options, {
+    nameOf: (userId) => userId,
+    tell: (error) => vault.emit('error', error),
+  });
 
 test('memories of the vault stand in the context, newest first', async () => {
   const vault = new FakeVault({ ann: [...capsules(3), remembered(0)], bob: [capsule(9)] });
@@ -471,7 +484,7 @@ test('the same attached twice is there once, until both are detached', async () 
   /** @type {any[]} */
   const received = [];
   orchestrator.receiveRestoredMemories = (/** @type {any} */ memories) => received.push(memories);
-  const event = { format: 'memory', userId: 'ann', instanceName: null, memories: [capsule(2)] };
+  const event = { format: 'memory', userId: 'ann', userIds: ['ann'], instanceName: null, memories: [capsule(2)] };
   const first = await attachOrchestrator(vault, orchestrator, NOVA);
   const second = await attachOrchestrator(vault, orchestrator, { userId: 'ann', constructId: 'Nova' });
   assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['memory 1']);
@@ -558,18 +571,37 @@ test('a vault in trouble leaves the own context as it is, and tells it', async (
   assert.equal(errors.length, 1);
   assert.equal(errors[0].code, 'EIO');
   assert.equal(errors[0].cause, vault.failure);
-  vault.on('error', () => {
-    throw new Error('a listener that throws');
-  });
-  assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'found 1']);
-
   vault.failure = Object.assign(new Error('closed'), { code: 'VVAULT_CLOSED' });
   assert.deepEqual(contents(await orchestrator.prepareMemoryContext()), ['found 0', 'found 1']);
-  assert.equal(errors.length, 2);
+  assert.equal(errors.length, 1);
   assert.equal(warned.length, 1);
 
   vault.failure = undefined;
   assert.equal((await orchestrator.prepareMemoryContext()).ltmEntries.length, 3);
+});
+
+test('listeners of error that throw or reject break nothing', async (t) => {
+  const { root, write } = temporaryVault(t);
+  write('ann', 'a.json', { raw: 'a', created_ts: '2026-01-01' });
+  const vault = await Vault.open(root, { cacheDir: null });
+  const logged = listenTo(t, 'error');
+  const failing = () => Promise.reject(new Error('late'));
+  vault.on('error', failing);
+  vault.on('error', () => {
+    throw new Error('at once');
+  });
+  const orchestrator = new Orchestrator();
+  orchestrator.receiveRestoredMemories = () => {
+    throw new Error('full');
+  };
+  await vault.attachOrchestrator(orchestrator, { userId: 'ann', constructId: 'nova-001' });
+  assert.equal((await vault.readMemories('ann')).length, 1);
+  await vault.storeCapsule(
+    makeCapsule({ instanceName: 'nova-001', uuid: 'u', timestamp: '2026-01-01T00:00:00Z', memories: ['m'] }),
+  );
+  await vault.close();
+  const told = new Set(logged.map(([text, error]) => `${text} ${/** @type {any} */ (error).message}`));
+  assert.deepEqual([...told].sort(), ['A listener of error failed: at once', 'A listener of error failed: late']);
 });
 
 test('one vault in trouble does not keep the memories of another away', async (t) => {
@@ -595,21 +627,24 @@ test('imports of this user and construct are handed over, and no others', async 
   const construct = (/** @type {object} */ event) => ({
     format: 'construct',
     userId: 'ann',
+    userIds: ['ann'],
     constructIds: ['nova-001'],
     memories: [remembered(0)],
     ...event,
   });
   const ours = [
-    { format: 'memory', userId: 'ann', instanceName: null, memories: [capsule(1)] },
+    { format: 'memory', userId: 'ann', userIds: ['ann'], instanceName: null, memories: [capsule(1)] },
     construct({}),
-    construct({ userId: null }),
+    construct({ userId: null, userIds: undefined }),
     construct({ constructIds: ['Nova'] }),
     construct({ constructIds: ['Aurora', 'GPT-Nova-001'] }),
   ];
   const others = [
-    { ...ours[0], userId: 'bob' },
+    { ...ours[0], userId: 'bob', userIds: ['bob'] },
+    { ...ours[0], userIds: ['shard_0000/ann'] },
     { ...ours[0], userId: null },
-    construct({ userId: 'bob' }),
+    construct({ userId: 'bob', userIds: ['bob'] }),
+    construct({ userIds: ['shard_0000/ann'] }),
     construct({ constructIds: ['nova-002', 'novak'] }),
     construct({ constructIds: [] }),
     construct({ constructIds: undefined, constructId: 'nova-001', instanceName: 'Nova' }),
@@ -641,7 +676,7 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
     orchestrator.receiveRestoredMemories = (/** @type {any[]} */ memories) => {
       handed[constructId].push(...memories.splice(0).map(({ content }) => content));
     };
-    await attachOrchestrator(/** @type {any} */ (vault), orchestrator, { userId: 'ann', constructId });
+    await vault.attachOrchestrator(orchestrator, { userId: 'ann', constructId });
   }
   const places = [
     ['users/ann/capsules/nova-002.capsule', 'Nova', ['nova-002', 'nova-001', 'nova']],
@@ -670,7 +705,7 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
     fs.writeFileSync(`${file}.tmp`, text);
     fs.renameSync(`${file}.tmp`, file);
     const [event] = await told;
-    assert.ok(!Object.keys(event).includes('constructIds'));
+    for (const name of ['constructIds', 'userIds']) assert.ok(!Object.keys(event).includes(name));
     for (const constructId of names) {
       const found = await vault.readMemories('ann', { constructId });
       const expected = owners.includes(constructId) ? [place] : [];
@@ -686,6 +721,44 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
   }
 });
 
+test('a user’s folder has several names, and in a shard one that another user’s has, too', async (t) => {
+  const { root } = temporaryVault(t);
+  fs.mkdirSync(path.join(root, 'users/shard_0000/ann/capsules'), { recursive: true });
+  const vault = await Vault.open(root, { create: true, watch: true, cacheDir: null });
+  atEnd(t, () => vault.close());
+  const names = ['ann', './ann/', 'shard_0000/ann', 'shard_0000//ann', '../users/ann', 'shard_0001/ann'];
+  /** @type {Record<string, string[]>} */
+  const handed = Object.fromEntries(names.map((name) => [name, []]));
+  for (const userId of names) {
+    const orchestrator = new Orchestrator();
+    orchestrator.receiveRestoredMemories = (/** @type {any[]} */ memories) => {
+      handed[userId].push(...memories.map(({ content }) => content));
+    };
+    await vault.attachOrchestrator(orchestrator, { userId, constructId: 'nova-001' });
+  }
+  /** @param {string} place @param {string[]} readers */
+  const drop = async (place, readers) => {
+    const told = once(vault, 'capsule:imported');
+    fs.mkdirSync(path.dirname(path.join(root, place)), { recursive: true });
+    fs.writeFileSync(path.join(root, `${place}.tmp`), JSON.stringify({ raw: place, created_ts: '2026-01-01' }));
+    fs.renameSync(path.join(root, `${place}.tmp`), path.join(root, place));
+    await told;
+    for (const name of names) {
+      const expected = readers.includes(name) ? [place] : [];
+      const found = (await vault.readMemories(name)).map(({ content }) => content).filter((text) => text === place);
+      assert.deepEqual([handed[name].splice(0), found], [expected, expected], `${place} by ${name}`);
+    }
+  };
+  const [own, inShard] = [
+    ['ann', './ann/', '../users/ann'],
+    ['shard_0000/ann', 'shard_0000//ann'],
+  ];
+  await drop('users/shard_0000/ann/capsules/a.json', [...own, ...inShard]);
+  await drop('users/shard_0001/ann/capsules/b.json', ['shard_0001/ann']);
+  await drop('users/ann/capsules/c.json', own);
+  await drop('users/shard_0000/ann/capsules/d.json', inShard);
+});
+
 test('an import reaches an orchestrator once, however many of its attachments it concerns', async () => {
   const vault = new FakeVault();
   const [first, second] = [new Orchestrator(), new Orchestrator()];
@@ -695,7 +768,13 @@ test('an import reaches an orchestrator once, however many of its attachments it
   await attachOrchestrator(vault, first, NOVA);
   await attachOrchestrator(vault, first, { userId: 'ann', constructId: 'katana-001' });
   await attachOrchestrator(vault, second, NOVA);
-  vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+  vault.emit('capsule:imported', {
+    format: 'memory',
+    userId: 'ann',
+    userIds: ['ann'],
+    instanceName: null,
+    memories: [],
+  });
   assert.deepEqual(received, [first, second]);
 });
 
@@ -711,7 +790,13 @@ test('an orchestrator that fails to receive breaks nothing', async (t) => {
   for (const each of [throwing, rejecting, sound]) await attachOrchestrator(vault, each, NOVA);
   const warned = warnings(t);
   for (let time = 0; time < 2; time++) {
-    vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+    vault.emit('capsule:imported', {
+      format: 'memory',
+      userId: 'ann',
+      userIds: ['ann'],
+      instanceName: null,
+      memories: [],
+    });
   }
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(received.mock.callCount(), 2);
@@ -729,7 +814,13 @@ test('nothing is ever written', async () => {
   });
   const { detach } = await attachOrchestrator(vault, orchestrator, NOVA);
   await orchestrator.prepareMemoryContext();
-  vault.emit('capsule:imported', { format: 'memory', userId: 'ann', instanceName: null, memories: [] });
+  vault.emit('capsule:imported', {
+    format: 'memory',
+    userId: 'ann',
+    userIds: ['ann'],
+    instanceName: null,
+    memories: [],
+  });
   detach();
 });
 

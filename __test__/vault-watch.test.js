@@ -1050,6 +1050,59 @@ describe('a watched vault', { concurrency: 2 }, () => {
       ]);
     });
 
+    eachMethod('who is ended in the middle of what he is told at once goes on from there', async (t, method) => {
+      const { vault, record, write, at, root, cacheDir } = await watchVault(t, method);
+      /** @param {string} since */
+      const openSince = (since) => watchVault(t, method, { root, cacheDir, since });
+      const told = async (/** @type {string} */ kind, /** @type {string} */ name, /** @type {string} */ content) => {
+        const events = record.told().length;
+        if (kind === 'removed') fs.rmSync(at(MEMORIES, name));
+        else write(`${MEMORIES}/${name}`, memoryText(content));
+        await record.until(() => record.told().length > events, `${kind} ${name}`);
+        return String(record.told().at(-1)?.cursor);
+      };
+      const dealtWith = await told('imported', 'p.json', 'first');
+      await told('removed', 'p.json', '');
+      await told('imported', 'q.json', 'q');
+      await told('imported', 'p.json', 'second');
+      await told('imported', 'x.json', 'never told of');
+      await vault.close();
+      for (const name of ['p.json', 'x.json']) fs.rmSync(at(MEMORIES, name));
+
+      const again = await openSince(dealtWith);
+      const [first] = await again.record.expect([
+        ['imported', `${MEMORIES}/q.json`, 'q'],
+        ['removed', `${MEMORIES}/p.json`],
+      ]);
+      assert.strictEqual(path.basename(first.path), 'q.json');
+      await again.vault.close();
+      const rest = await openSince(first.cursor ?? '');
+      const [last] = await rest.record.expect([['removed', `${MEMORIES}/p.json`]]);
+      await rest.vault.close();
+      const nothing = await openSince(last.cursor ?? '');
+      await nothing.record.expect([]);
+    });
+
+    eachMethod('each of several comes back to its own, whoever watched meanwhile', async (t, method) => {
+      const closed = await closedVault(t, method);
+      const other = await openAgain(t, method, closed);
+      const cursors = [closed.cursor, other.vault.cursor];
+      await other.vault.close();
+      const stranger = await openAgain(t, method, closed);
+      closed.write(`${MEMORIES}/new.json`, memoryText('new'));
+      await stranger.record.expect([['imported', `${MEMORIES}/new.json`, 'new']]);
+      await stranger.vault.close();
+      fs.rmSync(closed.at(MEMORIES, 'gone.json'));
+      const opened = [];
+      for (const since of cursors) opened.push(await openAgain(t, method, closed, { since }));
+      for (const { record } of opened) {
+        await record.expect([
+          ['imported', `${MEMORIES}/new.json`, 'new'],
+          ['removed', `${MEMORIES}/gone.json`],
+        ]);
+      }
+    });
+
     eachMethod('without its record a cursor still tells its time, and so does a date', async (t, method) => {
       const closed = await closedVault(t, method);
       const date = new Date();

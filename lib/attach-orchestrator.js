@@ -24,8 +24,16 @@ const { refused, withCode } = require('./errors');
  * @typedef {object} CapsuleEvent
  * @property {'memory' | 'construct'} format
  * @property {string | null} userId
+ * @property {string[]} [userIds] By what names `vault.readMemories` would give it to the user.
  * @property {string[]} [constructIds] The names of the constructs that `vault.readMemories` would give it to.
  * @property {Memory[] | null} memories
+ */
+/**
+ * What only the vault itself can do.
+ *
+ * @typedef {object} Means
+ * @property {(userId: string) => string} nameOf The name of a user's folder among the users, in one form.
+ * @property {(error: Error) => void} tell Calls the listeners of `error`, whatever they do.
  */
 /** @typedef {Record<string, any>} Metadata */
 /** @typedef {{ id: string, kind: 'CAPSULE', content: string, timestamp: number, metadata: Metadata }} Restored */
@@ -59,17 +67,22 @@ class Attachment {
   /** @type {Set<string>} */
   #warned = new Set();
 
+  /** @type {Means} */
+  #means;
+
   /**
    * @param {MemoryVault} vault
    * @param {Orchestrator} orchestrator
-   * @param {string} userId
-   * @param {string} constructId
+   * @param {{ userId: string, constructId: string }} options
+   * @param {Means} means
    */
-  constructor(vault, orchestrator, userId, constructId) {
+  constructor(vault, orchestrator, { userId, constructId }, means) {
     this.vault = vault;
     this.orchestrator = orchestrator;
     this.userId = userId;
+    this.userName = means.nameOf(userId);
     this.constructId = constructId;
+    this.#means = means;
   }
 
   /**
@@ -98,10 +111,10 @@ class Attachment {
   }
 
   /** @param {CapsuleEvent} event */
-  concerns({ format, userId, constructIds }) {
-    if (format === 'memory') return userId === this.userId;
-    // A construct's capsule that lies outside of every user's folder is everybody's.
-    if ((userId ?? this.userId) !== this.userId) return false;
+  concerns({ format, userId, userIds, constructIds }) {
+    // What lies outside of every user's folder is everybody's, if it is a construct's capsule.
+    const isOfUser = userId === null ? format !== 'memory' : userIds?.includes(this.userName);
+    if (format === 'memory' || !isOfUser) return isOfUser ?? false;
     return constructIds?.some((name) => native.isSameConstruct(name, this.constructId)) ?? false;
   }
 
@@ -126,14 +139,9 @@ class Attachment {
   #report(what, cause) {
     const message = `attachOrchestrator: ${what}: ${cause?.message ?? cause}`;
     const error = withCode(new Error(message, { cause }), cause?.code ?? 'VVAULT_ATTACHMENT');
-    try {
-      // Without a listener, `emit` would throw it.
-      if (this.vault.listenerCount('error') > 0) {
-        this.vault.emit('error', error);
-        return;
-      }
-    } catch {
-      // A listener's own failure: what it was told is still to be told.
+    if (this.vault.listenerCount('error') > 0) {
+      this.#means.tell(error);
+      return;
     }
     if (!this.#warned.has(message)) console.warn(message);
     this.#warned.add(message);
@@ -147,9 +155,10 @@ class Attachment {
  * @param {MemoryVault} vault
  * @param {Orchestrator} orchestrator
  * @param {{ userId: string, constructId: string }} options
+ * @param {Means} means
  * @returns {Promise<{ detach(): void }>}
  */
-async function attachOrchestrator(vault, orchestrator, options) {
+async function attachOrchestrator(vault, orchestrator, options, means) {
   if (typeof orchestrator?.[METHOD] !== 'function') {
     throw refused(
       `this orchestrator has no ${METHOD}(): give a SynthMemoryOrchestrator, ZenMemoryOrchestrator, or the like`,
@@ -164,7 +173,7 @@ async function attachOrchestrator(vault, orchestrator, options) {
     }
   }
   const hook = hookOf(orchestrator);
-  const attachment = new Attachment(vault, orchestrator, userId, constructId);
+  const attachment = new Attachment(vault, orchestrator, { userId, constructId }, means);
   hook.attachments.add(attachment);
   listen(attachment);
   return handleOf(attachment, hook);

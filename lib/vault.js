@@ -270,7 +270,7 @@ class Vault extends EventEmitter {
     if (unchanged) return unchanged;
     const isFollowed = this.listenerCount('progress') > 0;
     const follow = isFollowed
-      ? (/** @type {object} */ progress) => this.emit('progress', { userId, ...progress })
+      ? (/** @type {object} */ progress) => this.#call('progress', { userId, ...progress })
       : undefined;
     const found = await followed(reading.run(), reading.progress(), signal, follow);
     this.#tellOfReading(found);
@@ -519,7 +519,11 @@ class Vault extends EventEmitter {
    */
   async attachOrchestrator(orchestrator, options) {
     this.#open();
-    return attachOrchestrator(this, orchestrator, options);
+    const users = path.join(this.#root, this.#directories.users);
+    return attachOrchestrator(this, orchestrator, options, {
+      nameOf: (userId) => path.relative(users, path.join(users, userId)).replaceAll(path.sep, '/'),
+      tell: (error) => this.#call('error', error),
+    });
   }
 
   /**
@@ -617,7 +621,9 @@ class Vault extends EventEmitter {
     } else {
       this.#cursor = event.cursor;
       // For attached orchestrators, not to be seen by who compares, copies or prints the event.
-      if ('constructIds' in event) Object.defineProperty(event, 'constructIds', { enumerable: false });
+      for (const name of ['constructIds', 'userIds']) {
+        if (name in event) Object.defineProperty(event, name, { enumerable: false });
+      }
       this.#call(`capsule:${event.kind}`, event);
     }
   }

@@ -607,6 +607,9 @@ fn told(notice: Notice, report: bool) -> String {
         return told(Notice::Trouble(Error::System { code: "VVAULT_TOO_LARGE", message, path }), report);
     }
     let mut text = ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER);
+    if is_there {
+        text = text.json("userIds", serde_json::json!(event.readers));
+    }
     if is_construct && is_there {
         text = text.json("constructIds", serde_json::json!(event.constructs));
     }

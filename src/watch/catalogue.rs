@@ -25,7 +25,10 @@ use crate::index::{
     ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
 };
 use crate::lock::lock;
-use crate::vault::{Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, is_exhausted, with_buffer};
+use crate::vault::{
+    Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user, is_exhausted, is_shard,
+    with_buffer,
+};
 
 /// One that is whole but unsound may be in the middle of being written over.
 const UNSOUND: Duration = Duration::from_millis(150);
@@ -66,6 +69,8 @@ pub struct Event {
     pub path: PathBuf,
     /// The user's name.
     pub user: Option<String>,
+    /// What users may be called whose memories it is among, when it is read.
+    pub readers: Vec<String>,
     /// The construct's name by its folder.
     pub construct: Option<String>,
     /// The names of the constructs whose capsule it is.
@@ -273,6 +278,7 @@ impl Catalogue {
         for (path, mut line) in gone {
             if line.digest.is_some() {
                 line = Told::followed_by(Some(&line), record.draw(), None, Happening::Removed);
+                line = record.caught_up(since, line);
                 record.note(&path, line.clone());
             }
             let file = RelativePath::from(&path);
@@ -308,6 +314,7 @@ impl Catalogue {
             Place::Construct { user, construct } => (user.clone(), construct.clone(), Content::Construct(None)),
         };
         let [user, construct] = [user, construct].map(|name| name.map(|name| name.as_ref().to_owned()));
+        let readers = user.iter().flat_map(|user| self.readers(&self.layout.base(file), user)).collect();
         let constructs = match &content {
             Some(Content::Construct(Some(capsule))) => {
                 let place = PlaceOf::of(&self.root().join(self.layout.base(file)), &path, self.vault.boundary());
@@ -316,7 +323,23 @@ impl Catalogue {
             _ => Vec::new(),
         };
         let content = content.unwrap_or(nothing);
-        Event { happening, path, user, construct, constructs, content, verdict, seen, cursor }
+        Event { happening, path, user, readers, construct, constructs, content, verdict, seen, cursor }
+    }
+
+    /// By what names readers find the folder of a user: by his own, unless another folder is found by that, and in a shard
+    /// by that of both.
+    fn readers(&self, base: &Path, user: &str) -> Vec<String> {
+        let shard = base.parent().and_then(Path::file_name).and_then(OsStr::to_str).filter(|name| is_shard(name));
+        let Some(shard) = shard else { return vec![user.to_owned()] };
+        let in_shard = format!("{shard}/{user}");
+        let users = base.ancestors().nth(2).map(|users| self.root().join(users));
+        let found = users.and_then(|users| UserPath::new(&users, &users.join(user)).ok());
+        let found = found.map(|path| find_user(&path, self.vault.boundary()));
+        if found == Some(UserFolder::Found(self.root().join(base))) {
+            vec![user.to_owned(), in_shard]
+        } else {
+            vec![in_shard]
+        }
     }
 
     /// The cursor behind everything that was told.
@@ -794,7 +817,10 @@ impl Catalogue {
             }
             _ => record.draw(),
         };
-        let told = Told::followed_by(before.as_ref(), number, digest, happening);
+        let mut told = Told::followed_by(before.as_ref(), number, digest, happening);
+        if let Stage::Beginning(since, _) = looking.stage {
+            told = record.caught_up(since, told);
+        }
         if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
             record.note(&path, told);
         }
@@ -911,14 +937,16 @@ impl State {
     fn look_again(&mut self, file: &RelativePath, stage: Stage<'_>) {
         let Stage::Beginning(since, _) = stage else { return };
         let signature = Signature::default();
-        let Some(line) = self.record.line(&file.to_string_lossy()) else { return };
-        let Some(digest) = line.digest else { return };
-        let known = Known { signature, settled: false, digest, accepted: line.accepted, sections: Sections::default() };
-        if since.is_none_or(|since| !self.record.is_behind(since, line.number, None)) {
-            self.known.insert(file, known);
-        } else if since.is_some_and(|since| self.record.was_there(since, line)) {
-            // As it was then it is not any more: whatever it will be is other content.
-            self.known.insert(file, Known { digest: digest.map(|byte| !byte), accepted: true, ..known });
+        let path = file.to_string_lossy();
+        let Some(mut line) = self.record.line(&path).cloned() else { return };
+        if let Some(since) = since.filter(|since| self.record.is_behind(since, line.number, None)) {
+            // What happened behind the cursor is not told now.
+            line = line.as_of(since.number());
+            self.record.note(&path, line.clone());
+        }
+        if let Some(digest) = line.digest {
+            let sections = Sections::default();
+            self.known.insert(file, Known { signature, settled: false, digest, accepted: line.accepted, sections });
         }
     }
 

@@ -45,6 +45,11 @@ impl Cursor {
         Self { record: String::new(), number: 0, time }
     }
 
+    /// Its place in the order of its record.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Its time.
     pub(super) fn time(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_millis(self.time)).unwrap_or(UNIX_EPOCH)
@@ -100,10 +105,39 @@ impl Told {
         self.accepted && self.digest.is_some()
     }
 
-    /// Whether it was there, as a capsule, when the event of a number was told.
-    fn was_there(&self, number: u64) -> bool {
-        self.is_present() && self.imported <= number
-            || self.before.iter().any(|(imported, end)| (*imported..*end).contains(&number))
+    /// The event that told of its import, if it was there, as a capsule, when the event of a number was told.
+    fn imported_by(&self, number: u64) -> Option<u64> {
+        let present = self.is_present().then_some((self.imported, u64::MAX));
+        let mut spans = self.before.iter().copied().chain(present);
+        spans.find(|(imported, end)| (*imported..*end).contains(&number)).map(|(imported, _)| imported)
+    }
+
+    /// As it was when the event of a number was told. Of the content then it is known only that it was another.
+    pub(super) fn as_of(&self, number: u64) -> Self {
+        if self.number <= number {
+            return self.clone();
+        }
+        let imported = self.imported_by(number);
+        Self {
+            number,
+            imported: imported.unwrap_or(number),
+            digest: imported.map(|_| self.digest.unwrap_or_default().map(|byte| !byte)),
+            accepted: imported.is_some(),
+            before: self.before.iter().copied().filter(|(_, end)| *end <= number).collect(),
+        }
+    }
+
+    /// What is known once the last event has told of all that happened behind a number.
+    pub(super) fn told_at_once(self, number: u64) -> Self {
+        if self.number <= number {
+            return self;
+        }
+        let happening = match self.digest {
+            None => Happening::Removed,
+            Some(_) if self.accepted => Happening::Imported,
+            Some(_) => Happening::Rejected,
+        };
+        Self::followed_by(Some(&self.as_of(number)), self.number, self.digest, happening)
     }
 }
 
@@ -164,18 +198,37 @@ impl Record {
     }
 
     /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
-    /// watch has one of its own, as what one has told another has not. If the one that is meant is somebody else's by now, what
-    /// stands in it is taken over. If none can be written, one that is kept nowhere.
+    /// watch has one of its own, as what one has told another has not. If none can be written, one that is kept nowhere.
     pub(super) fn open(cache: &Path, root: &Path, since: Option<&Cursor>) -> Self {
         let Ok(paths) = paths_in(cache, root) else { return Self::forgetful() };
-        let is_meant = |path: &&PathBuf| since.is_some_and(|since| heading(path).is_some_and(|id| id == since.record));
-        let (meant, others): (Vec<_>, Vec<_>) = paths.iter().partition(is_meant);
-        if let Some(own) = meant.iter().find_map(|path| Self::open_file(path, since, None).ok()) {
+        let meant = since.and_then(|since| {
+            let is_meant = |path: &&PathBuf| heading(path).is_some_and(|id| id == since.record);
+            Some((since, paths.iter().find(is_meant)?))
+        });
+        let found = match meant {
+            Some((since, meant)) => Self::come_back(&paths, meant, since),
+            None => paths.iter().find_map(|path| Self::open_file(path, since, None).ok()),
+        };
+        found.unwrap_or_else(Self::forgetful)
+    }
+
+    /// The record that a cursor is of, if nobody else writes it, and all that stands in it was told to who has the cursor.
+    /// Else one of his own, begun from it: in that one, what he is told at once happened at once.
+    fn come_back(paths: &[PathBuf], meant: &Path, since: &Cursor) -> Option<Self> {
+        let own = Self::open_file(meant, Some(since), None).ok();
+        if own.as_ref().is_some_and(|own| own.lines.values().all(|line| line.number <= since.number)) {
             return own;
         }
-        let origin = meant.first().map(|path| path.as_path());
-        let found = others.into_iter().find_map(|path| Self::open_file(path, since, origin).ok());
-        found.unwrap_or_else(Self::forgetful)
+        let written = |path: &&PathBuf| path.metadata().ok()?.modified().ok();
+        let mut others: Vec<&PathBuf> = paths.iter().filter(|path| *path != meant).collect();
+        // Where there is none yet; else in the place of the one that nobody has used for longest.
+        others.sort_by_key(written);
+        let begun = others.into_iter().find_map(|path| Self::open_file(path, Some(since), Some(meant)).ok());
+        if begun.is_some() && own.is_some() {
+            // Who had it has left it; another who was told by it may come back.
+            let _ = File::options().write(true).open(meant).and_then(|file| file.set_modified(UNIX_EPOCH));
+        }
+        begun.or(own)
     }
 
     /// The record in a file, or one with what stands in another, that is kept there from now on.
@@ -204,8 +257,18 @@ impl Record {
             // A line that a kill cut off was of an event that nobody heard of.
             is_whole = rest.is_empty() && lines.iter().all(Option::is_some);
             record.lines.reserve(count);
-            for (path, told) in lines.into_iter().flatten() {
+            let begins = origin.and(since).map(|since| since.number);
+            for (path, mut told) in lines.into_iter().flatten() {
                 record.number = record.number.max(told.number);
+                if let Some(begins) = begins {
+                    told = told.told_at_once(begins);
+                    // Of no use to any cursor of the new record.
+                    told.before.retain(|(_, end)| *end > begins);
+                    if told.digest.is_none() && told.before.is_empty() {
+                        record.lines.remove(path);
+                        continue;
+                    }
+                }
                 record.lines.insert(path.into(), told);
             }
             // Its end was lost: numbers that were told must not be told again of other events.
@@ -270,6 +333,14 @@ impl Record {
         self.number
     }
 
+    /// What is noted of a file for who comes back with a cursor: he is told at once of all that happened since.
+    pub(super) fn caught_up(&self, since: Option<&Cursor>, told: Told) -> Told {
+        match since {
+            Some(since) if self.is_of(since) => told.told_at_once(since.number),
+            _ => told,
+        }
+    }
+
     /// Notes a line, to be [written](Self::write); one before the first event has the number 0.
     pub(super) fn note(&mut self, path: &str, told: Told) {
         if self.file.is_some() {
@@ -325,7 +396,7 @@ impl Record {
 
     /// Whether a file was there, told of as a capsule, at a cursor.
     pub(super) fn was_there(&self, cursor: &Cursor, told: &Told) -> bool {
-        self.is_of(cursor) && told.was_there(cursor.number)
+        self.is_of(cursor) && told.imported_by(cursor.number).is_some()
     }
 
     /// Whether an event of this number, on a file that changed at this time (nanoseconds since 1970), is behind a cursor.
@@ -494,7 +565,7 @@ mod tests {
             told = Some(Told::followed_by(told.as_ref(), number, digest, happening));
         }
         let told = told.expect("told");
-        let there: Vec<u64> = (0..9).filter(|number| told.was_there(*number)).collect();
+        let there: Vec<u64> = (0..9).filter(|number| told.imported_by(*number).is_some()).collect();
         assert_eq!(there, [1, 2, 4, 6]);
         // However often it comes and goes.
         let mut told = told;
@@ -502,7 +573,71 @@ mod tests {
             let happening = if number % 2 == 0 { Imported } else { Removed };
             told = Told::followed_by(Some(&told), number, (happening == Imported).then_some([1; 16]), happening);
         }
-        assert!(told.was_there(198) && !told.was_there(199) && told.before.len() <= 16);
+        assert!(told.imported_by(198).is_some() && told.imported_by(199).is_none() && told.before.len() <= 16);
+    }
+
+    /// Whoever comes back is told at once of what happened since, and may be ended in the middle of that.
+    #[test]
+    fn what_is_told_at_once_happened_at_once_for_whom_it_is_told() {
+        use crate::watch::Happening::{self, Imported, Rejected, Removed, Updated};
+        let history = |happenings: &[Happening]| {
+            let mut told: Option<Told> = None;
+            for (number, happening) in (1..).zip(happenings) {
+                let digest = (*happening != Removed).then_some([1; 16]);
+                told = Some(Told::followed_by(told.as_ref(), number, digest, *happening));
+            }
+            told.expect("told")
+        };
+        let there = |told: &Told| (0..9).filter(|number| told.imported_by(*number).is_some()).collect::<Vec<u64>>();
+        for (happenings, since, expected) in [
+            (&[Imported, Removed, Imported][..], 1, &[1, 2, 3, 4, 5, 6, 7, 8][..]),
+            (&[Imported, Removed, Imported, Removed], 1, &[1, 2, 3]),
+            (&[Imported, Removed, Imported, Removed], 2, &[1]),
+            (&[Imported, Removed, Imported, Updated], 2, &[1, 4, 5, 6, 7, 8]),
+            (&[Imported, Updated, Rejected], 1, &[1, 2]),
+            (&[Imported, Removed], 2, &[1]),
+            (&[Rejected, Imported, Rejected], 1, &[]),
+            (&[Imported, Updated], 0, &[2, 3, 4, 5, 6, 7, 8]),
+        ] {
+            let told = history(happenings);
+            let then = told.as_of(since);
+            assert_eq!(then.digest.is_some(), told.imported_by(since).is_some(), "{happenings:?} as of {since}");
+            let last = (told.number, told.digest);
+            let at_once = told.told_at_once(since);
+            assert_eq!(there(&at_once), expected, "{happenings:?} since {since}");
+            assert_eq!((at_once.number, at_once.digest), last);
+        }
+    }
+
+    #[test]
+    fn who_comes_back_to_a_record_that_went_on_has_one_of_his_own_and_takes_nobodys() {
+        let (folder, _) = cache();
+        let note = |record: &mut Record, name: &str| {
+            let number = record.draw();
+            record.note(name, told(number));
+            record.write();
+        };
+        // Two applications, each with a record.
+        let mut one = open(&folder, None);
+        note(&mut one, "a");
+        let mut two = open(&folder, None);
+        note(&mut two, "a");
+        let (cursor_of_one, cursor_of_two) = (one.present(), two.present());
+        drop((one, two));
+        // A third has no cursor.
+        let mut third = open(&folder, None);
+        assert_eq!(third.id, cursor_of_one.record);
+        note(&mut third, "b");
+        let cursor_of_third = third.present();
+        let one = open(&folder, Some(&cursor_of_one));
+        assert!(one.id != third.id && one.is_of(&cursor_of_one) && one.file.is_some());
+        drop((one, third));
+        let one = open(&folder, Some(&cursor_of_one));
+        assert!(one.id != cursor_of_one.record && one.is_of(&cursor_of_one), "also if nobody has it now");
+        let two = open(&folder, Some(&cursor_of_two));
+        assert_eq!(two.id, cursor_of_two.record);
+        let third = open(&folder, Some(&cursor_of_third));
+        assert_eq!(third.id, cursor_of_third.record);
     }
 
     #[test]
