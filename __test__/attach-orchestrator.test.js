@@ -693,7 +693,7 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
     ['users/ann/capsules/lin-001.capsule', 'Nova', []],
     ['capsules/lin-001.capsule', 'Nova', []],
     ['capsules/nova-002/x.capsule', 'nova-001', []],
-    ['capsules/nova/nova_1.capsule', 'Nova', []],
+    ['capsules/nova/nova_1.capsule', 'Nova', ['nova-001', 'nova']],
     ['users/ann/account/capsule/current.capsule', 'Nova', ['nova-001', 'nova']],
     ['users/ann/account/capsule/versions/v1.capsule', 'Nova', []],
   ];
@@ -717,6 +717,57 @@ test('what is handed over is what readMemories gives, and no other', async (t) =
     }
     const gone = once(vault, 'capsule:removed');
     fs.rmSync(path.dirname(file), { recursive: true });
+    await gone;
+  }
+});
+
+test('what is dropped into VVAULT’s store is read, also where VVAULT asks for more', async (t) => {
+  const { root } = temporaryVault(t);
+  const vault = await Vault.open(root, { create: true, watch: true, cacheDir: null });
+  atEnd(t, () => vault.close());
+  const orchestrator = new Orchestrator();
+  /** @type {string[]} */
+  const handed = [];
+  orchestrator.receiveRestoredMemories = (/** @type {any[]} */ memories) => {
+    handed.push(...memories.map(({ content }) => content));
+  };
+  await vault.attachOrchestrator(orchestrator, { userId: 'ann', constructId: 'nova-001' });
+  /** @param {any} metadata @param {object} [rest] */
+  const capsuleOf = (metadata, rest = { traits: {}, personality: {}, environment: {} }) => ({
+    metadata: { instance_name: 'nova-001', uuid: 'u', timestamp: '2026-01-01T00:00:00Z', ...metadata },
+    memory: { short_term_memories: ['a memory'] },
+    ...rest,
+  });
+  const shapes = {
+    'no hash': capsuleOf({}),
+    'no UUID': capsuleOf({ uuid: undefined }),
+    'a UUID that is a number': capsuleOf({ uuid: 5, fingerprint_hash: '' }),
+    'no time': capsuleOf({ timestamp: undefined }),
+    'no name': capsuleOf({ instance_name: undefined }),
+    'another spelling': capsuleOf({ instance_name: 'Nova', fingerprint_hash: '' }),
+    'no sections': capsuleOf({ fingerprint_hash: '' }, {}),
+    'no metadata': capsuleOf({}, { metadata: undefined }),
+    'not UTF-8': Buffer.from(JSON.stringify(capsuleOf({ generator: '\xff', fingerprint_hash: '' })), 'latin1'),
+  };
+  const file = path.join(root, 'capsules/nova-001/x.capsule');
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  for (const [shape, capsule] of Object.entries(shapes)) {
+    const told = once(vault, 'capsule:imported');
+    fs.writeFileSync(`${file}.tmp`, Buffer.isBuffer(capsule) ? capsule : JSON.stringify(capsule));
+    fs.renameSync(`${file}.tmp`, file);
+    await told;
+    const memories = await vault.readMemories('ann', { constructId: 'nova-001' });
+    const restored = await vault.restoreConstruct('nova-001');
+    const context = await orchestrator.prepareMemoryContext();
+    const read = memories.map(({ content }) => content);
+    const found = [handed.splice(0), read, restored.memoryLog, contents(context)];
+    assert.deepEqual(
+      found,
+      found.map(() => ['a memory']),
+      shape,
+    );
+    const gone = once(vault, 'capsule:removed');
+    fs.rmSync(file);
     await gone;
   }
 });

@@ -37,7 +37,7 @@ pub fn check(data: &[u8]) {
         let uuids = parsed.entries().take(4).map(|(uuid, _)| Version::Uuid(uuid.to_owned()));
         let tags = parsed.tags().take(2).map(|tag| Version::Tagged(tag.to_owned()));
         for version in uuids.chain(tags).chain([Version::Latest]) {
-            for path in store.versions("Nova", &version).expect("paths") {
+            for path in store.versions("Nova", &version).expect("paths").indexed {
                 assert_eq!(path.parent(), Some(&*own), "{}", path.display());
             }
             match store.retrieve("Nova", &version).expect("an answer") {

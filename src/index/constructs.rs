@@ -15,7 +15,7 @@ use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind, Value};
 use crate::formats::{capsule, construct};
 use crate::lock::lock;
-use crate::store::{Store, Version};
+use crate::store::{Store, Version, Versions};
 use crate::vault::{
     Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of,
 };
@@ -184,7 +184,7 @@ impl Constructs {
         Ok(found)
     }
 
-    /// Of VVAULT's own store: of each instance the newest that may be used.
+    /// Of VVAULT's own store: of each instance the newest that may be used, and all that its index can't name.
     fn stored(
         &self,
         store: &Store,
@@ -200,7 +200,10 @@ impl Constructs {
             }
             let place = PlaceOf::Construct(instance.clone());
             let versions = store.versions(&instance, version);
-            for path in versions.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
+            let Ok(Versions { indexed, strays }) = versions.map_err(|problem| found.problem = Some(problem)) else {
+                continue;
+            };
+            for path in indexed {
                 let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
                 if usable {
@@ -209,6 +212,8 @@ impl Constructs {
                 }
                 found.rejected.push(capsule);
             }
+            let strays = strays.into_iter();
+            capsules.extend(strays.filter_map(|path| self.read_as(store, (&path, None), (wanted, &place), found)));
         }
         capsules
     }
@@ -372,10 +377,7 @@ impl ConstructCapsule {
     /// The names of the constructs whose it is, by its place and by what it calls itself.
     #[must_use]
     pub fn constructs<'a>(&'a self, place: &'a PlaceOf) -> Vec<&'a str> {
-        match place {
-            PlaceOf::Stored(instance) if !is_text(&self.instance_name, instance) => Vec::new(),
-            _ => place.names(self.calls_itself()),
-        }
+        place.names(self.calls_itself())
     }
 
     /// Bytes that it holds, about.

@@ -241,7 +241,13 @@ impl Instance {
 
     /// What the instance holds now; `None` if there is no such instance.
     pub(super) fn listing(&self) -> Result<Option<Listing>, Error> {
-        let (listing, ahead) = {
+        self.contents().map(|(listing, _)| listing)
+    }
+
+    /// The same, and the names of the files in its folder that VVAULT can't take for versions: what stands in them is not what
+    /// it asks for. Earlier states of versions are not among them.
+    pub(super) fn contents(&self) -> Result<(Option<Listing>, Vec<Box<str>>), Error> {
+        let (listing, strays, ahead) = {
             let mut state = lock(&self.state);
             self.refresh(&mut state, true)?;
             let ahead = state.ahead && state.healed.is_none_or(|healed| healed.elapsed() > Duration::from_secs(1));
@@ -249,13 +255,15 @@ impl Instance {
                 state.healed = Some(Instant::now());
             }
             let names = state.names.clone();
-            (state.index.clone().map(|index| Listing { index, names }), ahead)
+            let strays = state.strays.iter().filter(|(_, (_, uuid))| uuid.is_none()).map(|(name, _)| name.clone());
+            let strays = strays.collect();
+            (state.index.clone().map(|index| Listing { index, names }), strays, ahead)
         };
         // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
         if ahead {
             let _ = self.change(Change::Heal);
         }
-        Ok(listing)
+        Ok((listing, strays))
     }
 
     /// Has the file of a capsule looked into by the next [`listing`](Self::listing), as it turned out to be another's.

@@ -81,6 +81,15 @@ pub enum Version {
     Uuid(String),
 }
 
+/// The files that a question for a version may mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// Of versions in the index, the best answer first.
+    pub indexed: Vec<PathBuf>,
+    /// In the instance's folder, and in no index, as VVAULT asks for more than stands in them.
+    pub strays: Vec<PathBuf>,
+}
+
 /// A capsule that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retrieved {
@@ -361,12 +370,19 @@ impl Store {
         Ok(entries.map(|(_, entry)| entry.to_json()).collect())
     }
 
-    /// The files of an instance's versions that a question means, the best answer first.
+    /// The files of an instance that a question means.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
-    pub fn versions(&self, name: &str, version: &Version) -> Result<Vec<PathBuf>, Error> {
-        let Some(listing) = self.instance(name)?.listing()? else { return Ok(Vec::new()) };
+    pub fn versions(&self, name: &str, version: &Version) -> Result<Versions, Error> {
+        let (listing, strays) = self.instance(name)?.contents()?;
+        let folder = self.root.join(CAPSULES).join(name);
+        let strays = match version {
+            // Without an entry it has no tags.
+            Version::Tagged(_) => Vec::new(),
+            Version::Latest | Version::Uuid(_) => strays.into_iter().map(|name| folder.join(&*name)).collect(),
+        };
+        let Some(listing) = listing else { return Ok(Versions { indexed: Vec::new(), strays }) };
         let entries = match version {
             Version::Latest => by_time(listing.newest_first(None)),
             Version::Tagged(tag) => by_time(listing.newest_first(Some(tag))),
@@ -376,8 +392,8 @@ impl Store {
                 entry.map(|entry| (&**uuid, entry)).into_iter().collect()
             }
         };
-        let folder = self.root.join(CAPSULES).join(name);
-        Ok(entries.into_iter().map(|(_, entry)| folder.join(entry.filename())).collect())
+        let indexed = entries.into_iter().map(|(_, entry)| folder.join(entry.filename())).collect();
+        Ok(Versions { indexed, strays })
     }
 
     /// What is known of an instance, as a JSON object; `None` if there is none.

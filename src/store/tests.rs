@@ -196,7 +196,7 @@ fn the_newest_is_found_by_time_and_the_latest_also_in_a_damaged_index() {
         vault.store.store(capsule("Nova", uuid, time, uuid).as_bytes()).expect("stored");
         vault.store.add_tag("Nova", uuid, "x").expect("tagged");
     }
-    let newest = vault.store.versions("Nova", &Version::Latest).expect("files");
+    let newest = vault.store.versions("Nova", &Version::Latest).expect("files").indexed;
     assert!(fs::read_to_string(&newest[0]).expect("a file").contains("\"new\""));
     assert!(text_of(&vault.store, &Version::Tagged("x".to_owned())).expect("one").contains("\"new\""));
     let index = fs::read(vault.index_path()).expect("an index");
@@ -607,7 +607,7 @@ fn an_entry_that_names_a_file_elsewhere_leads_nowhere() {
         fs::write(vault.index_path(), index.replace(&*own, elsewhere)).expect("written");
         let store = open(vault.root());
         for version in [uuid("a"), Version::Latest] {
-            let versions = store.versions("Nova", &version).expect("paths");
+            let versions = store.versions("Nova", &version).expect("paths").indexed;
             assert!(versions.iter().all(|path| *path == stored.path), "{versions:?}");
         }
     }

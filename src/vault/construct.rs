@@ -79,8 +79,6 @@ pub enum PlaceOf {
         /// Whether there is one.
         is_taken: bool,
     },
-    /// Of this instance of VVAULT's store: in whose folder what calls itself otherwise is no version of it.
-    Stored(String),
     /// Nothing.
     Anyone,
     /// That no construct is looked for here.
@@ -113,7 +111,7 @@ impl PlaceOf {
                 let folders = names(&base.join(INSTANCES), boundary).unwrap_or_default();
                 Self::in_copies(file, &folders.iter().map(|folder| ConstructName::new(folder)).collect::<Vec<_>>())
             }
-            ["capsules", instance, _] => Self::Stored(instance.to_owned()),
+            ["capsules", instance, _] => Self::Construct(instance.to_owned()),
             ["account", "capsule", "current.capsule"] => Self::Anyone,
             _ => Self::Nobody,
         }
@@ -123,9 +121,13 @@ impl PlaceOf {
     #[must_use]
     pub fn names<'a>(&'a self, own: Option<&'a str>) -> Vec<&'a str> {
         match (self, own) {
-            (Self::Construct(name) | Self::Copy { name, .. } | Self::Stored(name), None) => vec![name],
-            (Self::Construct(name) | Self::Stored(name), Some(own)) => {
-                if ConstructName::new(name).may_call_itself(own) { vec![name] } else { Vec::new() }
+            (Self::Construct(name) | Self::Copy { name, .. }, None) => vec![name],
+            (Self::Construct(name), Some(own)) => {
+                if ConstructName::new(name).may_call_itself(own) {
+                    vec![name]
+                } else {
+                    Vec::new()
+                }
             }
             (Self::Copy { name, is_taken }, Some(own)) => {
                 let meant = ConstructName::new(own);
