@@ -536,8 +536,8 @@ export interface VaultEvents {
   'capsule:rejected': [event: CapsuleEvent];
   /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */
   progress: [progress: ReadProgress & { userId: string }];
-  /** The watch, or an attached orchestrator, is in trouble. Without a listener it goes to `console.error`. */
-  error: [error: Error];
+  /** The watch, or an attached orchestrator, is in trouble: what `code` says, at `path`. Without a listener it goes to `console.error`. */
+  error: [error: Error & { code: string; path?: string }];
   /** `close()` was called: no other event comes. */
   close: [];
 }

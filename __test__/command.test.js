@@ -338,6 +338,18 @@ test('import: an interruption ends it, and tells what is not stored', async (t) 
   assert.match((await stderr).join(''), /interrupted: [12] files are not stored\n$/);
 });
 
+test('list: one instance that this package refuses does not hide the others', async (t) => {
+  const { nova, path: at } = await vaultWithNova(t);
+  const odd = process.platform === 'win32' ? 'CON.x' : 'DOMAIN\\nova';
+  fs.mkdirSync(at('capsules', odd));
+  for (const json of [[], ['--json']]) {
+    const { code, stdout, stderr } = await vvault(nova('list', ...json));
+    assert.strictEqual(code, 1);
+    assert.match(stdout, json.length > 0 ? /^\{"instance_name":"Nova"/ : /^NAME.*\nNova +1/);
+    assert.match(stderr, /^vvault: .*can't be the name of an instance/);
+  }
+});
+
 test('adopt: an unsound capsule becomes a version', async (t) => {
   const { nova, path: at } = await vaultWithNova(t);
   const unsound = at('unsound.capsule');
@@ -353,6 +365,8 @@ test('verify: every file that the vault judges, with the same verdict, past brok
   fs.cpSync(RECORDED, at('users/ann/instances/recorded/identity'), { recursive: true });
   fs.mkdirSync(at('capsules/nan'), { recursive: true });
   fs.writeFileSync(at('capsules/nan/nan.capsule'), '{"metadata":{"fingerprint_hash":"0"},"traits":{"a":NaN}}');
+  fs.mkdirSync(at('users/ann/instances/nova-001/identity'), { recursive: true });
+  fs.writeFileSync(at('users/ann/instances/nova-001/identity/capsule.json'), '{"metadata":{"fingerprint_hash":"0"}}');
   write('ann', 'good.json', memory('good'));
   write('ann', 'half.json', '{"raw":');
   write('ann', 'changed.json', { ...memory('before'), raw: 'after' });

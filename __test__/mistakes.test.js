@@ -176,6 +176,13 @@ test('what is no option, no signal, and no JSON', async (t) => {
   const signal = AbortSignal.abort(reason);
   await assert.rejects(vault.readMemories('ann', { signal }), reason);
   await assert.rejects(Vault.open(files.root, { signal }), reason);
+  // As those of other packages, which know no reasons.
+  const other = Object.assign(new EventTarget(), { aborted: true });
+  await refuses(() => Vault.open(files.root, { signal: any(other) }), 'VVAULT_ABORTED', /ended by its signal/);
+  other.aborted = false;
+  const reading = vault.readMemories('ann', { signal: any(other) });
+  other.dispatchEvent(new Event('abort'));
+  await refuses(() => reading, 'VVAULT_ABORTED', /ended by its signal/);
 
   const circle = { metadata: { instance_name: 'Nova' }, itself: {} };
   circle.itself = circle;

@@ -310,6 +310,17 @@ test('asking for freshness, or a faulty configuration, keeps no broken file from
   assert.deepStrictEqual(told(), ['⚠️ Failed to read transcript file lost.txt:']);
 });
 
+test('a name that ends like a folder’s is no file’s', async (t) => {
+  const vault = temporaryVault(t);
+  fs.mkdirSync(vault.path('users/ann/transcripts/s'), { recursive: true });
+  fs.writeFileSync(vault.path('users/ann/capsules'), 'a file');
+  fs.writeFileSync(vault.path('users/ann/transcripts/s/t.txt'), 'a transcript');
+  const { config } = vault;
+  config.directories.capsules = 'capsules/';
+  const [memory] = await readMemories(config, 'ann');
+  assert.strictEqual(memory.type, 'transcript');
+});
+
 test('what it tells on the console follows config.logging', async (t) => {
   const vault = temporaryVault(t);
   const lines = listenTo(t, 'log');

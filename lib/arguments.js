@@ -2,7 +2,7 @@
 
 // What callers hand over: checked, with errors that say what is wrong.
 
-const { refused } = require('./errors');
+const { refused, withCode } = require('./errors');
 
 /**
  * @param {unknown} value
@@ -57,7 +57,16 @@ function checkSignal(signal) {
   if (typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
     throw refused('signal must be an AbortSignal');
   }
-  if (signal.aborted) throw signal.reason;
+  if (signal.aborted) throw reasonOf(signal);
+}
+
+/**
+ * Why a signal was aborted. Those of other packages know no reasons.
+ *
+ * @param {AbortSignal} signal
+ */
+function reasonOf(signal) {
+  return signal.reason ?? withCode(new Error('the call was ended by its signal'), 'VVAULT_ABORTED');
 }
 
 /**
@@ -75,4 +84,4 @@ function jsonOf(capsule, indent) {
   }
 }
 
-module.exports = { checkSignal, exact, jsonOf, named, optionalText, text };
+module.exports = { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text };

@@ -93,7 +93,7 @@ function reasonOf(thrown, files) {
   }
   const reason = reasons.at(-1);
   // Of a library that a binary needs, the system's loader tells only that one's name.
-  return reason === undefined || files.some((file) => reason.includes(file))
+  return reason === undefined || files.length === 0 || files.some((file) => reason.includes(file))
     ? reason
     : `${files.join(', ')}: ${reason}`;
 }

@@ -6,7 +6,7 @@ const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
 const { absoluteAs } = require('./absolute');
-const { checkSignal, exact, jsonOf, named, optionalText, text } = require('./arguments');
+const { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
@@ -778,7 +778,7 @@ async function abortable(promise, signal) {
   /** @type {(() => void) | undefined} */
   let forget;
   const aborted = new Promise((_, reject) => {
-    const abort = () => reject(signal.reason);
+    const abort = () => reject(reasonOf(signal));
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     forget = () => signal.removeEventListener('abort', abort);

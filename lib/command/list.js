@@ -49,7 +49,11 @@ function addList(program, onVault) {
 async function listInstances(vault, output) {
   const found = [];
   for (const name of await vault.listInstances()) {
-    const info = await vault.getInstanceInfo(name);
+    const info = await vault.getInstanceInfo(name).catch((error) => {
+      // Python takes names that this package refuses. The others are listed.
+      output.problem`${name}: ${error.message}`;
+      return null;
+    });
     if (info === null) continue;
     if (output.isJson) output.json(info);
     else found.push(info);

@@ -131,7 +131,15 @@ async function filesBelow(root, names, onUnreadable) {
  * @param {string} name
  */
 function isWanted(folder, name) {
-  return name.endsWith('.capsule') || (name.endsWith('.json') && path.basename(folder) === 'capsules');
+  return isConstruct(folder, name) || (name.endsWith('.json') && path.basename(folder) === 'capsules');
+}
+
+/**
+ * @param {string} folder
+ * @param {string} name
+ */
+function isConstruct(folder, name) {
+  return name.endsWith('.capsule') || (name === 'capsule.json' && path.basename(folder) === 'identity');
 }
 
 /**
@@ -172,7 +180,7 @@ async function* inOrder(items, work) {
  * @returns {Promise<{ verdict: Verdict, capsule: any } | null>} `null` if the file is gone.
  */
 async function judge(loader, file, tether) {
-  const format = file.endsWith('.capsule') ? 'construct' : 'memory';
+  const format = isConstruct(path.dirname(file), path.basename(file)) ? 'construct' : 'memory';
   // A tether binds constructs; a memory has none.
   const loaded = await loader.loadCapsule(file, format === 'construct' ? tether : null);
   const { fingerprintValid: valid, tetherValid, recipe, capsuleData: capsule, errorMessage } = loaded;

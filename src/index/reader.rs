@@ -166,7 +166,10 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         Reading { boundary, request, warnings: Vec::new(), freshness: Freshness::Watched, aborted: false };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
+        let is_folders_name = capsules.to_string_lossy().ends_with(std::path::is_separator);
         match reading.boundary.resolve(&path) {
+            // A file is nothing by such a name.
+            Ok(Some(real)) if is_folders_name && !real.is_dir() => {}
             Ok(Some(real)) => {
                 let view = reading.capsules(&path, &real);
                 if user == request.user {
