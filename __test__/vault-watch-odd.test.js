@@ -89,6 +89,42 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       }
     }
 
+    test(`a folder gets another’s name, be there links or not (${nameOf(method)})`, unix, async (t) => {
+      const { vault, record, write, at } = await watchVault(t, method, {
+        prepare(write, root) {
+          for (const user of ['ann', 'bob']) {
+            for (let place = 0; place < 5; place++) write(`users/${user}/capsules/${place}.json`, memoryText(user));
+          }
+          fs.symlinkSync('ann', path.join(root, 'users/cyd'));
+        },
+      });
+      const five = (/** @type {string} */ user) => Array.from({ length: 5 }, () => user);
+      /** @param {Record<string, string[]>} expected */
+      const expectContents = async (expected) => {
+        for (let time = 0; time < 2; time++) {
+          for (const [user, texts] of Object.entries(expected)) {
+            assert.deepStrictEqual(await contents(vault, user), texts, user);
+          }
+          await record.quiet(150);
+        }
+      };
+      await expectContents({ ann: five('ann'), bob: five('bob'), cyd: five('ann') });
+      // What the link led to takes the link's name.
+      fs.rmSync(at('users/cyd'));
+      fs.renameSync(at('users/ann'), at('users/cyd'));
+      await expectContents({ ann: [], bob: five('bob'), cyd: five('ann') });
+      // A folder gives way to a link, and that to the folder it led to.
+      fs.renameSync(at('users/bob'), at('bob'));
+      fs.symlinkSync('cyd', at('users/bob'));
+      await expectContents({ bob: five('ann'), cyd: five('ann') });
+      fs.rmSync(at('users/bob'));
+      fs.renameSync(at('users/cyd'), at('users/bob'));
+      await expectContents({ bob: five('ann'), cyd: [] });
+      write('users/cyd/capsules/new.json', memoryText('new'));
+      write('users/bob/capsules/new.json', memoryText('new'));
+      await expectContents({ bob: [...five('ann'), 'new'], cyd: ['new'] });
+    });
+
     test(`a link to a file that comes later, and once more (${nameOf(method)})`, unix, async (t) => {
       const { vault, record, write, at } = await watchVault(t, method, {
         prepare(_write, root) {
@@ -105,6 +141,28 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
         await record.expect([['removed', `${MEMORIES}/link.json`]]);
       }
     });
+
+    for (const left of ['nothing', 'an empty folder', 'a construct']) {
+      test(`what was kept of a folder is not answered with where ${left} is left (${nameOf(method)})`, async (t) => {
+        const { vault, root, cacheDir, write, at } = await watchVault(t, method, {
+          prepare(write) {
+            // As many as an index is kept of.
+            for (let place = 0; place < 300; place++) write(`${MEMORIES}/${place}.json`, memoryText('a secret'));
+          },
+        });
+        assert.strictEqual((await contents(vault, 'ann')).length, 300);
+        await vault.close();
+        fs.rmSync(at('users/ann'), { recursive: true });
+        if (left !== 'nothing') fs.mkdirSync(at(MEMORIES), { recursive: true });
+        if (left === 'a construct') write(`${MEMORIES}/nova-001.capsule`, constructText('nova'));
+
+        const again = await watchVault(t, method, { root, cacheDir });
+        assert.deepStrictEqual(await contents(again.vault, 'ann'), []);
+        write(`${MEMORIES}/new.json`, memoryText('of another'));
+        await again.record.expect([['imported', `${MEMORIES}/new.json`, 'of another']]);
+        assert.deepStrictEqual(await contents(again.vault, 'ann'), ['of another']);
+      });
+    }
 
     test(`what is not whole any more is not answered with, and told when it stays so (${nameOf(method)})`, async (t) => {
       const file = `${MEMORIES}/a.json`;

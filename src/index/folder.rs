@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{self, AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
@@ -102,8 +102,8 @@ struct State {
     swept: Option<Ticket>,
     /// What the folder was when its names were listed, if it was settled then.
     listed: Option<Listed>,
-    /// Whether somebody watches the folder and applies every change.
-    watched: bool,
+    /// The folder that somebody watches, every change of which he applies.
+    watched: Option<Signature>,
     /// What a watch has read and nobody has asked for yet.
     pending: HashMap<Box<str>, Option<Arc<Entry>>>,
     /// What the system tells since the sweep, and the folder that it tells of.
@@ -125,7 +125,7 @@ impl State {
             kept: KeptState::NotLookedFor,
             swept: None,
             listed: None,
-            watched: false,
+            watched: None,
             pending: HashMap::new(),
             notified: None,
             escaped: false,
@@ -133,6 +133,11 @@ impl State {
             boundary: None,
             left: 0,
         }
+    }
+
+    /// Whether somebody watches the folder that is there now.
+    fn is_watched(&self, own: &Signature) -> bool {
+        self.watched.is_some_and(|watched| watched.is_same_file(own))
     }
 
     /// Whether so much has changed that a new segment pays.
@@ -228,14 +233,14 @@ impl Folder {
     }
 
     /// The same of a folder that a watch has told everything of.
-    pub(super) fn watched_unchanged(&self) -> Option<Arc<Snapshot>> {
+    pub(super) fn watched_unchanged(&self, own: &Signature) -> Option<Arc<Snapshot>> {
         /// So few changes are applied at once,
         const CHANGES: usize = 8;
         /// to so few fresh files: each costs some tens of nanoseconds.
         const FRESH: usize = 2048;
         let mut state = self.state.try_lock().ok()?;
         let is_quick = state.pending.len() <= CHANGES && state.snapshot.fresh().len() <= FRESH;
-        if !state.watched || !is_quick && !state.pending.is_empty() {
+        if !state.is_watched(own) || !is_quick && !state.pending.is_empty() {
             return None;
         }
         Self::apply_pending(&mut state);
@@ -281,20 +286,15 @@ impl Folder {
         .1
     }
 
-    /// All that is known, also what was kept.
-    fn known(&self) -> MutexGuard<'_, State> {
+    /// The files that were kept of the folder, or are known already: each is still to be compared.
+    #[must_use]
+    pub fn kept(&self) -> Arc<Snapshot> {
         let mut state = lock(&self.state);
         if let Some(kept) = self.open_kept(&mut state) {
             self.take_kept(&mut state, kept);
         }
         Self::apply_pending(&mut state);
-        state
-    }
-
-    /// The files that were kept of the folder, or are known already: each is still to be compared.
-    #[must_use]
-    pub fn kept(&self) -> Arc<Snapshot> {
-        self.known().snapshot.clone()
+        state.snapshot.clone()
     }
 
     /// Makes a segment of all that has been read, and keeps it where segments are kept.
@@ -341,9 +341,19 @@ impl Folder {
     /// The files, if the folder holds nothing else, and that can be told without listing it. Each may have changed.
     #[must_use]
     pub fn all_without_listing(&self, directory: &Directory) -> Option<Arc<Snapshot>> {
-        let state = self.known();
-        let listed = state.listed.filter(|listed| listed.alone && !state.snapshot.is_damaged())?;
-        (directory.signature().ok()? == listed.folder).then(|| state.snapshot.clone())
+        let own = directory.signature().ok()?;
+        let is_all = |listed: Option<Listed>| listed.is_some_and(|listed| listed.alone && listed.folder == own);
+        let mut state = lock(&self.state);
+        if let Some(kept) = self.open_kept(&mut state) {
+            if !is_all(kept.names.listed) {
+                // Only who looks at every file may take it: else what is gone would stay.
+                state.kept = KeptState::NotLookedFor;
+                return None;
+            }
+            self.take_kept(&mut state, kept);
+        }
+        Self::apply_pending(&mut state);
+        (is_all(state.listed) && !state.snapshot.is_damaged()).then(|| state.snapshot.clone())
     }
 
     /// The folder, if it is found to hold these files and no others of its kind.
@@ -492,12 +502,12 @@ impl Folder {
         state.is_behind()
     }
 
-    /// The files as the watch has them; `None` if nobody watches.
+    /// The files as the watch has them; `None` if nobody watches the folder that has its name now.
     #[must_use]
-    pub fn watched(&self) -> Option<Arc<Snapshot>> {
+    pub fn watched(&self, own: &Signature) -> Option<Arc<Snapshot>> {
         let mut state = lock(&self.state);
         Self::apply_pending(&mut state);
-        (state.watched && !state.snapshot.is_damaged()).then(|| state.snapshot.clone())
+        (state.is_watched(own) && !state.snapshot.is_damaged()).then(|| state.snapshot.clone())
     }
 
     fn apply_pending(state: &mut State) {
@@ -515,9 +525,14 @@ impl Folder {
         }
     }
 
-    /// Says whether somebody watches, and has applied everything.
-    pub fn set_watched(&self, watched: bool) {
+    /// Says which folder somebody watches, and has applied everything of.
+    pub fn set_watched(&self, watched: Option<Signature>) {
         lock(&self.state).watched = watched;
+    }
+
+    /// Nothing is known any more: another folder has its name, or none.
+    pub fn forget(&self) {
+        *lock(&self.state) = State { kept: KeptState::Known, ..State::new(Snapshot::empty(self.kind.clone())) };
     }
 }
 

@@ -15,7 +15,7 @@ use super::unchanged;
 use super::view::View;
 use crate::Error;
 use crate::lock::lock;
-use crate::vault::{Boundary, Directory, UserFolder, UserPath, describe, find_user};
+use crate::vault::{Boundary, Directory, Signature, UserFolder, UserPath, describe, find_user, state_of};
 
 /// Whose memories, and where. All paths are absolute.
 #[derive(Debug, Clone)]
@@ -77,15 +77,23 @@ impl WatchedFolders {
         }
     }
 
-    /// A folder's files, if that can be told without waiting.
-    pub(super) fn unchanged(&self, real: &Path) -> Option<Arc<Snapshot>> {
-        let folder = self.folders.try_lock().ok()?.get(real).cloned()?;
-        folder.watched_unchanged()
+    /// The folder at a real path is gone, or another.
+    pub fn forget(&self, real: &Path) {
+        if let Some(folder) = lock(&self.folders).remove(real) {
+            // Whoever has it still is not to rely on it.
+            folder.forget();
+        }
     }
 
-    fn snapshot(&self, real: &Path) -> Option<Arc<Snapshot>> {
+    /// A folder's files, if that can be told without waiting.
+    pub(super) fn unchanged(&self, real: &Path, own: &Signature) -> Option<Arc<Snapshot>> {
+        let folder = self.folders.try_lock().ok()?.get(real).cloned()?;
+        folder.watched_unchanged(own)
+    }
+
+    fn snapshot(&self, real: &Path, own: &Signature) -> Option<Arc<Snapshot>> {
         let folder = lock(&self.folders).get(real).cloned();
-        folder.and_then(|folder| folder.watched())
+        folder.and_then(|folder| folder.watched(own))
     }
 }
 
@@ -238,7 +246,10 @@ impl Reading<'_> {
     }
 
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
-        if let Some(snapshot) = self.request.watched.as_ref().and_then(|watched| watched.snapshot(real)) {
+        if let Some(watched) = &self.request.watched
+            && let Some(own) = state_of(real)
+            && let Some(snapshot) = watched.snapshot(real, &own)
+        {
             return View::of_folder(path, snapshot);
         }
         let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));

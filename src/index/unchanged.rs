@@ -78,7 +78,10 @@ fn snapshot(
     is_quiet: impl FnOnce() -> bool,
 ) -> Option<(Arc<Snapshot>, Freshness)> {
     if let Some(watched) = &request.watched {
-        return is_quiet().then(|| watched.unchanged(&real)).flatten().map(|snapshot| (snapshot, Freshness::Watched));
+        return is_quiet()
+            .then(|| watched.unchanged(&real, own))
+            .flatten()
+            .map(|snapshot| (snapshot, Freshness::Watched));
     }
     let key = Key { path: real, kind: FolderKind::Capsules, storage: request.storage.clone() };
     cache::known(&key)?.unchanged(own).map(|snapshot| (snapshot, Freshness::Notified))

@@ -22,6 +22,8 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
 
 /// Room for some hundreds of notifications.
 const BUFFER: usize = 16 << 10;
+/// No notification is larger: a name has 255 bytes at most.
+const LARGEST: usize = 320;
 
 /// A queue, closed with its owner.
 #[derive(Debug)]
@@ -57,11 +59,20 @@ impl Inotify {
         rustix::io::ioctl_fionread(&self.descriptor).is_ok_and(|bytes| bytes <= FEW)
     }
 
-    /// Takes all notifications that there are, without waiting.
+    /// Takes all notifications that there are now, without waiting: those that come meanwhile may be more than can be taken.
     pub(crate) fn drain(&self, mut take: impl FnMut(&Event<'_>)) -> io::Result<()> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
         let mut reader = Reader::new(&self.descriptor, &mut buffer);
+        // The kernel fills the buffer with as many as fit whole.
+        let waiting = rustix::io::ioctl_fionread(&self.descriptor)?;
+        let mut reads = usize::try_from(waiting).unwrap_or_default() / (BUFFER - LARGEST) + 1;
         loop {
+            if reader.is_buffer_empty() {
+                if reads == 0 {
+                    return Ok(());
+                }
+                reads -= 1;
+            }
             match reader.next() {
                 Ok(event) => take(&event),
                 Err(Errno::WOULDBLOCK) => return Ok(()),

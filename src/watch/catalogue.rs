@@ -27,7 +27,7 @@ use crate::index::{
 use crate::lock::lock;
 use crate::vault::{
     Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user, is_exhausted, is_shard,
-    with_buffer,
+    state_of, with_buffer,
 };
 
 /// One that is whole but unsound may be in the middle of being written over.
@@ -41,8 +41,10 @@ const CLOSED: Duration = Duration::from_millis(200);
 /// A file that is gone may be about to come back: many programs save so.
 const GONE: Duration = Duration::from_millis(25);
 
-/// So many constructs' capsules are held in memory at a time.
+/// So many constructs' capsules are held in memory at a time,
 const CONSTRUCTS: usize = 32;
+/// of about so many bytes together, or one that is larger.
+const CONSTRUCT_BYTES: u64 = 32 << 20;
 
 /// Whether the system may find a file by a name that is written otherwise than its own, with other cases.
 const CASELESS: bool = cfg!(any(windows, target_vendor = "apple"));
@@ -135,6 +137,8 @@ struct State {
     known: KnownFiles<Known>,
     waiting: HashMap<RelativePath, Waiting>,
     folders: HashMap<PathBuf, WatchedFolder>,
+    /// Folders that were listed for this look, all of whose files it takes in.
+    listed: HashMap<PathBuf, Signature>,
     /// Files that can't be read, and the reason that was told.
     unreadable: HashMap<RelativePath, String>,
     record: Record,
@@ -148,12 +152,20 @@ struct State {
 
 type ByFolder = BTreeMap<PathBuf, HashSet<RelativePath>>;
 
-/// A folder of memories that is no link, shared with its readers.
+/// A folder of memories by one of its paths, and its index, which is shared with its readers.
 #[derive(Debug, Clone)]
 struct WatchedFolder {
     index: Arc<Folder>,
+    /// Where it really is.
+    real: PathBuf,
+    /// The folder itself: another may get its name.
+    own: Signature,
+    /// Whether no link leads to it: what happens to one that a link leads to, as its being moved away, is not all notified.
+    is_direct: bool,
     /// Whether all that is written there is notified: not what other machines write on a network drive.
     is_local: bool,
+    /// Whether not every file of it has been looked at.
+    is_partial: bool,
 }
 
 /// What came of a look.
@@ -202,6 +214,7 @@ impl Catalogue {
             known: KnownFiles::default(),
             waiting: HashMap::new(),
             folders: HashMap::new(),
+            listed: HashMap::new(),
             unreadable: HashMap::new(),
             record: Record::forgetful(),
             aliased: ByFolder::new(),
@@ -357,9 +370,12 @@ impl Catalogue {
     /// From here on readers may rely on what was applied.
     pub(super) fn set_watched(&self, watched: bool) {
         let mut state = lock(&self.state);
-        for (path, WatchedFolder { index, is_local }) in &state.folders {
-            let is_sure = !state.aliased.contains_key(path) && !state.unknown.contains_key(path);
-            index.set_watched(watched && *is_local && is_sure);
+        for (path, folder) in &state.folders {
+            let WatchedFolder { index, own, is_direct, is_local, is_partial, .. } = folder;
+            let is_sure = !is_partial && !state.aliased.contains_key(path) && !state.unknown.contains_key(path);
+            if *is_direct {
+                index.set_watched((watched && *is_local && is_sure).then_some(*own));
+            }
         }
         let is_of_construct = |folder: &PathBuf| !self.layout.folder(folder).is_some_and(|own| own.has_memories());
         let is_sure = !state.aliased.keys().chain(state.unknown.keys()).any(is_of_construct);
@@ -401,11 +417,40 @@ impl Catalogue {
     /// Notes a folder that is there, and tells whether others may write in it unnoticed: what is below the vault's folder
     /// may be mounted from elsewhere.
     pub(super) fn note_folder(&self, folder: &Path, path: &Path) -> bool {
-        let is_elsewhere = Directory::open(path).is_ok_and(|folder| !folder.is_local());
-        if is_elsewhere && self.layout.folder(folder).is_some_and(|own| !own.has_memories()) {
-            self.is_local.store(false, Ordering::Relaxed);
+        let Ok(directory) = Directory::open(path) else { return false };
+        let is_elsewhere = !directory.is_local();
+        match self.layout.folder(folder) {
+            Some(own) if own.has_memories() => {
+                if let Ok(own) = directory.signature() {
+                    lock(&self.state).listed.insert(folder.to_owned(), own);
+                }
+            }
+            Some(_) if is_elsewhere => self.is_local.store(false, Ordering::Relaxed),
+            _ => {}
         }
         is_elsewhere
+    }
+
+    /// All files of the folders that were listed for this look have been looked at.
+    pub(super) fn complete(&self) {
+        let mut state = lock(&self.state);
+        for (folder, own) in std::mem::take(&mut state.listed) {
+            if let Some(watched) = state.folders.get_mut(&folder)
+                && watched.own.is_same_file(&own)
+            {
+                watched.is_partial = false;
+            }
+        }
+    }
+
+    /// The folders of memories that are not what they were, of which a mount tells nothing.
+    #[cfg(target_os = "linux")]
+    pub(super) fn replaced(&self) -> Vec<PathBuf> {
+        let folders = lock(&self.state).folders.clone();
+        let is_other = |(_, known): &(PathBuf, WatchedFolder)| {
+            state_of(&known.real).is_none_or(|own| !own.is_same_file(&known.own))
+        };
+        folders.into_iter().filter(is_other).map(|(folder, _)| folder).collect()
     }
 
     /// Forgets which constructs were found for whom: a folder has come or gone.
@@ -474,8 +519,8 @@ impl Catalogue {
             let is_misnamed = CASELESS && real.as_ref().is_some_and(|real| self.is_misnamed(folder, real));
             let directory = opened.and_then(Result::ok).filter(|_| !is_misnamed);
             let has_memories = files.iter().any(|(_, place)| matches!(place, Place::Memory { .. }));
-            let index =
-                self.index_of(&mut state, folder, real.as_ref().zip(directory.as_ref()).filter(|_| has_memories));
+            let found = real.as_ref().zip(directory.as_ref());
+            let index = if has_memories { self.index_of(&mut state, folder, found, &mut looking) } else { None };
             // What was kept of the folder: all files of it are looked at now, so that what it has besides is gone.
             let kept = index.as_ref().filter(|_| matches!(when, Stage::Beginning(..))).map(|index| index.kept());
             let rows: Vec<RowRef<'_>> = kept.iter().flat_map(|kept| kept.rows()).collect();
@@ -489,7 +534,13 @@ impl Catalogue {
             let is_local = directory.as_ref().is_some_and(Directory::is_local);
             let is_memory = |(_, place): &(&RelativePath, Place)| matches!(place, Place::Memory { .. });
             let (memories, constructs): (Vec<_>, Vec<_>) = files.into_iter().partition(is_memory);
-            let lots = std::iter::once((&*memories, true)).chain(constructs.chunks(CONSTRUCTS).map(|lot| (lot, false)));
+            let size_of = |(file, _): &(&RelativePath, Place)| {
+                let name = file.file_name().and_then(OsStr::to_str);
+                let state =
+                    directory.as_ref().zip(name).map(|(own, name)| own.file_signature(name, self.vault.boundary()));
+                state.and_then(Result::ok).map_or(0, |signature| signature.size)
+            };
+            let lots = std::iter::once((&*memories, true)).chain(lots(&constructs, size_of).map(|lot| (lot, false)));
             for (files, are_memories) in lots {
                 let split = if are_memories { SPLIT } else { 1 };
                 let State { known, record, .. } = &*state;
@@ -565,21 +616,45 @@ impl Catalogue {
         }
     }
 
-    /// The index of a folder of memories, which is found there, and which from now on is the watch's to keep if no link leads
-    /// to it. Of one that is gone, be it that a link has taken its place that leads nowhere, the index that it had.
-    fn index_of(&self, state: &mut State, folder: &Path, found: Option<(&PathBuf, &Directory)>) -> Option<Arc<Folder>> {
-        let Some((real, directory)) = found else {
-            return state.folders.get(folder).map(|folder| folder.index.clone());
-        };
-        let index = self.vault.watched().folder(real);
-        // What happens to a folder that a link leads to, as its being moved away, is not all notified.
-        let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
-        if !is_direct {
+    /// The index of a folder of memories, which from now on is the watch's to keep if no link leads to the folder. If another
+    /// folder was there before, or none is there now, what was known of that counts no more.
+    fn index_of(
+        &self,
+        state: &mut State,
+        folder: &Path,
+        found: Option<(&PathBuf, &Directory)>,
+        looking: &mut Looking<'_>,
+    ) -> Option<Arc<Folder>> {
+        let found = found.and_then(|(real, directory)| Some((real, directory, directory.signature().ok()?)));
+        let mut is_partial = false;
+        if let Some(known) = state.folders.get(folder) {
+            match found {
+                Some((real, _, own)) if known.real == *real && known.own.is_same_file(&own) => {
+                    return Some(known.index.clone());
+                }
+                _ => {}
+            }
+            if known.is_direct {
+                self.vault.watched().forget(&known.real);
+            }
             state.folders.remove(folder);
-        } else if !state.folders.contains_key(folder) {
-            let watched = WatchedFolder { index: index.clone(), is_local: directory.is_local() };
-            state.folders.insert(folder.to_owned(), watched);
+            state.aliased.remove(folder);
+            state.unreadable.retain(|file, _| file.folder() != folder.as_os_str());
+            // Also a file that is just as it was is not in the other folder's index yet.
+            state.known.change_in(folder, |known| {
+                (known.signature, known.settled) = (Signature::default(), false);
+            });
+            is_partial = found.is_some();
+            if is_partial {
+                looking.looked.again.push((folder.into(), Duration::ZERO));
+            }
         }
+        let (real, directory, own) = found?;
+        let index = self.vault.watched().folder(real);
+        let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
+        let (real, is_local) = (real.clone(), directory.is_local());
+        let watched = WatchedFolder { index: index.clone(), real, own, is_direct, is_local, is_partial };
+        state.folders.insert(folder.to_owned(), watched);
         Some(index)
     }
 
@@ -847,6 +922,24 @@ impl Catalogue {
     }
 }
 
+/// Files, so many at a time as may be in memory together.
+fn lots<T>(files: &[T], size_of: impl Fn(&T) -> u64) -> impl Iterator<Item = &[T]> {
+    let mut left = files;
+    std::iter::from_fn(move || {
+        let (mut bytes, mut count) = (0, 0);
+        while count < left.len().min(CONSTRUCTS) {
+            bytes += size_of(&left[count]);
+            if count > 0 && bytes > CONSTRUCT_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        let (lot, rest) = left.split_at(count);
+        left = rest;
+        (count > 0).then_some(lot)
+    })
+}
+
 /// How far a watch is.
 #[derive(Debug, Clone, Copy)]
 enum Stage<'a> {
@@ -920,8 +1013,9 @@ impl State {
 
     /// Nobody knows what is in a folder that is closed now. Readers ask the disk, which refuses them.
     fn put_off(&mut self, folder: &Path, files: Vec<(&RelativePath, Place)>, looking: &mut Looking<'_>) {
-        if let Some(closed) = self.folders.remove(folder) {
-            closed.index.set_watched(false);
+        if let Some(closed) = self.folders.get_mut(folder) {
+            closed.index.set_watched(None);
+            closed.is_partial = true;
         }
         if let Stage::Running(_) = looking.stage {
             looking.looked.again.push((RelativePath::from(folder), CLOSED));

@@ -7,6 +7,7 @@
 //! Each folder that can hold capsules is watched by itself, so that a vault's other folders cost nothing.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,20 @@ pub(super) struct Queue {
     inotify: Inotify,
     /// By watch descriptor: the folder, relative to the root, by all names that lead to it.
     folders: Mutex<HashMap<i32, Vec<PathBuf>>>,
+    /// The kernel tells by it that something was mounted or unmounted, of which `inotify` says nothing.
+    mounts: Option<File>,
     stop: OwnedFd,
+}
+
+/// What a queue was waited for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// There may be something to be drained.
+    Notified,
+    /// Another file system may lie at some folder.
+    Mounted,
+    /// It was stopped.
+    Stopped,
 }
 
 /// What a drained queue says.
@@ -41,6 +55,7 @@ impl Queue {
         Ok(Self {
             inotify: Inotify::new()?,
             folders: Mutex::default(),
+            mounts: File::open("/proc/self/mountinfo").ok(),
             stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         })
     }
@@ -128,17 +143,20 @@ impl Queue {
         self.inotify.holds_few()
     }
 
-    /// Waits until there is something to be drained. False once it was stopped.
-    pub(super) fn wait(&self) -> bool {
+    /// Waits until there is something to be drained, or else to be done.
+    pub(super) fn wait(&self) -> Woken {
         loop {
-            let mut both = [
+            let mut all = vec![
                 PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             ];
-            match poll(&mut both, None) {
-                Ok(_) => return both[1].revents().is_empty(),
+            all.extend(self.mounts.iter().map(|mounts| PollFd::from_borrowed_fd(mounts.as_fd(), PollFlags::PRI)));
+            match poll(&mut all, None) {
+                Ok(_) if !all[1].revents().is_empty() => return Woken::Stopped,
+                Ok(_) if all.get(2).is_some_and(|mounts| !mounts.revents().is_empty()) => return Woken::Mounted,
+                Ok(_) => return Woken::Notified,
                 Err(Errno::INTR) => {}
-                Err(_) => return false,
+                Err(_) => return Woken::Stopped,
             }
         }
     }

@@ -39,6 +39,11 @@ impl<T> KnownFiles<T> {
         known.into_iter().for_each(change);
     }
 
+    /// Changes what is known of each file in a folder.
+    pub(super) fn change_in(&mut self, folder: &Path, change: impl FnMut(&mut T)) {
+        self.folders.get_mut(folder.as_os_str()).into_iter().flat_map(HashMap::values_mut).for_each(change);
+    }
+
     /// Takes what is known of a file in the place of what was.
     pub(super) fn insert(&mut self, file: &Path, known: T) {
         if let (Some(folder), Some(name)) = (file.parent(), file.file_name()) {

@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -41,8 +41,10 @@ use record::Record;
 const QUEUE: usize = 4096;
 /// The same in bytes.
 const QUEUE_BYTES: usize = 64 << 20;
-/// So many files are looked at in one go.
+/// So many files are looked at in one go,
 const BATCH: usize = 512;
+/// at first only so many, and after large ones fewer: what they hold is in memory at once.
+const FIRST_BATCH: usize = 16;
 /// A file that is being written is looked at after so long without a change, if nothing tells that it was closed.
 #[cfg(target_os = "linux")]
 const SOON: Duration = Duration::from_millis(40);
@@ -119,6 +121,8 @@ struct Shared {
     idle: Condvar,
     queue: Mutex<Queued>,
     taken: Condvar,
+    /// So many files are looked at next.
+    batch: AtomicUsize,
     listener: Listener,
     means: Mutex<Means>,
     /// Held from taking hints until what they name has been looked at: who holds it knows that nothing is under way.
@@ -272,11 +276,13 @@ impl Shared {
         path.strip_prefix(&self.root).ok().map(RelativePath::from)
     }
 
-    fn push(&self, notices: impl IntoIterator<Item = Notice>) {
+    /// Gives how many bytes that are.
+    fn push(&self, notices: impl IntoIterator<Item = Notice>) -> usize {
         let told: Vec<String> = notices.into_iter().map(|notice| (self.listener.tell)(notice)).collect();
+        let bytes = told.iter().map(String::len).sum();
         let mut queue = lock(&self.queue);
         let was_empty = queue.notices.is_empty();
-        queue.bytes += told.iter().map(String::len).sum::<usize>();
+        queue.bytes += bytes;
         queue.count += told.len() as u64;
         queue.notices.extend(told);
         let wakes = was_empty && !queue.notices.is_empty();
@@ -284,13 +290,14 @@ impl Shared {
         if wakes {
             (self.listener.wake)();
         }
+        bytes
     }
 
     /// Tells what was found, and remembers what is to be looked at again.
-    fn take_over(&self, looked: Looked) {
-        self.push(looked.events.into_iter().map(|(_, event)| Notice::Event(Box::new(event))));
+    fn take_over(&self, looked: Looked) -> usize {
+        let bytes = self.push(looked.events.into_iter().map(|(_, event)| Notice::Event(Box::new(event))));
         if looked.again.is_empty() {
-            return;
+            return bytes;
         }
         let now = Instant::now();
         let mut hints = lock(&self.hints);
@@ -299,6 +306,7 @@ impl Shared {
         }
         drop(hints);
         self.hinted.notify_all();
+        bytes
     }
 
     fn has_room(&self) -> bool {
@@ -362,6 +370,18 @@ impl Shared {
         }
     }
 
+    /// Has the folders looked at that lie elsewhere by now.
+    #[cfg(target_os = "linux")]
+    fn hint_replaced(&self) {
+        let replaced = self.catalogue.replaced();
+        let mut hints = lock(&self.hints);
+        for folder in replaced {
+            self.note(&mut hints, &folder, Urgency::Now);
+        }
+        drop(hints);
+        self.hinted.notify_all();
+    }
+
     /// The folder inside the vault that a link leads to.
     fn target_of(&self, folder: &Path) -> Option<Signature> {
         if !self.catalogue.is_inside_folder(folder) {
@@ -388,7 +408,12 @@ impl Shared {
     fn take_notifications(&self, queue: &inotify::Queue) {
         /// The kernel keeps 16,384 notifications; nobody writes so many files meanwhile.
         const PAUSE: Duration = Duration::from_millis(2);
-        while queue.wait() {
+        loop {
+            match queue.wait() {
+                inotify::Woken::Stopped => return,
+                inotify::Woken::Mounted => self.hint_replaced(),
+                inotify::Woken::Notified => {}
+            }
             self.drain(queue);
             // In a storm, to be woken by each notification would cost more than what it tells.
             let hints = lock(&self.hints);
@@ -429,16 +454,20 @@ impl Shared {
             self.catalogue.set_quiet(quiet);
         }
         let files = if everything { self.everything() } else { self.files(paths) };
-        for (place, batch) in files.chunks(BATCH).enumerate() {
+        let mut left = &*files;
+        while !left.is_empty() {
             if !self.has_room() {
                 // Not waited for here: readers wait for this turn.
                 let now = Instant::now();
                 let mut hints = lock(&self.hints);
-                for file in &files[place * BATCH..] {
+                for file in left {
                     hints.paths.entry(file.clone()).or_insert(Due { first: now, at: now });
                 }
                 return false;
             }
+            let size = self.batch.load(Ordering::Relaxed);
+            let (batch, rest) = left.split_at(size.min(left.len()));
+            left = rest;
             let open: HashMap<RelativePath, Writer> = {
                 let hints = lock(&self.hints);
                 let writer = |file: &RelativePath| Some((file.clone(), *hints.open.get(file)?));
@@ -451,8 +480,11 @@ impl Shared {
             for (file, _) in found {
                 lock(&self.hints).open.remove(file);
             }
-            self.take_over(looked);
+            let bytes = self.take_over(looked);
+            let next = if bytes > QUEUE_BYTES / 4 { size.div_ceil(4) } else { BATCH.min(size * 2) };
+            self.batch.store(next, Ordering::Relaxed);
         }
+        self.catalogue.complete();
         if !files.is_empty() {
             self.set_watched();
         }
@@ -735,6 +767,7 @@ impl Watch {
             idle: Condvar::new(),
             queue: Mutex::default(),
             taken: Condvar::new(),
+            batch: AtomicUsize::new(FIRST_BATCH),
             listener,
             means: Mutex::new(Means::Polling),
             turn: Mutex::default(),

@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
@@ -147,6 +147,11 @@ struct Heading {
     record: String,
 }
 
+/// So many files that are gone are remembered for who comes back with a cursor.
+const MOST_GONE: usize = if cfg!(test) { 1000 } else { 100_000 };
+/// What could not be written is tried again after so long.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The present format; a record of another is begun anew.
 const FORMAT: u32 = 3;
 
@@ -176,6 +181,10 @@ pub(super) struct Record {
     is_new: bool,
     /// Where it is kept; `None` if it is not.
     file: Option<Kept>,
+    /// Where it could not be written, as on a full disk, and when that was tried last.
+    failed: Option<(PathBuf, Instant)>,
+    /// So many lines were noted since those of files that are gone were counted.
+    noted: usize,
     /// Held as long as this process writes.
     lock: Option<File>,
 }
@@ -193,6 +202,8 @@ impl Record {
             unwritten: (Vec::new(), 0),
             is_new: true,
             file: None,
+            failed: None,
+            noted: 0,
             lock: None,
         }
     }
@@ -280,7 +291,8 @@ impl Record {
             }
             is_whole &= !is_lost && origin.is_none();
         }
-        record.file = Some(if record.is_new || !is_whole || record.is_longer_than_needed(count) {
+        let has_forgotten = record.forget_oldest();
+        record.file = Some(if record.is_new || !is_whole || has_forgotten || record.is_longer_than_needed(count) {
             record.begin_again(path.to_owned())?
         } else {
             Kept { path: path.to_owned(), file: options().append(true).open(path)?, lines: count }
@@ -308,8 +320,21 @@ impl Record {
         std::fs::rename(&temporary, path)
     }
 
+    /// Leaves out the files that have been gone for longest, if there are very many. Gives whether it did.
+    fn forget_oldest(&mut self) -> bool {
+        self.noted = 0;
+        let gone = self.lines.values().filter(|told| told.digest.is_none());
+        let mut numbers: Vec<u64> = gone.map(|told| told.number).collect();
+        let Some(surplus) = numbers.len().checked_sub(MOST_GONE).filter(|surplus| *surplus > 0) else { return false };
+        let (_, first, _) = numbers.select_nth_unstable(surplus);
+        let first = *first;
+        self.lines.retain(|_, told| told.digest.is_some() || told.number >= first);
+        true
+    }
+
     /// From here on nothing is kept any more.
     pub(super) fn close(&mut self) {
+        self.try_again(Duration::ZERO);
         self.file = None;
         // The system gives it back in any case when the file is closed.
         let _ = self.lock.take().map(|lock| lock.unlock());
@@ -348,21 +373,41 @@ impl Record {
             write_line(lines, path, &told);
             *count += 1;
         }
+        self.noted += 1;
         self.lines.insert(path.into(), told);
     }
 
-    /// Writes the lines that were noted. If the disk is full the record ends here, and the next opening takes up from there.
+    /// Writes the lines that were noted. On a full disk it is tried again later, with all that was noted meanwhile.
     pub(super) fn write(&mut self) {
         let (lines, count) = std::mem::take(&mut self.unwritten);
+        let has_forgotten = self.noted > MOST_GONE && self.forget_oldest();
         if let Some(mut kept) = self.file.take_if(|_| count > 0) {
             kept.lines += count;
-            self.file = if self.is_longer_than_needed(kept.lines) {
+            if has_forgotten || self.is_longer_than_needed(kept.lines) {
                 // Closed first: not every file system of Windows replaces a file that is open.
                 drop(kept.file);
-                self.begin_again(kept.path).ok()
+                self.begin_again_at(kept.path);
+            } else if kept.file.write_all(&lines).is_ok() {
+                self.file = Some(kept);
             } else {
-                kept.file.write_all(&lines).is_ok().then_some(kept)
-            };
+                self.failed = Some((kept.path, Instant::now()));
+            }
+        } else {
+            self.try_again(RETRY);
+        }
+    }
+
+    /// Writes all that is known where it could not be written, if that is so long ago.
+    fn try_again(&mut self, pause: Duration) {
+        if let Some((path, _)) = self.failed.take_if(|(_, tried)| tried.elapsed() >= pause) {
+            self.begin_again_at(path);
+        }
+    }
+
+    fn begin_again_at(&mut self, path: PathBuf) {
+        match self.begin_again(path.clone()) {
+            Ok(kept) => self.file = Some(kept),
+            Err(_) => self.failed = Some((path, Instant::now())),
         }
     }
 
@@ -656,6 +701,52 @@ mod tests {
         assert_eq!(record.present().to_string().split('.').next(), cursor.to_string().split('.').next());
         let numbers = ["a", "b", "c"].map(|name| record.line(name).map(|line| line.number));
         assert_eq!(numbers, [Some(4999), Some(5000), Some(4998)]);
+    }
+
+    #[test]
+    fn of_very_many_files_that_are_gone_the_oldest_are_forgotten() {
+        let (folder, path) = cache();
+        let mut record = open(&folder, None);
+        let note = |record: &mut Record, name: String, told: Told| {
+            record.note(&name, told);
+            record.write();
+        };
+        for round in 0..5000 {
+            let number = record.draw();
+            let gone = round % 5 > 0;
+            let told = if gone { Told { digest: None, accepted: false, ..told(number) } } else { told(number) };
+            note(&mut record, round.to_string(), told);
+        }
+        let gone = |record: &Record| record.lines.values().filter(|told| told.digest.is_none()).count();
+        assert!(gone(&record) <= 2 * super::MOST_GONE && record.lines.len() - gone(&record) == 1000);
+        drop(record);
+        let record = open(&folder, None);
+        assert_eq!((gone(&record), record.lines.len()), (super::MOST_GONE, 1000 + super::MOST_GONE));
+        assert!(record.line("4999").is_some() && record.line("1").is_none());
+        assert!(std::fs::metadata(&path).expect("a file").len() < 200_000);
+    }
+
+    /// As the lines are all in memory, nothing is lost but what is told until it can be written.
+    #[test]
+    fn what_could_not_be_written_is_written_when_it_can_be() {
+        let (folder, path) = cache();
+        let mut record = open(&folder, None);
+        // As on a full disk: nothing can be written there.
+        let full = folder.path().join("full");
+        std::fs::create_dir(&full).expect("a folder");
+        let kept = record.file.take().expect("a file");
+        record.failed = Some((full, std::time::Instant::now()));
+        drop(kept);
+        let number = record.draw();
+        record.note("a", told(number));
+        record.write();
+        let cursor = record.present();
+        assert!(record.file.is_none() && record.failed.is_some());
+        record.failed = record.failed.map(|(_, tried)| (path, tried));
+        record.close();
+        drop(record);
+        let record = open(&folder, Some(&cursor));
+        assert!(record.is_of(&cursor) && record.line("a").is_some());
     }
 
     #[test]
