@@ -101,16 +101,13 @@ impl PlaceOf {
         if by_file { name } else { folder }
     }
 
-    /// Of a file below a user's folder, or the vault's root.
+    /// Of a file below a user's folder, or the vault's root, with what [`instances`] gives for that.
     #[must_use]
-    pub fn of(base: &Path, file: &Path, boundary: &Boundary) -> Self {
+    pub fn of(base: &Path, file: &Path, instances: &[ConstructName]) -> Self {
         let path = file.strip_prefix(base).ok().into_iter().flatten();
         match path.filter_map(|name| name.to_str()).collect::<Vec<&str>>()[..] {
             ["instances", folder, .., file] => Self::Construct(Self::construct_in(folder, file).to_owned()),
-            ["capsules", file] => {
-                let folders = names(&base.join(INSTANCES), boundary).unwrap_or_default();
-                Self::in_copies(file, &folders.iter().map(|folder| ConstructName::new(folder)).collect::<Vec<_>>())
-            }
+            ["capsules", file] => Self::in_copies(file, instances),
             ["capsules", instance, _] => Self::Construct(instance.to_owned()),
             ["account", "capsule", "current.capsule"] => Self::Anyone,
             _ => Self::Nobody,
@@ -139,6 +136,13 @@ impl PlaceOf {
             (Self::Nobody, _) => Vec::new(),
         }
     }
+}
+
+/// The instances that have folders below a user's, or the vault's root.
+#[must_use]
+pub fn instances(base: &Path, boundary: &Boundary) -> Vec<ConstructName> {
+    let folders = names(&base.join(INSTANCES), boundary).unwrap_or_default();
+    folders.iter().map(|folder| ConstructName::new(folder)).collect()
 }
 
 /// A file that may be a capsule of the construct, if it calls itself so.

@@ -10,7 +10,7 @@ mod problem;
 mod user;
 
 pub use boundary::Boundary;
-pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, is_capsule, is_memory};
+pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer};
 pub(crate) use directory::{is_exhausted, is_withheld};
 #[cfg(target_os = "linux")]

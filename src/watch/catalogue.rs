@@ -26,8 +26,8 @@ use crate::index::{
 };
 use crate::lock::lock;
 use crate::vault::{
-    Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user, is_exhausted, is_shard,
-    state_of, with_buffer,
+    ConstructName, Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user,
+    instances, is_exhausted, is_shard, state_of, with_buffer,
 };
 
 /// One that is whole but unsound may be in the middle of being written over.
@@ -128,6 +128,8 @@ pub(super) struct Catalogue {
     /// Whether all that is written where constructs' capsules lie is notified: not what other machines write on a network drive.
     is_local: AtomicBool,
     state: Mutex<State>,
+    /// Found in the present look: to list them for each of many copies would take their product.
+    instances: Mutex<HashMap<PathBuf, Arc<[ConstructName]>>>,
     /// The cursor behind everything that was told, for who can't wait until a look is over.
     present: Mutex<Cursor>,
 }
@@ -224,7 +226,7 @@ impl Catalogue {
         vault.note_watch(true);
         let is_local = AtomicBool::new(Directory::open(vault.store().root()).is_ok_and(|root| root.is_local()));
         let present = Mutex::new(state.record.present());
-        Self { vault, layout, is_local, state: Mutex::new(state), present }
+        Self { vault, layout, is_local, state: Mutex::new(state), instances: Mutex::default(), present }
     }
 
     /// What was told by those before.
@@ -330,13 +332,26 @@ impl Catalogue {
         let readers = user.iter().flat_map(|user| self.readers(&self.layout.base(file), user)).collect();
         let constructs = match &content {
             Some(Content::Construct(Some(capsule))) => {
-                let place = PlaceOf::of(&self.root().join(self.layout.base(file)), &path, self.vault.boundary());
+                let base = self.root().join(self.layout.base(file));
+                let instances = self.instances(&base);
+                let place = PlaceOf::of(&base, &path, &instances);
                 capsule.constructs(&place).into_iter().map(str::to_owned).collect()
             }
             _ => Vec::new(),
         };
         let content = content.unwrap_or(nothing);
         Event { happening, path, user, readers, construct, constructs, content, verdict, seen, cursor }
+    }
+
+    /// The instances below a folder, as they were when somebody asked first in this look.
+    fn instances(&self, base: &Path) -> Arc<[ConstructName]> {
+        let mut known = lock(&self.instances);
+        if let Some(known) = known.get(base) {
+            return known.clone();
+        }
+        let found: Arc<[ConstructName]> = instances(base, self.vault.boundary()).into();
+        known.insert(base.to_owned(), found.clone());
+        found
     }
 
     /// By what names readers find the folder of a user: by his own, unless another folder is found by that, and in a shard
@@ -491,6 +506,7 @@ impl Catalogue {
 
     fn look_in(&self, when: Stage<'_>, files: &[RelativePath]) -> Looked {
         let mut state = lock(&self.state);
+        lock(&self.instances).clear();
         let mut looking = Looking { stage: when, looked: Looked::default(), changes: Vec::new() };
         let mut constructs_changed = false;
         for files in files.chunk_by(|one, other| one.folder() == other.folder()) {

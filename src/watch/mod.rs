@@ -41,6 +41,10 @@ use record::Record;
 const QUEUE: usize = 4096;
 /// The same in bytes.
 const QUEUE_BYTES: usize = 64 << 20;
+/// The watching thread looks at what is hinted at for about so long before who reads may do it,
+const TURN: Duration = Duration::from_millis(200);
+/// and who reads for so long before he reads the disk himself.
+const READERS_TURN: Duration = Duration::from_millis(50);
 /// So many files are looked at in one go,
 const BATCH: usize = 512;
 /// at first only so many, and after large ones fewer: what they hold is in memory at once.
@@ -443,8 +447,10 @@ impl Shared {
         }
     }
 
-    /// Looks at what hints name, as far as there is room for what is to be told. Gives false if something is left.
-    fn look_at(&self, hinted: Hinted) -> bool {
+    /// Looks at what hints name, as far as there is room for what is to be told, and about so long at most: others wait for this
+    /// turn. Gives false if something is left.
+    fn look_at(&self, hinted: Hinted, patience: Duration) -> bool {
+        let began = Instant::now();
         let Hinted { paths, everything, trouble } = hinted;
         if let Some(trouble) = trouble {
             self.fall_back(trouble);
@@ -456,8 +462,7 @@ impl Shared {
         let files = if everything { self.everything() } else { self.files(paths) };
         let mut left = &*files;
         while !left.is_empty() {
-            if !self.has_room() {
-                // Not waited for here: readers wait for this turn.
+            if !self.has_room() || began.elapsed() > patience {
                 let now = Instant::now();
                 let mut hints = lock(&self.hints);
                 for file in left {
@@ -711,7 +716,7 @@ impl Shared {
             }
             let turn = lock(&self.turn);
             let hinted = self.take_hints(false);
-            self.look_at(hinted);
+            self.look_at(hinted, TURN);
             drop(turn);
             #[cfg(target_os = "linux")]
             if let Some(queue) = self.queue() {
@@ -826,7 +831,7 @@ impl Watch {
             }
             self.shared.drain(&queue);
             let _turn = lock(&self.shared.turn);
-            self.shared.look_at(self.shared.take_hints(true))
+            self.shared.look_at(self.shared.take_hints(true), READERS_TURN)
         }
         #[cfg(not(target_os = "linux"))]
         true
