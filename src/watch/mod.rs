@@ -1087,7 +1087,8 @@ fn trouble(problem: &str, code: Option<i32>, path: &Path) -> Error {
     let seconds = INTERVAL.as_secs();
     let message = match setting {
         Some(setting) => format!(
-            "the system gives no more watches: raise {setting}. Until then the vault is looked through every {seconds} s"
+            "the system gives no more watches: raise {setting}, and open the vault again. Until then it is looked through every \
+             {seconds} s"
         ),
         None => format!("the vault can't be watched: {problem}. It is looked through every {seconds} s instead"),
     };
