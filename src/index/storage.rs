@@ -2,12 +2,12 @@
 //!
 //! Nothing here is needed. A file that can't be read, is of another form or of somebody else is no file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::entry::FolderKind;
 use super::segment::{Finished, Names, Opened, Segment, Sink};
@@ -19,6 +19,8 @@ use crate::vault::{Directory, SpareFile, open_no_link, with_handle};
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Between its making and its locking a temporary file is not so old.
 const YOUNG: Duration = Duration::from_secs(10);
+/// So often at most a process looks what nobody needs: every segment is opened for that.
+const PAUSE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 60 });
 /// How finely it is noted when a file was opened.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -84,8 +86,15 @@ impl Storage {
         let _ = std::fs::remove_file(self.place(path, kind));
     }
 
-    /// What nobody needs any more goes: no memory is to outlive its vault here.
+    /// What nobody needs any more goes, now and then: no memory is to outlive its vault here.
     fn tidy(&self) {
+        static TIDIED: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+        let mut tidied = lock(&TIDIED);
+        if tidied.get(&self.folder).is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
+        }
+        tidied.insert(self.folder.clone(), Instant::now());
+        drop(tidied);
         self.remove_abandoned();
         for segment in self.files("segment") {
             if age(&segment).is_some_and(|age| age > UNUSED) || is_orphan(&segment) {
