@@ -1087,6 +1087,11 @@ impl Instance {
         files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
     }
 
+    /// Whether anything is known of it that a later call can use.
+    pub(super) fn is_known(&self) -> bool {
+        lock(&self.state).index.is_some()
+    }
+
     /// Whether it has a folder, be it empty.
     pub(super) fn has_folder(&self) -> bool {
         self.places.folder.is_dir()
