@@ -350,8 +350,8 @@ impl Journal {
 
 /// Of tags that were taken and capsules that were deleted so many are kept in mind, the last ones,
 const MOST_GONE: usize = if cfg!(test) { 20 } else { 10_000 };
-/// and all that are not so old, in microseconds: many times [`LONGEST_CHANGE`].
-const YOUNG: i64 = 60_000_000;
+/// and all that are not so old, in microseconds.
+const YOUNG: i64 = 10 * LONGEST_CHANGE;
 
 /// A record as a line. It begins with a line break too, so that what a kill cut off before it spoils nothing.
 #[must_use]
