@@ -3,13 +3,14 @@
 // What is kept of a vault beyond the process, and the pages of a long history.
 
 const assert = require('node:assert');
-const { spawn } = require('node:child_process');
+const { execFile, spawn } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { describe, test } = require('node:test');
 const { setTimeout: wait } = require('node:timers/promises');
+const { promisify } = require('node:util');
 
 const { Vault } = require('..');
 const { endOf } = require('./support/at-end');
@@ -79,6 +80,57 @@ async function readElsewhere(vault, cacheDir, options = '{}') {
 }
 
 describe('what is kept beyond the process', TIME_LIMIT, () => {
+  test('who reads is not refused for want of the handles of what is kept', {
+    skip: process.platform === 'linux' ? false : 'the limit is set by a shell',
+  }, async (t) => {
+    const [vault, cacheDir] = [temporaryVault(t), temporaryVault(t).root];
+    const users = Array.from({ length: 3 }, (_, number) => `user${number}`);
+    for (const user of users) {
+      for (let place = 0; place < 257; place++) vault.write(user, `${place}.json`, { raw: `${user} ${place}` });
+    }
+    const text = `
+        const fs = require('node:fs');
+        const { Vault } = require(${JSON.stringify(REPOSITORY)});
+        const [root, cacheDir, users] = ${JSON.stringify([vault.root, cacheDir, users])};
+        const kept = () => fs.readdirSync('/proc/self/fd').filter((handle) => {
+          try {
+            return fs.readlinkSync('/proc/self/fd/' + handle).includes('.segment');
+          } catch {
+            return false;
+          }
+        });
+        (async () => {
+          let vault = await Vault.open(root, { cacheDir });
+          const read = async () => {
+            const counts = [];
+            for (const user of users) counts.push((await vault.readMemories(user, { limit: 0 })).length);
+            return counts;
+          };
+          await read();
+          await vault.close();
+          vault = await Vault.open(root, { cacheDir });
+          const counts = [await read()];
+          const handles = kept().length;
+          let error;
+          while (!error) {
+            try {
+              fs.openSync(root);
+            } catch (thrown) {
+              error = thrown.code;
+            }
+          }
+          counts.push(await read());
+          console.log(JSON.stringify({ handles, error, counts }));
+          process.exit();
+        })();`;
+    const limited = ['-c', 'ulimit -n 40; exec "$0" -e "$1"', process.execPath, text];
+    const { stdout } = await promisify(execFile)('sh', limited);
+    const { handles, error, counts } = JSON.parse(stdout);
+    const all = users.map(() => 257);
+    assert.deepStrictEqual({ error, counts }, { error: 'EMFILE', counts: [all, all] });
+    assert.strictEqual(handles, users.length);
+  });
+
   for (const options of ['{}', '{ watch: true }']) {
     test(`only what has changed is read after a restart ${options}`, async (t) => {
       const { vault, cacheDir, kept } = await manyMemories(t);

@@ -11,10 +11,13 @@ use super::entry::FolderKind;
 use super::folder::{Folder, Refreshed, Ticket};
 use super::storage::Storage;
 use crate::lock::lock;
+use crate::vault::let_go_of_unused;
 
 /// About so many bytes are kept; the folders that were not used for longest go first.
 const CAPACITY: usize = 512 << 20;
-/// A folder that nobody has asked for so long is watched no longer.
+/// What an index costs without any file, in bytes.
+const EMPTY: usize = 2 << 10;
+/// What nobody has asked for so long is given back to the system.
 const IDLE: Duration = Duration::from_secs(300);
 
 struct Kept {
@@ -42,10 +45,11 @@ static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 /// The index of a folder.
 pub(super) fn folder(key: &Key) -> Arc<Folder> {
     let mut cache = lock(&CACHE);
-    let kept = cache.folders.entry(key.clone()).or_insert_with(|| Kept {
-        folder: Arc::new(Folder::new(key.kind.clone(), key.path.clone(), key.storage.clone())),
-        used: Ticket::draw(),
-        heap_size: 0,
+    let Cache { folders, heap_size } = &mut *cache;
+    let kept = folders.entry(key.clone()).or_insert_with(|| {
+        *heap_size += EMPTY;
+        let folder = Arc::new(Folder::new(key.kind.clone(), key.path.clone(), key.storage.clone()));
+        Kept { folder, used: Ticket::draw(), heap_size: EMPTY }
     });
     kept.used = Ticket::draw();
     kept.folder.clone()
@@ -62,8 +66,6 @@ pub(super) fn known(key: &Key) -> Option<Arc<Folder>> {
 /// Notes what a folder's index has become: how large, and whether it is to be compacted. Lets others go if all together
 /// are too large.
 pub(super) fn note(key: &Key, refreshed: &Refreshed) {
-    /// What an index costs without any file.
-    const EMPTY: usize = 1024;
     let mut cache = lock(&CACHE);
     let heap_size = refreshed.snapshot.heap_size() + EMPTY;
     if let Some(kept) = cache.folders.get_mut(key) {
@@ -74,28 +76,30 @@ pub(super) fn note(key: &Key, refreshed: &Refreshed) {
         cache.heap_size = cache.heap_size - before + heap_size;
     }
     while cache.heap_size > CAPACITY {
-        let others = cache.folders.iter().filter(|(other, kept)| *other != key && kept.heap_size > 0);
+        let others = cache.folders.iter().filter(|(other, _)| *other != key);
         let Some(oldest) = others.min_by_key(|(_, kept)| kept.used).map(|(other, _)| other.clone()) else { break };
         if let Some(gone) = cache.folders.remove(&oldest) {
             cache.heap_size -= gone.heap_size;
         }
     }
+    drop(cache);
+    give_back_in_time();
 }
 
-/// Sees to it that the system's watches are given back in time: by a thread, as long as there are any.
-pub(super) fn give_back_watches() {
+/// Sees to it that what nobody needs any more is given back in time, by a thread, as long as any folder is known.
+fn give_back_in_time() {
     static RUNNING: AtomicBool = AtomicBool::new(false);
     if RUNNING.swap(true, Ordering::SeqCst) {
         return;
     }
     let work = || {
-        while any_after(|folder| folder.rest(IDLE)) {
+        while give_back(IDLE) {
             std::thread::sleep(IDLE / 5);
         }
         RUNNING.store(false, Ordering::SeqCst);
-        // One that began to be watched meanwhile relied on this thread.
-        if any_after(|folder| folder.rest(IDLE)) {
-            give_back_watches();
+        // One that came meanwhile relied on this thread.
+        if !lock(&CACHE).folders.is_empty() {
+            give_back_in_time();
         }
     };
     if std::thread::Builder::new().name("vvault-idle".to_owned()).spawn(work).is_err() {
@@ -103,10 +107,36 @@ pub(super) fn give_back_watches() {
     }
 }
 
-/// Whether any folder answers so; all are asked.
-fn any_after(ask: impl Fn(&Folder) -> bool) -> bool {
-    let folders: Vec<Arc<Folder>> = lock(&CACHE).folders.values().map(|kept| kept.folder.clone()).collect();
-    folders.iter().filter(|folder| ask(folder)).count() > 0
+/// Gives back the watches and handles that nobody has used for so long, and all that is kept of folders that are gone: what
+/// was deleted must not stay. Gives whether any folder is left.
+fn give_back(idle: Duration) -> bool {
+    let folders: Vec<(Key, Arc<Folder>)> =
+        lock(&CACHE).folders.iter().map(|(key, kept)| (key.clone(), kept.folder.clone())).collect();
+    for (key, folder) in folders {
+        if matches!(key.path.try_exists(), Ok(false)) {
+            forget(&key);
+        } else {
+            folder.rest(idle);
+        }
+    }
+    let_go_of_unused(idle);
+    !lock(&CACHE).folders.is_empty()
+}
+
+/// Forgets a folder that is gone, also where segments are kept.
+fn forget(key: &Key) {
+    let mut cache = lock(&CACHE);
+    let gone = cache.folders.remove(key);
+    cache.heap_size -= gone.as_ref().map_or(0, |gone| gone.heap_size);
+    drop(cache);
+    if let Some(storage) = &key.storage {
+        storage.remove(&key.path, &key.kind);
+    }
+}
+
+/// Has a folder that is watched by the system's notifications give them back in time.
+pub(super) fn give_back_watches() {
+    give_back_in_time();
 }
 
 /// Makes segments of what was read below a folder, without waiting for a better time.
@@ -118,5 +148,50 @@ pub fn compact_below(root: &Path, storage: &Storage) {
     };
     for folder in wanted {
         folder.compact();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Progress;
+    use crate::vault::{Boundary, Directory};
+
+    #[test]
+    fn what_is_gone_is_kept_nowhere() {
+        let (vault, kept) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let storage = Arc::new(Storage::new(kept.path()));
+        let segments = || {
+            let files = std::fs::read_dir(kept.path().join("memories")).into_iter().flatten().flatten();
+            files.filter(|file| file.path().extension().is_some_and(|extension| extension == "segment")).count()
+        };
+        let read = |name: &str| {
+            let path = vault.path().canonicalize().expect("a folder").join(name);
+            std::fs::create_dir(&path).expect("a folder");
+            for number in 0..4 {
+                std::fs::write(path.join(format!("{number}.json")), r#"{"raw":"secret"}"#).expect("written");
+            }
+            let key = Key { path, kind: FolderKind::Capsules, storage: Some(storage.clone()) };
+            let boundary = Boundary::new(vault.path()).expect("a vault");
+            let directory = Directory::open(&key.path).expect("a folder");
+            let folder = folder(&key);
+            let asked = Ticket::draw();
+            note(&key, &folder.refresh(&directory, &boundary, asked, &Progress::default()).expect("files"));
+            // Young files can't go into a segment.
+            while segments() == 0 {
+                std::thread::sleep(Duration::from_millis(20));
+                folder.compact();
+            }
+            key
+        };
+        let gone = read("ann");
+        std::fs::remove_dir_all(&gone.path).expect("removed");
+        give_back(IDLE);
+        assert!(!lock(&CACHE).folders.contains_key(&gone));
+        assert_eq!(segments(), 0);
+        let there = read("bob");
+        give_back(IDLE);
+        assert!(lock(&CACHE).folders.contains_key(&there));
+        assert_eq!(segments(), 1);
     }
 }

@@ -36,11 +36,10 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting { folders: Vec::new(), runni
 pub(super) fn schedule(folder: &Arc<Folder>) {
     let mut waiting = lock(&WAITING);
     let (own, now) = (Arc::downgrade(folder), Instant::now());
-    if let Some(due) = waiting.folders.iter_mut().find(|due| due.folder.ptr_eq(&own)) {
-        due.last = now;
-        return;
+    match waiting.folders.iter_mut().find(|due| due.folder.ptr_eq(&own)) {
+        Some(due) => due.last = now,
+        None => waiting.folders.push(Due { folder: own, first: now, last: now }),
     }
-    waiting.folders.push(Due { folder: own, first: now, last: now });
     if !waiting.running {
         // Without a thread it is tried again when the folder changes.
         waiting.running = std::thread::Builder::new().name("vvault-segments".to_owned()).spawn(work).is_ok();
@@ -68,10 +67,23 @@ fn work() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
+    use std::sync::{Arc, Weak};
     use std::time::{Duration, Instant};
 
-    use super::{DELAY, Due, LONGEST};
+    use super::{DELAY, Due, LONGEST, WAITING, schedule};
+    use crate::index::{Folder, FolderKind};
+    use crate::lock::lock;
+
+    #[test]
+    fn a_folder_that_waits_in_vain_has_the_thread_started() {
+        let folder = Arc::new(Folder::new(FolderKind::Capsules, "/nowhere".into(), None));
+        let now = Instant::now();
+        lock(&WAITING).folders.push(Due { folder: Arc::downgrade(&folder), first: now, last: now });
+        schedule(&folder);
+        let waiting = lock(&WAITING);
+        let is_waiting = waiting.folders.iter().any(|due| due.folder.ptr_eq(&Arc::downgrade(&folder)));
+        assert!(waiting.running || !is_waiting);
+    }
 
     #[test]
     fn a_folder_is_left_alone_while_it_changes_but_not_forever() {

@@ -8,13 +8,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-#[cfg(unix)]
-use std::fs::Metadata;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +20,7 @@ use super::entry::{Content, DateAnswer, FolderKind};
 use super::order::NewestFirst;
 use super::snapshot::RowRef;
 use crate::formats::memory::{Memory, Moment};
-use crate::vault::Signature;
+use crate::vault::{Signature, SpareFile};
 
 /// What a footer begins with: the form of the file, and the code that parsed what is in it (see `build.rs`).
 const MARK: &str = concat!("vvault segment 2 ", env!("FORMATS_HASH"));
@@ -111,22 +108,14 @@ enum Texts {
         texts: Box<[u8]>,
         path: Option<PathBuf>,
     },
-    File {
-        file: File,
-        path: PathBuf,
-    },
+    File(SpareFile),
 }
-
-/// So many files are open.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-/// At most so many stay so: a process may have few.
-const MOST_OPEN: usize = 200;
 
 impl std::fmt::Debug for Texts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Memory { texts, .. } => write!(formatter, "{} bytes", texts.len()),
-            Self::File { path, .. } => write!(formatter, "{}", path.display()),
+            Self::File(file) => write!(formatter, "{}", file.path().display()),
         }
     }
 }
@@ -158,7 +147,7 @@ pub(super) trait Sink: Write {
 /// What has been written.
 pub(super) enum Finished {
     Memory(Vec<u8>),
-    File { file: File, path: PathBuf },
+    File(SpareFile),
 }
 
 impl Sink for Vec<u8> {
@@ -192,8 +181,7 @@ impl Names {
 
 /// A segment's file that is whole, and what is left to be made of it.
 pub(super) struct Opened {
-    file: File,
-    path: PathBuf,
+    file: SpareFile,
     /// Where the texts end in the file.
     texts_end: u64,
     /// The head.
@@ -203,11 +191,10 @@ pub(super) struct Opened {
 impl Opened {
     /// The names in a segment's file, if it is whole, of this form and of this folder. The rest takes longer, and is for
     /// [`finish`](Self::finish).
-    pub(super) fn open(file: File, path: PathBuf, folder: &str) -> Option<(Arc<Names>, Self)> {
-        let length = file.metadata().ok()?.len();
+    pub(super) fn open(file: SpareFile, folder: &str) -> Option<(Arc<Names>, Self)> {
         let mut footer = [0; FOOTER];
-        let end_of_head = length.checked_sub(FOOTER as u64)?;
-        read_at(&file, &mut footer, end_of_head).ok()?;
+        let end_of_head = file.length().checked_sub(FOOTER as u64)?;
+        file.read_at(&mut footer, end_of_head).ok()?;
         let (mark, rest) = footer.split_at(MARK.len());
         let (texts_end, rest) = rest.split_first_chunk().map(|(start, rest)| (u64::from_le_bytes(*start), rest))?;
         let (size, rest) = rest.split_first_chunk().map(|(size, rest)| (u64::from_le_bytes(*size), rest))?;
@@ -216,7 +203,7 @@ impl Opened {
             return None;
         }
         let mut text = vec![0; usize::try_from(size).ok()?];
-        read_at(&file, &mut text, texts_end).ok()?;
+        file.read_at(&mut text, texts_end).ok()?;
         if crc32fast::hash(&text) != check {
             return None;
         }
@@ -227,14 +214,14 @@ impl Opened {
         let (names, head) = postcard::take_from_bytes::<Names>(rest).ok()?;
         let head = text.len() - head.len();
         text.drain(..head);
-        names.is_good().then(|| (Arc::new(names), Self { file, path, texts_end, head: text }))
+        names.is_good().then(|| (Arc::new(names), Self { file, texts_end, head: text }))
     }
 
     /// The segment, if all places in it lead somewhere.
     pub(super) fn finish(self, names: Arc<Names>, kind: &FolderKind) -> Option<Segment> {
         let head: Head<'_> = postcard::from_bytes(&self.head).ok()?;
         let is_good = head.is_good(self.texts_end) && head.rows.len() == names.len() && names.are_in_order(kind);
-        is_good.then(|| Segment::new(names, head, Texts::File { file: self.file, path: self.path }))
+        is_good.then(|| Segment::new(names, head, Texts::File(self.file)))
     }
 }
 
@@ -251,9 +238,6 @@ impl Segment {
     }
 
     fn new(names: Arc<Names>, head: Head<'_>, texts: Texts) -> Self {
-        if let Texts::File { .. } = texts {
-            OPEN.fetch_add(1, Ordering::SeqCst);
-        }
         let places = |wanted: &dyn Fn(&RowHead) -> bool| -> Box<[u32]> {
             (0..).zip(&head.rows).filter(|(_, row)| wanted(row)).map(|(place, _)| place).collect()
         };
@@ -280,19 +264,13 @@ impl Segment {
     /// # Errors
     /// If they can't be read.
     pub(super) fn into_memory(mut self) -> io::Result<Self> {
-        let Texts::File { file, path } = &self.texts else { return Ok(self) };
+        let Texts::File(file) = &self.texts else { return Ok(self) };
         let end = self.rows.iter().map(|row| row.text_start + u64::from(row.text_length)).max().unwrap_or(0);
         let mut texts = vec![0; usize::try_from(end).map_err(|_| io::ErrorKind::OutOfMemory)?];
-        read_at(file, &mut texts, 0)?;
-        let path = Some(path.clone());
-        OPEN.fetch_sub(1, Ordering::SeqCst);
+        file.read_at(&mut texts, 0)?;
+        let path = Some(file.path().to_owned());
         self.texts = Texts::Memory { texts: texts.into(), path };
         Ok(self)
-    }
-
-    /// Whether more files are open than should stay so.
-    pub(super) fn are_many_open() -> bool {
-        OPEN.load(Ordering::SeqCst) > MOST_OPEN
     }
 
     /// How many files it knows.
@@ -312,16 +290,7 @@ impl Segment {
 
     /// The place of the file of this name.
     pub(super) fn find(&self, kind: &FolderKind, name: &str) -> Option<u32> {
-        let Range { start: mut low, end: mut high } = self.places();
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match kind.order(self.name(middle), name) {
-                std::cmp::Ordering::Equal => return Some(middle),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
+        search(self.rows.len(), |at| kind.order(self.names.at(at), name))
     }
 
     pub(super) fn signature(&self, at: u32) -> Signature {
@@ -392,16 +361,7 @@ impl Segment {
 
     /// What is written in rows for a role, a session or a tag; `None` if no row has it.
     pub(super) fn label(&self, text: &[u8]) -> Option<u32> {
-        let (mut low, mut high) = (0, self.label_ends.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.label_at(middle).cmp(text) {
-                std::cmp::Ordering::Equal => return u32::try_from(middle + 1).ok(),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
+        search(self.label_ends.len(), |at| self.label_at(at).cmp(text)).map(|at| at + 1)
     }
 
     /// How many labels there are.
@@ -442,11 +402,20 @@ impl Segment {
         Damaged
     }
 
+    /// The same where its file is not to be had any more: what is in its place may be another process's, and good.
+    fn lose(&self) -> Damaged {
+        self.damaged.store(true, Ordering::SeqCst);
+        Damaged
+    }
+
     /// Removes what is kept in its place, if it has one: others read the files again.
     pub(super) fn remove(&self) {
-        if let Texts::File { path, .. } | Texts::Memory { path: Some(path), .. } = &self.texts {
-            let _ = std::fs::remove_file(path);
-        }
+        let path = match &self.texts {
+            Texts::File(file) => file.path(),
+            Texts::Memory { path: Some(path), .. } => path,
+            Texts::Memory { path: None, .. } => return,
+        };
+        let _ = std::fs::remove_file(path);
     }
 
     /// Overwrites the texts of files that are gone or have changed: what somebody deleted is not kept here either.
@@ -456,16 +425,32 @@ impl Segment {
             return;
         }
         // By now another process may have put its own in its place: where that has the text nobody knows.
-        let Texts::File { file, path } = &self.texts else { return self.remove() };
-        if !is_at(file, path) {
+        let Texts::File(file) = &self.texts else { return self.remove() };
+        if !file.is_in_place() {
             self.remove();
         }
         for at in places {
             let row = &self.rows[at as usize];
-            // If that fails the next writing of the segment leaves it out.
-            let _ = write_at(file, &vec![0; row.text_length as usize], row.text_start);
+            if file.write_at(&vec![0; row.text_length as usize], row.text_start).is_err() {
+                // The next writing of the segment leaves them out.
+                break;
+            }
         }
     }
+}
+
+/// Where in so many things, of which each says how it compares, the one that is sought is.
+fn search(count: usize, compare: impl Fn(usize) -> std::cmp::Ordering) -> Option<u32> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match compare(middle) {
+            std::cmp::Ordering::Equal => return u32::try_from(middle).ok(),
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    None
 }
 
 /// A file may name a tag several times. In the tag's list of memories it is to stand once.
@@ -473,14 +458,6 @@ fn distinct(mut labels: Vec<u32>) -> Box<[u32]> {
     labels.sort_unstable();
     labels.dedup();
     labels.into()
-}
-
-impl Drop for Segment {
-    fn drop(&mut self) {
-        if let Texts::File { .. } = self.texts {
-            OPEN.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
 }
 
 impl Head<'_> {
@@ -664,7 +641,7 @@ impl<S: Sink> Writing<S> {
                 texts.truncate(usize::try_from(written).unwrap_or(usize::MAX));
                 Texts::Memory { texts: texts.into(), path: None }
             }
-            Finished::File { file, path } => Texts::File { file, path },
+            Finished::File(file) => Texts::File(file),
         };
         Ok(Segment::new(Arc::new(names), head, texts))
     }
@@ -704,7 +681,7 @@ impl TextReader {
                 let start = usize::try_from(row.text_start).map_err(|_| segment.damage())?;
                 texts.get(start..start + length).ok_or_else(|| segment.damage())?
             }
-            Texts::File { file, .. } => {
+            Texts::File(file) => {
                 let own = std::ptr::from_ref(segment).addr();
                 let offset = row.text_start.checked_sub(self.start).and_then(|offset| usize::try_from(offset).ok());
                 let known =
@@ -716,7 +693,7 @@ impl TextReader {
                     let goes_on = self.of == own && offset.is_some_and(|offset| offset <= self.window.len());
                     self.size = if goes_on { WINDOW.min(4 * self.size) } else { WINDOW / 16 };
                     self.window.resize(length.max(self.size), 0);
-                    let read = read_up_to(file, &mut self.window, row.text_start).map_err(|_| segment.damage())?;
+                    let read = file.read_up_to(&mut self.window, row.text_start).map_err(|_| segment.lose())?;
                     self.window.truncate(read);
                     (self.start, self.of) = (row.text_start, own);
                     0
@@ -742,63 +719,4 @@ impl TextReader {
         let memory = Memory::from_record(self.text(segment, at)?);
         memory.map(Some).ok_or_else(|| segment.damage())
     }
-}
-
-/// Whether an open file still has its path, and no other took its place.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let own = |metadata: io::Result<Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    own(file.metadata()) == own(path.symlink_metadata())
-}
-
-#[cfg(windows)]
-fn is_at(file: &File, path: &Path) -> bool {
-    let own = |file: &File| {
-        let known = winapi_util::file::information(file).ok()?;
-        Some((known.volume_serial_number(), known.file_index()))
-    };
-    File::open(path).is_ok_and(|other| own(&other) == own(file))
-}
-
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < buffer.len() {
-        match read_some(file, &mut buffer[read..], offset + read as u64) {
-            Ok(0) => break,
-            Ok(count) => read += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
-}
-
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    if read_up_to(file, buffer, offset)? == buffer.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-#[cfg(unix)]
-fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
-        bytes = &bytes[written..];
-        offset += written as u64;
-    }
-    Ok(())
 }

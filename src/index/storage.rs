@@ -2,23 +2,25 @@
 //!
 //! Nothing here is needed. A file that can't be read, is of another form or of somebody else is no file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::entry::FolderKind;
 use super::segment::{Finished, Names, Opened, Segment, Sink};
 use crate::formats::fingerprint::sha256;
 use crate::lock::lock;
-use crate::vault::Directory;
+use crate::vault::{Directory, SpareFile, open_no_link, with_handle};
 
 /// What nobody has opened for so long is of a vault that is gone.
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Between its making and its locking a temporary file is not so old.
 const YOUNG: Duration = Duration::from_secs(10);
+/// So often at most a process looks what nobody needs: every segment is opened for that.
+const PAUSE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 60 });
 /// How finely it is noted when a file was opened.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -49,7 +51,7 @@ impl Storage {
         if modified.elapsed().is_ok_and(|age| age > DAY) {
             let _ = file.set_modified(SystemTime::now());
         }
-        Opened::open(file, place, &identity(path, kind))
+        Opened::open(SpareFile::new(file, place).ok()?, &identity(path, kind))
     }
 
     /// The segment of what was opened.
@@ -57,11 +59,10 @@ impl Storage {
         self.settle(opened.finish(names, kind)?)
     }
 
-    /// The segment with its texts where they may stay: a network drive that hangs must not hold up every answer, and a
-    /// process may have only so many open files.
+    /// The segment with its texts where they may stay: a network drive that hangs must not hold up every answer.
     pub(super) fn settle(&self, segment: Segment) -> Option<Segment> {
         let is_local = Directory::open(&self.folder).is_ok_and(|folder| folder.is_local());
-        if is_local && !Segment::are_many_open() { Some(segment) } else { segment.into_memory().ok() }
+        if is_local { Some(segment) } else { segment.into_memory().ok() }
     }
 
     /// A file for a new segment, which takes the place of the old one when it is finished.
@@ -74,14 +75,26 @@ impl Storage {
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&temporary)?;
+        let file = with_handle(|| options.open(&temporary))?;
         // As long as it is locked, its writer is alive. Where there are no locks, others take it for abandoned, and it is lost.
         let _ = file.try_lock();
         Ok(SegmentFile { file: Some(BufWriter::with_capacity(256 << 10, file)), temporary, place })
     }
 
-    /// What nobody needs any more goes: no memory is to outlive its vault here.
+    /// Removes what is kept of a folder.
+    pub(super) fn remove(&self, path: &Path, kind: &FolderKind) {
+        let _ = std::fs::remove_file(self.place(path, kind));
+    }
+
+    /// What nobody needs any more goes, now and then: no memory is to outlive its vault here.
     fn tidy(&self) {
+        static TIDIED: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+        let mut tidied = lock(&TIDIED);
+        if tidied.get(&self.folder).is_some_and(|last| last.elapsed() < PAUSE) {
+            return;
+        }
+        tidied.insert(self.folder.clone(), Instant::now());
+        drop(tidied);
         self.remove_abandoned();
         for segment in self.files("segment") {
             if age(&segment).is_some_and(|age| age > UNUSED) || is_orphan(&segment) {
@@ -159,22 +172,19 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Opens a file only if it is this user's, and nobody else may write it.
-#[cfg(unix)]
 #[must_use]
 pub fn open_own(place: &Path) -> Option<File> {
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(place).ok()?;
-    let metadata = file.metadata().ok()?;
-    let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
-    (metadata.is_file() && is_own).then_some(file)
-}
-
-/// Opens a file to read and write.
-#[cfg(not(unix))]
-#[must_use]
-pub fn open_own(place: &Path) -> Option<File> {
-    OpenOptions::new().read(true).write(true).open(place).ok()
+    let file = open_no_link(place).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = file.metadata().ok()?;
+        let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+        if !metadata.is_file() || !is_own {
+            return None;
+        }
+    }
+    Some(file)
 }
 
 /// A segment that is being written. If it is not finished, nothing is left of it.
@@ -200,7 +210,7 @@ impl Sink for SegmentFile {
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let _ = file.unlock();
         std::fs::rename(&self.temporary, &self.place)?;
-        Ok(Finished::File { file, path: std::mem::take(&mut self.place) })
+        Ok(Finished::File(SpareFile::new(file, std::mem::take(&mut self.place))?))
     }
 }
 

@@ -67,6 +67,8 @@ struct State {
     ahead: bool,
     journal: Journal,
     journal_seen: Option<Signature>,
+    /// How many lines were left when it was shortened last.
+    journal_left: usize,
     /// The names in the folder.
     names: Arc<HashSet<Box<str>>>,
     /// By UUID: the file that the entry names, and whether that is another capsule's.
@@ -765,7 +767,7 @@ impl Instance {
                 }
             }
             self.note_written(state, index, &text);
-            self.compact_journal(state);
+            self.shorten_journal(state, &now);
             return Ok(());
         }
         Err(Error::Internal { message: "the index changes all the time".to_owned() })
@@ -981,17 +983,23 @@ impl Instance {
         });
     }
 
-    fn compact_journal(&self, state: &mut State) {
-        let Some(index) = state.index.as_ref().filter(|_| state.journal.is_long()) else { return };
+    /// Leaves out of the journal what is of no use any more, now and then.
+    fn shorten_journal(&self, state: &mut State, now: &str) {
+        const FEW: usize = 1000;
+        if state.journal.len() <= FEW + 2 * state.journal_left {
+            return;
+        }
+        let Some(index) = &state.index else { return };
         let files = &*self.places.files;
         let path = self.places.indexes.join(self.journal_name());
         let has_file = |filename: &str| self.places.folder.join(filename).symlink_metadata().is_ok();
-        let text = state.journal.to_text(index, has_file);
+        let text = state.journal.to_text(index, has_file, now);
         if let Ok(temporary) = files.write_temporary(&self.places.indexes, text.as_bytes())
             && files.rename(&temporary, &path).is_err()
         {
             let _ = files.remove(&temporary);
         }
+        state.journal_left = Journal::parse(text.as_bytes()).len();
         state.journal_seen = None;
     }
 
@@ -1085,6 +1093,12 @@ impl Instance {
             self.make_folder(path)?;
         }
         files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
+    }
+
+    /// Whether anything is known of it that a later call can use.
+    pub(super) fn is_known(&self) -> bool {
+        let state = lock(&self.state);
+        state.index.is_some() || !state.strays.is_empty()
     }
 
     /// Whether it has a folder, be it empty.

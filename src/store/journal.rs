@@ -288,22 +288,42 @@ impl Journal {
         shown.max()
     }
 
-    /// Whether most of its lines are of no use any more.
+    /// How many lines it was read from.
     #[must_use]
-    pub fn is_long(&self) -> bool {
-        const FEW: usize = 1000;
-        let tags: usize = self.marks.values().map(HashMap::len).sum();
-        // An earlier state's file is gone as a rule when the next comes.
-        self.lines > FEW + 4 * (tags + self.moved.len() + self.deleted.len()) + self.superseded.len()
+    pub fn len(&self) -> usize {
+        self.lines
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Until when what was taken or deleted may be forgotten: a copy of the index from before has been written back long ago.
+    /// `None` if there is not so much of it.
+    fn forgotten_until(&self, index: &InstanceIndex, now: &str) -> Option<i64> {
+        let taken = self.marks.values().flat_map(HashMap::values).filter_map(|mark| match mark {
+            Mark::Taken { at } => Some(moment(at)),
+            Mark::Given { .. } => None,
+        });
+        let deleted = self.deleted.iter().filter(|(uuid, _)| index.entry(uuid).is_none()).map(|(_, at)| moment(at));
+        let mut times: Vec<i64> = taken.chain(deleted).collect();
+        let last = times.len().checked_sub(MOST_GONE)?.checked_sub(1)?;
+        Some((*times.select_nth_unstable(last).1).min(moment(now).saturating_sub(YOUNG)))
     }
 
     /// Its text with only the lines that count: not those of capsules that were deleted, and are in no entry any more, and of
-    /// files that are not there.
+    /// files that are not there; of what is gone the last ones.
     #[must_use]
-    pub fn to_text(&self, index: &InstanceIndex, has_file: impl Fn(&str) -> bool) -> String {
+    pub fn to_text(&self, index: &InstanceIndex, has_file: impl Fn(&str) -> bool, now: &str) -> String {
         let mut text = String::new();
-        for (uuid, at) in self.deleted.clone() {
-            text.push_str(&line(&Record::Deleted { uuid, at }));
+        let forgotten = self.forgotten_until(index, now);
+        let is_late = |at: &str| forgotten.is_none_or(|until| moment(at) > until);
+        // What was done before a deletion is void as long as that is known.
+        let counts = |(uuid, at): &(&String, &String)| index.entry(uuid).is_some() || is_late(at);
+        for (uuid, at) in self.deleted.iter().filter(counts) {
+            text.push_str(&line(&Record::Deleted { uuid: uuid.clone(), at: at.clone() }));
         }
         let is_there = |uuid: &str| !self.deleted.contains_key(uuid) || index.entry(uuid).is_some();
         for (uuid, marks) in self.marks.iter().filter(|(uuid, _)| is_there(uuid)) {
@@ -311,7 +331,8 @@ impl Journal {
                 let (uuid, tag) = (uuid.clone(), tag.clone());
                 text.push_str(&line(&match mark.clone() {
                     Mark::Given { at, before } => Record::Tagged { uuid, tag, at, before },
-                    Mark::Taken { at } => Record::Untagged { uuid, tag, at },
+                    Mark::Taken { at } if is_late(&at) => Record::Untagged { uuid, tag, at },
+                    Mark::Taken { .. } => continue,
                 }));
             }
         }
@@ -326,6 +347,11 @@ impl Journal {
         text
     }
 }
+
+/// Of tags that were taken and capsules that were deleted so many are kept in mind, the last ones,
+const MOST_GONE: usize = if cfg!(test) { 20 } else { 10_000 };
+/// and all that are not so old, in microseconds.
+const YOUNG: i64 = 10 * LONGEST_CHANGE;
 
 /// A record as a line. It begins with a line break too, so that what a kill cut off before it spoils nothing.
 #[must_use]

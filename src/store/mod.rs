@@ -154,9 +154,11 @@ impl Store {
         }
         let store = Self { root: root.to_owned(), boundary, options, files, instances: Mutex::default() };
         for name in store.instances()? {
-            if let Ok(instance) = store.instance(&name) {
+            // Names that are none for an instance are left alone.
+            let _ = store.with_instance(&name, |instance| {
                 instance.sweep_temporaries();
-            }
+                Ok(())
+            });
         }
         Ok(store)
     }
@@ -193,22 +195,30 @@ impl Store {
         Ok(names.into_iter().filter(|name| is_folder(name)).map(String::from).collect())
     }
 
-    fn instance(&self, name: &str) -> Result<Arc<Instance>, Error> {
+    /// Does something with an instance: all who do so at once have the same. One that turns out not to be there is
+    /// forgotten: names come from outside, and are without end.
+    fn with_instance<T>(&self, name: &str, work: impl FnOnce(&Instance) -> Result<T, Error>) -> Result<T, Error> {
         check_name(name)?;
-        let mut instances = lock(&self.instances);
-        if let Some(instance) = instances.get(name) {
-            return Ok(instance.clone());
-        }
-        let places = Places {
-            folder: self.root.join(CAPSULES).join(name),
-            indexes: self.root.join(INDEXES),
-            boundary: self.boundary.clone(),
-            files: self.files.clone(),
-            largest: self.options.largest_capsule,
+        let new = || {
+            let places = Places {
+                folder: self.root.join(CAPSULES).join(name),
+                indexes: self.root.join(INDEXES),
+                boundary: self.boundary.clone(),
+                files: self.files.clone(),
+                largest: self.options.largest_capsule,
+            };
+            Arc::new(Instance::new(name, places))
         };
-        let instance = Arc::new(Instance::new(name, places));
-        instances.insert(name.to_owned(), instance.clone());
-        Ok(instance)
+        let instance = lock(&self.instances).entry(name.to_owned()).or_insert_with(new).clone();
+        let result = work(&instance);
+        let mut instances = lock(&self.instances);
+        drop(instance);
+        // Who has it still will forget it.
+        let is_nothing = |own: &Arc<Instance>| Arc::strong_count(own) == 1 && !own.is_known();
+        if instances.get(name).is_some_and(is_nothing) {
+            instances.remove(name);
+        }
+        result
     }
 
     /// The verdict on a capsule's text.
@@ -258,26 +268,26 @@ impl Store {
         if !may_be_stored(&verdict) {
             return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default() });
         }
-        let instance = self.instance(&instance_name)?;
         let text: Arc<[u8]> = text.into();
-        let is_known = instance.has_folder();
-        let put = || {
-            let temporary = instance.write(&text)?;
-            let (uuid, tag) = (uuid.clone(), tag.map(str::to_owned));
-            instance.change(Change::Store { uuid, temporary, text: text.clone(), tag, placed: None })
-        };
-        match put() {
-            Ok(Outcome::Stored { path, is_new }) => {
-                Ok(Stored { path, instance_name, uuid, timestamp, verdict, text, is_new })
-            }
-            Ok(Outcome::Changed(_)) => Err(Error::Internal { message: "a store was not answered".to_owned() }),
-            Err(error) => {
+        let outcome = self.with_instance(&instance_name, |instance| {
+            let is_known = instance.has_folder();
+            let put = || {
+                let temporary = instance.write(&text)?;
+                let (uuid, tag) = (uuid.clone(), tag.map(str::to_owned));
+                instance.change(Change::Store { uuid, temporary, text: text.clone(), tag, placed: None })
+            };
+            put().inspect_err(|_| {
                 if !is_known {
                     // An instance is whatever has a folder.
                     instance.remove_empty_folder();
                 }
-                Err(error)
+            })
+        })?;
+        match outcome {
+            Outcome::Stored { path, is_new } => {
+                Ok(Stored { path, instance_name, uuid, timestamp, verdict, text, is_new })
             }
+            Outcome::Changed(_) => Err(Error::Internal { message: "a store was not answered".to_owned() }),
         }
     }
 
@@ -308,14 +318,15 @@ impl Store {
     /// In VVAULT's words, why there is none, as `Ok(Err(…))`; [`Error::InvalidName`], [`Error::OutsideVault`],
     /// [`Error::System`].
     pub fn retrieve(&self, name: &str, version: &Version) -> Result<Result<Retrieved, String>, Error> {
-        let instance = self.instance(name)?;
-        let found = self.retrieve_listed(&instance, name, version)?;
-        if let Err(NotFound::Another(uuid, _)) = &found {
-            // Its file was written over since it was looked into.
-            instance.distrust(uuid);
-            return Ok(self.retrieve_listed(&instance, name, version)?.map_err(NotFound::into_words));
-        }
-        Ok(found.map_err(NotFound::into_words))
+        self.with_instance(name, |instance| {
+            let found = self.retrieve_listed(instance, name, version)?;
+            if let Err(NotFound::Another(uuid, _)) = &found {
+                // Its file was written over since it was looked into.
+                instance.distrust(uuid);
+                return Ok(self.retrieve_listed(instance, name, version)?.map_err(NotFound::into_words));
+            }
+            Ok(found.map_err(NotFound::into_words))
+        })
     }
 
     fn retrieve_listed(
@@ -365,7 +376,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
     pub fn list(&self, name: &str, tag: Option<&str>) -> Result<Vec<String>, Error> {
-        let listing = self.instance(name)?.listing()?;
+        let listing = self.with_instance(name, Instance::listing)?;
         let entries = listing.iter().flat_map(|listing| listing.newest_first(tag));
         Ok(entries.map(|(_, entry)| entry.to_json()).collect())
     }
@@ -375,7 +386,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
     pub fn versions(&self, name: &str, version: &Version) -> Result<Versions, Error> {
-        let (listing, strays) = self.instance(name)?.contents()?;
+        let (listing, strays) = self.with_instance(name, Instance::contents)?;
         let folder = self.root.join(CAPSULES).join(name);
         let strays = match version {
             // Without an entry it has no tags.
@@ -401,7 +412,7 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidName`], [`Error::OutsideVault`], [`Error::System`]
     pub fn info(&self, name: &str) -> Result<Option<String>, Error> {
-        Ok(self.instance(name)?.listing()?.map(|listing| info(name, &listing)))
+        Ok(self.with_instance(name, Instance::listing)?.map(|listing| info(name, &listing)))
     }
 
     /// Gives a capsule a tag. False if there is no such capsule.
@@ -429,11 +440,12 @@ impl Store {
     }
 
     fn change(&self, name: &str, change: Change) -> Result<bool, Error> {
-        let instance = self.instance(name)?;
-        if instance.listing()?.is_none() {
-            return Ok(false);
-        }
-        Ok(instance.change(change)? == Outcome::Changed(true))
+        self.with_instance(name, |instance| {
+            if instance.listing()?.is_none() {
+                return Ok(false);
+            }
+            Ok(instance.change(change)? == Outcome::Changed(true))
+        })
     }
 }
 

@@ -682,9 +682,9 @@ fn a_tag_is_given_also_to_a_capsule_that_was_just_lost_from_the_index() {
         vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
     }
     python_changes(&vault, |index, now| drop(index.remove("a", now)));
-    let instance = vault.store.instance("Nova").expect("an instance");
     let change = super::Change::AddTag { uuid: "a".to_owned(), tag: "gold".to_owned() };
-    assert_eq!(instance.change(change), Ok(super::Outcome::Changed(true)));
+    let changed = vault.store.with_instance("Nova", |instance| instance.change(change));
+    assert_eq!(changed, Ok(super::Outcome::Changed(true)));
     assert_eq!(vault.store.list("Nova", Some("gold")).expect("a list").len(), 1);
 }
 
@@ -1002,6 +1002,28 @@ fn many_threads_lose_nothing() {
             assert_eq!(text_of(store, &uuid(name)).as_ref(), Ok(text));
         }
     }
+}
+
+#[test]
+fn nothing_is_kept_of_names_that_are_no_instances() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "a", "a").as_bytes()).expect("stored");
+    let ask = |number: usize| {
+        let name = format!("nobody{number}");
+        assert_eq!(vault.store.info(&name), Ok(None));
+        assert_eq!(vault.store.list(&name, None), Ok(Vec::new()));
+        assert!(vault.store.retrieve(&name, &Version::Latest).expect("an answer").is_err());
+        assert!(vault.store.versions(&name, &Version::Latest).expect("an answer").indexed.is_empty());
+        assert_eq!(vault.store.add_tag(&name, "a", "gold"), Ok(false));
+        assert_eq!(vault.store.remove_tag(&name, "a", "gold"), Ok(false));
+        assert_eq!(vault.store.delete(&name, "a"), Ok(false));
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..50).for_each(|number| ask(number % 7)));
+        }
+    });
+    assert_eq!(crate::lock::lock(&vault.store.instances).keys().collect::<Vec<_>>(), ["Nova"]);
 }
 
 /// As if one had come after the other: which files there are is known only once the first is done.

@@ -3,6 +3,7 @@
 mod boundary;
 mod construct;
 mod directory;
+mod handles;
 #[cfg(target_os = "linux")]
 mod inotify;
 mod notifications;
@@ -13,6 +14,7 @@ pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
 pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer};
 pub(crate) use directory::{is_exhausted, is_withheld};
+pub use handles::{SpareFile, let_go_of_unused, open_no_link, with_handle};
 #[cfg(target_os = "linux")]
 pub(crate) use inotify::Inotify;
 pub use notifications::{Change, Changes, Notifications};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Journal, Record, line, moment};
+use super::{Journal, MOST_GONE, Record, line, moment};
 use crate::formats::instance_index::InstanceIndex;
 
 fn tagged(uuid: &str, tag: &str) -> Record {
@@ -29,9 +29,9 @@ fn only_the_last_word_on_a_tag_is_kept() {
         journal.note(Record::Untagged { uuid: "a".to_owned(), tag: "gold".to_owned(), at: "u".to_owned() });
         journal.note(Record::Deleted { uuid: "b".to_owned(), at: "t".to_owned() });
     }
-    assert!(journal.is_long());
-    let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true).as_bytes());
-    assert_eq!((short.marks.len(), short.lines), (1, 2));
+    assert_eq!(journal.len(), 6000);
+    let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes());
+    assert_eq!((short.marks.len(), short.len()), (1, 2));
     assert_eq!(short.marks, journal.marks);
 }
 
@@ -43,8 +43,8 @@ fn earlier_states_whose_files_are_gone_are_forgotten() {
         journal.note(Record::Superseded { filename: filename.clone(), content });
         journal.note(Record::Moved { uuid: "a".to_owned(), filename: format!("next-{filename}"), at });
     }
-    assert!(journal.is_long());
-    let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |filename| filename == "7.capsule").as_bytes());
+    let text = journal.to_text(&index(&[], "t", "t"), |filename| filename == "7.capsule", "t");
+    let short = Journal::parse(text.as_bytes());
     assert_eq!((short.superseded.len(), short.moved.len(), short.lines), (1, 1, 2));
 }
 
@@ -63,13 +63,44 @@ fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
     assert_eq!(wrong, ["new.capsule"]);
 }
 
+/// As nobody can have an index from before that any more.
+#[test]
+fn of_what_is_gone_only_the_last_is_kept() {
+    const NOW: &str = "2026-01-01T01:00:00+00:00";
+    let at = |minute: usize| format!("2026-01-01T00:{minute:02}:00+00:00");
+    let mut journal = Journal::default();
+    // Its index has an entry again: that its tags are void is still to be known.
+    journal.note(tagged("a", "gold"));
+    journal.note(Record::Deleted { uuid: "a".to_owned(), at: at(0) });
+    journal.note(tagged("b", "gold"));
+    for minute in 0..MOST_GONE {
+        let [uuid, tag] = ["b".to_owned(), format!("tag{minute}")];
+        journal.note(Record::Tagged { uuid: uuid.clone(), tag: tag.clone(), at: at(minute), before: BTreeSet::new() });
+        journal.note(Record::Untagged { uuid, tag, at: at(minute) });
+        let uuid = format!("gone{minute}");
+        journal.note(tagged(&uuid, "lead"));
+        journal.note(Record::Deleted { uuid, at: at(minute) });
+    }
+    let shortened = |now: &str| Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, now).as_bytes());
+    let short = shortened(NOW);
+    assert_eq!(short.marks.keys().collect::<BTreeSet<_>>(), BTreeSet::from([&"a".to_owned(), &"b".to_owned()]));
+    assert!(short.has_deleted("a") && short.marks["b"].contains_key("gold"));
+    for minute in 0..MOST_GONE {
+        let is_late = minute >= MOST_GONE / 2;
+        assert_eq!(short.has_deleted(&format!("gone{minute}")), is_late, "{minute}");
+        assert_eq!(short.has_taken("b", &format!("tag{minute}")), is_late, "{minute}");
+    }
+    assert_eq!(short.len(), MOST_GONE + 3);
+    assert_eq!(shortened(&at(1)).len(), 2 * MOST_GONE + 3 - 2, "what is young is kept in any case");
+}
+
 /// A file to which a capsule was moved can hold an earlier state later.
 #[test]
 fn a_shortened_journal_says_the_same() {
     let mut journal = Journal::default();
     journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
     journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned() });
-    assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true).as_bytes()), journal);
+    assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes()), journal);
 }
 
 /// To go through the entry and write it for each of its tags would take minutes.

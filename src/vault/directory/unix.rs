@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat
 use rustix::io::Errno;
 
 use super::{ItemKind, Signature};
+use crate::vault::with_handle;
 
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -40,7 +41,7 @@ pub(super) fn real_folder(_folder: &Path) -> Option<(PathBuf, Handle)> {
 impl Handle {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Self::of(open(path, flags, Mode::empty())?)
+        Self::of(with_handle(|| Ok(open(path, flags, Mode::empty())?))?)
     }
 
     fn of(folder: OwnedFd) -> io::Result<Self> {
@@ -60,7 +61,8 @@ impl Handle {
     }
 
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
-        let names = Dir::read_from(&self.folder)?.map(|item| Ok(item?.file_name().to_bytes().to_vec()));
+        let names =
+            with_handle(|| Ok(Dir::read_from(&self.folder)?))?.map(|item| Ok(item?.file_name().to_bytes().to_vec()));
         Ok(names.filter(|name| !matches!(name.as_deref(), Ok(b"." | b".."))))
     }
 
@@ -76,12 +78,13 @@ impl Handle {
 
     /// Opens a file; `None` if it is a link.
     pub(super) fn open_file(&self, name: &str) -> io::Result<Option<Opened>> {
-        match openat(&self.folder, name, READ, Mode::empty()) {
-            Ok(file) => opened(file).map(|(file, signature, kind)| Some((file, self.own(signature), kind))),
+        let file = with_handle(|| match openat(&self.folder, name, READ, Mode::empty()) {
             // FreeBSD says EMLINK.
             Err(Errno::LOOP | Errno::MLINK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+            file => Ok(Some(file?)),
+        })?;
+        let Some(file) = file else { return Ok(None) };
+        opened(file).map(|(file, signature, kind)| Some((file, self.own(signature), kind)))
     }
 
     #[cfg(target_os = "linux")]
@@ -123,7 +126,7 @@ pub(super) fn file_at(path: &Path) -> io::Result<(Signature, ItemKind)> {
 
 /// Opens the file at a resolved path, which must not have become a link since.
 pub(super) fn open_target(path: &Path) -> io::Result<Opened> {
-    opened(open(path, READ, Mode::empty())?)
+    opened(with_handle(|| Ok(open(path, READ, Mode::empty())?))?)
 }
 
 fn opened(file: OwnedFd) -> io::Result<Opened> {

@@ -1,9 +1,11 @@
 //! One queue of notifications for all folders of the process: a user may have few of them (128 by default), and many watches.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::ReadFlags;
 
@@ -16,8 +18,17 @@ use crate::vault::inotify::Inotify;
 const MOST: usize = 1024;
 /// After so many names it is cheaper to look through the folder.
 const MOST_NAMES: usize = 4096;
-static QUEUE: LazyLock<Option<Mutex<Queue>>> =
-    LazyLock::new(|| Some(Mutex::new(Queue { inotify: Inotify::new().ok()?, watches: HashMap::new(), drawn: 0 })));
+/// Where the system has no queue to give, it is asked again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+
+static SHARED: Mutex<Shared> = Mutex::new(Shared { queue: None, refused: None });
+
+/// The process's queue, from when the system first gives one.
+struct Shared {
+    queue: Option<Queue>,
+    /// When it had none to give.
+    refused: Option<Instant>,
+}
 
 struct Queue {
     inotify: Inotify,
@@ -49,7 +60,8 @@ impl Notifications {
         if !directory.is_local() {
             return None;
         }
-        let mut queue = lock(QUEUE.as_ref()?);
+        let mut shared = lock(&SHARED);
+        let queue = shared.queue(Inotify::new)?;
         if queue.watches.len() >= MOST {
             return None;
         }
@@ -69,7 +81,8 @@ impl Notifications {
     /// Whether nothing has happened since the last time; false also where that can't be told without waiting.
     #[must_use]
     pub fn are_none(&self) -> bool {
-        let Some(Ok(queue)) = QUEUE.as_ref().map(Mutex::try_lock) else { return false };
+        let Ok(shared) = SHARED.try_lock() else { return false };
+        let Some(queue) = &shared.queue else { return false };
         let told = queue.watches.get(&self.watch).and_then(|readers| readers.get(&self.reader));
         queue.inotify.is_empty()
             && told.is_some_and(|told| matches!(&told.changes, Changes::Names(names) if names.is_empty()))
@@ -78,8 +91,8 @@ impl Notifications {
     /// What has happened since the last time, or since the beginning: everything that was finished before this was called.
     #[must_use]
     pub fn take(&self) -> Changes {
-        let Some(queue) = QUEUE.as_ref() else { return Changes::Unknown };
-        let mut queue = lock(queue);
+        let mut shared = lock(&SHARED);
+        let Some(queue) = &mut shared.queue else { return Changes::Unknown };
         queue.drain();
         match queue.watches.get_mut(&self.watch).and_then(|readers| readers.get_mut(&self.reader)) {
             Some(told) => std::mem::replace(&mut told.changes, Changes::Names(HashMap::new())),
@@ -91,8 +104,8 @@ impl Notifications {
 
 impl Drop for Notifications {
     fn drop(&mut self) {
-        let Some(queue) = QUEUE.as_ref() else { return };
-        let mut queue = lock(queue);
+        let mut shared = lock(&SHARED);
+        let Some(queue) = &mut shared.queue else { return };
         // The system gives a number to another folder only after it has told that the former is gone.
         if let Some(readers) = queue.watches.get_mut(&self.watch)
             && readers.remove(&self.reader).is_some()
@@ -101,6 +114,17 @@ impl Drop for Notifications {
             queue.watches.remove(&self.watch);
             queue.inotify.remove(self.watch);
         }
+    }
+}
+
+impl Shared {
+    fn queue(&mut self, open: impl FnOnce() -> io::Result<Inotify>) -> Option<&mut Queue> {
+        if self.queue.is_none() && self.refused.is_none_or(|refused| refused.elapsed() >= AGAIN) {
+            let inotify = open().ok();
+            self.refused = inotify.is_none().then(Instant::now);
+            self.queue = inotify.map(|inotify| Queue { inotify, watches: HashMap::new(), drawn: 0 });
+        }
+        self.queue.as_mut()
     }
 }
 
@@ -172,11 +196,21 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
 
-    use super::{Change, Changes, MOST_NAMES, Notifications};
+    use super::{AGAIN, Change, Changes, Inotify, MOST_NAMES, Notifications, Shared};
     use crate::vault::Directory;
 
     fn names<const COUNT: usize>(names: [(&str, Change); COUNT]) -> Changes {
         Changes::Names(names.into_iter().map(|(name, last)| (name.into(), last)).collect())
+    }
+
+    #[test]
+    fn a_queue_that_was_refused_is_asked_for_again() {
+        let mut shared = Shared { queue: None, refused: None };
+        assert!(shared.queue(|| Err(std::io::Error::other("none"))).is_none());
+        assert!(shared.queue(|| unreachable!("not at once")).is_none());
+        shared.refused = shared.refused.and_then(|refused| refused.checked_sub(AGAIN));
+        assert!(shared.queue(Inotify::new).is_some());
+        assert!(shared.queue(|| unreachable!("there is one")).is_some());
     }
 
     #[test]
