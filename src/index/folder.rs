@@ -530,6 +530,12 @@ impl Folder {
         lock(&self.state).watched = watched;
     }
 
+    /// Whether what is known of it can't be had any more.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        lock(&self.state).snapshot.is_damaged()
+    }
+
     /// Nothing is known any more: another folder has its name, or none.
     pub fn forget(&self) {
         *lock(&self.state) = State { kept: KeptState::Known, ..State::new(Snapshot::empty(self.kind.clone())) };

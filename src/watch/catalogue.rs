@@ -458,6 +458,13 @@ impl Catalogue {
         }
     }
 
+    /// The folders of memories whose index can't be had any more, as somebody has cleared the cache: all is to be read again.
+    pub(super) fn damaged(&self) -> Vec<RelativePath> {
+        let state = lock(&self.state);
+        let damaged = state.folders.iter().filter(|(_, known)| known.index.is_damaged());
+        damaged.map(|(folder, _)| folder.as_path().into()).collect()
+    }
+
     /// The folders of memories that are not what they were, of which a mount tells nothing.
     #[cfg(target_os = "linux")]
     pub(super) fn replaced(&self) -> Vec<PathBuf> {
@@ -633,7 +640,7 @@ impl Catalogue {
     }
 
     /// The index of a folder of memories, which from now on is the watch's to keep if no link leads to the folder. If another
-    /// folder was there before, or none is there now, what was known of that counts no more.
+    /// folder was there before, or none is there now, or the index is damaged, what was known counts no more.
     fn index_of(
         &self,
         state: &mut State,
@@ -645,7 +652,9 @@ impl Catalogue {
         let mut is_partial = false;
         if let Some(known) = state.folders.get(folder) {
             match found {
-                Some((real, _, own)) if known.real == *real && known.own.is_same_file(&own) => {
+                Some((real, _, own))
+                    if known.real == *real && known.own.is_same_file(&own) && !known.index.is_damaged() =>
+                {
                     return Some(known.index.clone());
                 }
                 _ => {}

@@ -363,13 +363,13 @@ impl Shared {
             known.is_some() != now.is_some() || known.zip(now).is_some_and(|(known, now)| !known.is_same_file(&now))
         };
         let others: Vec<(PathBuf, Option<Signature>)> = linked.into_iter().filter(is_another).collect();
-        let changed = self.catalogue.changed_by_others();
+        let (changed, damaged) = (self.catalogue.changed_by_others(), self.catalogue.damaged());
         let mut hints = lock(&self.hints);
         for (folder, _) in others {
             self.note(&mut hints, &folder, Urgency::Now);
         }
         let now = Instant::now();
-        for file in changed {
+        for file in changed.into_iter().chain(damaged) {
             hints.paths.entry(file).or_insert(Due { first: now, at: now });
         }
     }
