@@ -60,7 +60,12 @@ export declare class MemoryReading {
    * [`Error::OutsideVault`], [`Error::InvalidCursor`], [`Error::Aborted`]
    */
   run(): Promise<ReadingOutcome>
-  /** The timestamps of the next undecided dates, as a JSON array; `null` when there are no more. */
+  /**
+   * The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
+   *
+   * # Errors
+   * [`Error::Aborted`]
+   */
   undecided(): string | null
   /** Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place. */
   decide(times: Float64Array, thrown: Array<ThrownDate>): void
@@ -82,7 +87,7 @@ export declare class MemoryReading {
    * The next rows, as a JSON array; `null` when there are none by now.
    *
    * # Errors
-   * If the JavaScript engine can't make the string.
+   * [`Error::Aborted`], and if the JavaScript engine can't make the string.
    */
   next(): string | null
 }

@@ -272,12 +272,12 @@ class Vault extends EventEmitter {
     const follow = isFollowed
       ? (/** @type {object} */ progress) => this.#call('progress', { userId, ...progress })
       : undefined;
-    const found = await followed(reading.run(), reading.progress(), signal, follow);
-    this.#tellOfReading(found);
-    return abortable(
-      memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome)),
-      signal,
-    );
+    const answer = async () => {
+      const found = await reading.run();
+      this.#tellOfReading(found);
+      return memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome));
+    };
+    return followed(answer(), reading.progress(), signal, follow);
   }
 
   /** @param {string} userId */
@@ -741,8 +741,6 @@ const PROGRESS_INTERVAL = 100;
  * @returns {Promise<T>}
  */
 async function followed(promise, work, signal, tell) {
-  const abort = () => work.abort();
-  signal?.addEventListener('abort', abort, { once: true });
   let told = -1;
   const tellNews = () => {
     const [done, total] = work.counts();
@@ -755,38 +753,21 @@ async function followed(promise, work, signal, tell) {
     }
   };
   const timer = tell && setInterval(tellNews, PROGRESS_INTERVAL);
+  let abort = () => {};
+  const aborted = new Promise((_, reject) => {
+    abort = () => {
+      work.abort();
+      if (signal) reject(reasonOf(signal));
+    };
+  });
+  signal?.addEventListener('abort', abort, { once: true });
   try {
-    const result = await abortable(promise, signal);
+    const result = await Promise.race([settled(promise), aborted]);
     if (told !== -1) tellNews();
     return result;
   } finally {
     clearInterval(timer);
     signal?.removeEventListener('abort', abort);
-  }
-}
-
-/**
- * The promise, or the signal's reason as soon as it is aborted. The work behind it ends by itself.
- *
- * @template T
- * @param {Promise<T>} promise
- * @param {AbortSignal} [signal]
- * @returns {Promise<T>}
- */
-async function abortable(promise, signal) {
-  if (!signal) return settled(promise);
-  /** @type {(() => void) | undefined} */
-  let forget;
-  const aborted = new Promise((_, reject) => {
-    const abort = () => reject(reasonOf(signal));
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    forget = () => signal.removeEventListener('abort', abort);
-  });
-  try {
-    return await Promise.race([settled(promise), aborted]);
-  } finally {
-    forget?.();
   }
 }
 
