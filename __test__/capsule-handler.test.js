@@ -206,7 +206,7 @@ test('HEAD, ETag and 304', async (t) => {
   for (const place of ['/api/capsules', '/api/capsules/nova-001']) {
     const got = await ask(port, place);
     const { etag } = got.headers;
-    assert.equal(etag, `"${crypto.createHash('sha256').update(got.text).digest('base64url')}"`);
+    assert.equal(etag, `"${crypto.createHash('sha256').update(got.text).digest('hex')}"`);
     const head = await ask(port, place, { method: 'HEAD' });
     assert.deepEqual([head.status, head.text, head.headers.etag], [200, '', etag]);
     assert.equal(head.headers['content-length'], String(Buffer.byteLength(got.text)));
@@ -795,4 +795,20 @@ test('wrong arguments are refused', async (t) => {
   await vault.close();
   const closed = await ask(port, '/my/capsules');
   assert.deepEqual([closed.status, JSON.parse(closed.text)], [503, { success: false, error: 'The vault is closed' }]);
+});
+
+test('of a capsule that is asked for nothing is parsed by the server, and the whole once by the client', async (t) => {
+  const { port, url, vault } = await serveVault(t);
+  const name = path.basename(await vault.storeCapsule(capsuleOf('Nova', 1, ['the only one'])));
+  const { parse } = JSON;
+  let parsed = 0;
+  t.mock.method(JSON, 'parse', (/** @type {string} */ text) => {
+    if (String(text).includes('the only one')) parsed += 1;
+    return parse(text);
+  });
+  for (const asked of ['Nova', name]) assert.equal((await ask(port, `/api/capsules/${asked}`)).status, 200);
+  assert.equal(parsed, 0);
+  const { Nova } = await new VVAULTClient({ mode: 'http', baseUrl: url, capsuleIds: ['Nova'] }).loadAllCapsules();
+  assert.match(JSON.stringify(Nova), /the only one/);
+  assert.equal(parsed, 1);
 });

@@ -210,6 +210,23 @@ export declare class ReadingProgress {
   abort(): void
 }
 
+/** A construct that was restored. */
+export declare class RestoredConstruct {
+  /** Its file. */
+  path: string
+  /** Why there is none, as JSON. */
+  problem?: string
+  /** What was left out, as JSON. */
+  rejected: Array<string>
+  /**
+   * The state, as JSON; `null` if there is none.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  state(): string | null
+}
+
 /** A capsule that was found, or why not. */
 export declare class RetrievedCapsule {
   /** Its entry in the index, as JSON. */
@@ -231,16 +248,32 @@ export declare class RetrievedCapsule {
   text(): string | null
 }
 
-/** Whether two names mean one construct. */
-export declare function isSameConstruct(one: string, other: string): boolean
-
 /**
- * Judges a capsule's text.
+ * Reads and judges a capsule file, and makes the answer that gives it; `null` if it can't be read.
  *
  * # Errors
  * Only for a defect of the engine.
  */
-export declare function judgeCapsule(text: string): Promise<LoadedCapsule>
+export declare function answerWithCapsule(path: string, expectedTether?: string | undefined | null): Promise<CapsuleAnswer | null>
+
+/** What answers a request for a capsule over HTTP. */
+export interface CapsuleAnswer {
+  /** `{ success, capsule }` as JSON; absent if the capsule is not sound, or no object that JavaScript could parse. */
+  body?: Buffer
+  /** The body's SHA-256 in hexadecimals. */
+  sha256?: string
+}
+
+/** Whether two names mean one construct. */
+export declare function isSameConstruct(one: string, other: string): boolean
+
+/**
+ * Judges the capsule in an answer `{ success, capsule }`.
+ *
+ * # Errors
+ * [`Error::NotACapsule`] if the answer is something else.
+ */
+export declare function judgeAnswer(answer: Buffer): Promise<LoadedCapsule>
 
 /**
  * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
@@ -343,18 +376,6 @@ export interface ReadingWarning {
  * If the text is not a JSON object.
  */
 export declare function restoreConstruct(capsule: string): string
-
-/** A construct that was restored. */
-export interface RestoredConstruct {
-  /** The state, as JSON. */
-  state: string
-  /** Its file. */
-  path: string
-  /** Why there is none, as JSON. */
-  problem?: string
-  /** What was left out, as JSON. */
-  rejected: Array<string>
-}
 
 /** A capsule that was stored. */
 export interface StoredCapsule {

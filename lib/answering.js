@@ -257,10 +257,10 @@ function shared(work) {
  * @param {Request} req
  * @param {Response} res
  * @param {Buffer} body
- * @param {string} [type]
+ * @param {{ type?: string, sha256?: string }} [known] `sha256`: in hexadecimals, where the body is long.
  */
-function respondTagged(req, res, body, type = JSON_TYPE) {
-  const tag = crypto.createHash('sha256').update(body).digest('base64url');
+function respondTagged(req, res, body, { type = JSON_TYPE, sha256 } = {}) {
+  const tag = sha256 ?? crypto.createHash('sha256').update(body).digest('hex');
   const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache', 'Content-Type': type };
   const asked = req.headers['if-none-match'] ?? '';
   const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);

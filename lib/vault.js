@@ -54,13 +54,11 @@ const OPENING = Symbol('opening');
  * @property {typeof DIRECTORIES} directories
  * @property {string | undefined} expectedTether
  * @property {() => boolean} isClosed
+ * @property {(name: string) => Promise<string>} fileOf The file that `restoreConstruct` would restore a construct from.
  */
 
 /** @type {(vault: import('../index').Vault) => Inside} */
 let insideOf;
-
-/** From which file each state was restored. @type {WeakMap<object, string>} */
-const sources = new WeakMap();
 
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
@@ -71,6 +69,7 @@ class Vault extends EventEmitter {
         directories: vault.#directories,
         expectedTether: vault.#expectedTether,
         isClosed: () => vault.#closed !== undefined,
+        fileOf: async (name) => (await vault.#restored(name, {})).path,
       };
     };
   }
@@ -484,6 +483,14 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').ConstructState>}
    */
   async restoreConstruct(name, options = {}) {
+    return JSON.parse((await this.#restored(name, options)).state() ?? 'null');
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ uuid?: string | null, tag?: string | null, userId?: string | null }} options
+   */
+  async #restored(name, options) {
     const engine = this.#open();
     text(name, 'name');
     exact(options, ['uuid', 'tag', 'userId']);
@@ -494,10 +501,8 @@ class Vault extends EventEmitter {
     const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
-    if (restored.problem !== undefined) throw toVaultError(new Error(restored.problem));
-    const state = JSON.parse(restored.state);
-    sources.set(state, restored.path);
-    return state;
+    if (restored.problem) throw toVaultError(new Error(restored.problem));
+    return restored;
   }
 
   /**
@@ -771,13 +776,4 @@ async function followed(promise, work, signal, tell) {
   }
 }
 
-/**
- * The file that a state was restored from, by `Vault.restoreConstruct`.
- *
- * @param {object} state
- */
-function sourceOf(state) {
-  return sources.get(state);
-}
-
-module.exports = { Vault, insideOf, sourceOf };
+module.exports = { Vault, insideOf };
