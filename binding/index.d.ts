@@ -157,6 +157,20 @@ export declare class NativeVault {
    */
   info(name: string): Promise<string | null>
   /**
+   * The text of a small file of the vault.
+   *
+   * # Errors
+   * As `Store::read_text`.
+   */
+  readText(path: string): Promise<string>
+  /**
+   * Writes a file of the vault that is no capsule.
+   *
+   * # Errors
+   * As `Store::write_text`.
+   */
+  writeText(path: string, text: string): Promise<void>
+  /**
    * Gives a capsule a tag.
    *
    * # Errors

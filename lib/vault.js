@@ -512,9 +512,16 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').RuntimeConfig>}
    */
   async createRuntimeConfig(constructId, userId, options = {}) {
-    this.#open();
+    const engine = this.#open();
     named(options, ['instructions', 'write', 'maxLength']);
-    return createRuntimeConfig(this, constructId, userId, options);
+    const vault = {
+      root: this.#root,
+      restoreConstruct: this.restoreConstruct.bind(this),
+      readText: (/** @type {string} */ file) => settled(engine.readText(file)),
+      writeText: (/** @type {string} */ file, /** @type {string} */ content) =>
+        settled(engine.writeText(file, content)),
+    };
+    return createRuntimeConfig(vault, constructId, userId, options);
   }
 
   /**

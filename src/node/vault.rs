@@ -410,6 +410,26 @@ impl NativeVault {
         env.spawn_future(off_thread(move || vault.store().info(&name)))
     }
 
+    /// The text of a small file of the vault.
+    ///
+    /// # Errors
+    /// As `Store::read_text`.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn read_text<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, String>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().read_text(&PathBuf::from(path))))
+    }
+
+    /// Writes a file of the vault that is no capsule.
+    ///
+    /// # Errors
+    /// As `Store::write_text`.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn write_text<'env>(&self, env: &'env Env, path: String, text: String) -> napi::Result<PromiseRaw<'env, ()>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().write_text(&PathBuf::from(path), &text)))
+    }
+
     /// Gives a capsule a tag.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod files;
 mod instance;
 pub mod journal;
+mod other_file;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
