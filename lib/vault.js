@@ -60,6 +60,11 @@ const OPENING = Symbol('opening');
 /** @type {(vault: import('../index').Vault) => Inside} */
 let insideOf;
 
+/** The watched vaults that keep the process alive, and go on telling their listeners though nobody holds them. @type {Set<Vault>} */
+const held = new Set();
+/** What keeps it alive: a watch itself does not. @type {NodeJS.Timeout | undefined} */
+let alive;
+
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
   static {
@@ -82,12 +87,7 @@ class Vault extends EventEmitter {
   #directories;
   /** @type {string | undefined} */
   #expectedTether;
-  /**
-   * What keeps the process alive while the vault is watched: the watch itself does not.
-   *
-   * @type {NodeJS.Timeout | undefined}
-   */
-  #alive;
+  #isWatched = false;
   /** @type {Promise<void> | undefined} */
   #delivering;
   /** How many notices of the watch were told. */
@@ -155,12 +155,6 @@ class Vault extends EventEmitter {
     }
     const resolved = absoluteAs(root)(root);
     const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
-    // Weak, so that a vault that was forgotten can be collected with its watch.
-    const reference = new WeakRef(vault);
-    const wake = () => {
-      const watched = reference.deref();
-      if (watched) watched.#deliverAnyhow();
-    };
     const request = {
       create: Boolean(create),
       report: integrity === 'report',
@@ -175,7 +169,7 @@ class Vault extends EventEmitter {
     };
     checkSignal(signal);
     const progress = new native.ReadingProgress();
-    const opening = native.openVault(resolved, request, watch ? wake : undefined, progress);
+    const opening = native.openVault(resolved, request, watch ? Vault.#waking(vault) : undefined, progress);
     try {
       vault.#engine = await followed(opening, progress, signal, onProgress);
     } catch (error) {
@@ -185,11 +179,26 @@ class Vault extends EventEmitter {
     }
     if (watch) {
       vault.#cursor = since instanceof Date ? null : (since ?? vault.cursor);
-      vault.#alive = setInterval(() => {}, 0x7fffffff);
+      vault.#isWatched = true;
+      vault.ref();
       // Not before the caller has had the vault to listen to.
       setImmediate(() => vault.#deliverAnyhow());
     }
     return vault;
+  }
+
+  /**
+   * What the watch calls. Weak, so that a vault that was forgotten can be collected with its watch; and made here, as functions
+   * made in one place hold what any of them uses.
+   *
+   * @param {Vault} vault
+   */
+  static #waking(vault) {
+    const reference = new WeakRef(vault);
+    return () => {
+      const watched = reference.deref();
+      if (watched) watched.#deliverAnyhow();
+    };
   }
 
   /** The vault's folder. */
@@ -206,7 +215,7 @@ class Vault extends EventEmitter {
   close() {
     const engine = this.#engine;
     this.#engine = null;
-    clearInterval(this.#alive);
+    this.unref();
     if (this.#closed === undefined) {
       this.#closed = engine === null ? Promise.resolve() : settled(engine.close());
       this.#release(Number.POSITIVE_INFINITY);
@@ -215,15 +224,19 @@ class Vault extends EventEmitter {
     return this.#closed;
   }
 
-  /** Lets the process end while the vault is watched. */
   unref() {
-    this.#alive?.unref();
+    held.delete(this);
+    if (held.size === 0) {
+      clearInterval(alive);
+      alive = undefined;
+    }
     return this;
   }
 
-  /** Keeps the process alive while the vault is watched, as it does at first. */
   ref() {
-    this.#alive?.ref();
+    if (!this.#isWatched || this.#engine === null) return this;
+    held.add(this);
+    alive ??= setInterval(() => {}, 0x7fffffff);
     return this;
   }
 
