@@ -6,6 +6,7 @@ const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { inspect } = require('node:util');
+const { Audience } = require('./audience');
 const { escapeHarmful } = require('./harmless');
 
 /**
@@ -283,6 +284,40 @@ function respondJson(req, res, status, answer, headers = {}) {
   });
 }
 
+/** Of whom the connections hear when they close. */
+const ofConnections = new Audience((/** @type {(() => void)[]} */ listeners) => {
+  for (const listener of listeners) listener();
+});
+
+/**
+ * Whether nobody is there any more to take an answer.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ */
+function isOver(req, res) {
+  return res.destroyed || (req.httpVersionMajor < 2 && req.socket.destroyed);
+}
+
+/**
+ * Calls a function once an answer is sent or nobody is there any more to take it. An answer that waits behind others of its
+ * connection does not hear itself that the connection is closed.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ * @param {() => void} then
+ */
+function onceOver(req, res, then) {
+  const over = () => {
+    res.off('close', over);
+    ofConnections.leave(req.socket, 'close', over);
+    then();
+  };
+  res.once('close', over);
+  // Later versions have no answers that wait for others, and their sockets are not to be touched.
+  if (req.httpVersionMajor < 2) ofConnections.join(req.socket, 'close', over);
+}
+
 /**
  * @param {Request} req
  * @param {Response} res
@@ -291,12 +326,12 @@ function respondJson(req, res, status, answer, headers = {}) {
  * @param {Record<string, string | number>} headers
  */
 function respond(req, res, status, body, headers) {
-  if (res.destroyed || res.headersSent) return;
+  if (isOver(req, res) || res.headersSent) return;
   const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
   if (body) Object.assign(all, { 'Content-Length': body.length });
   res.setTimeout(STALLED, () => res.destroy());
   const sending = setTimeout(() => res.destroy(), LONGEST_SENDING).unref();
-  res.once('close', () => clearTimeout(sending));
+  onceOver(req, res, () => clearTimeout(sending));
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
   const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
   if (isBodyPending && body !== null && req.method !== 'HEAD') {
@@ -326,7 +361,9 @@ module.exports = {
   fail,
   isBelow,
   isLoopbackAddress,
+  isOver,
   listedFile,
+  onceOver,
   realPath,
   relative,
   respondJson,

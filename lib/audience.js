@@ -1,15 +1,15 @@
 'use strict';
 
-/** @typedef {import('node:events').EventEmitter} Vault */
+/** @typedef {import('node:events').EventEmitter} Emitter */
 
 /**
- * Those who want to hear of a vault's events. However many they are, the vault has one listener of a name: Node.js takes more
- * than ten for a leak.
+ * Those who want to hear of events of one sort, as of a vault. However many they are, an emitter has one listener of a name:
+ * Node.js takes more than ten for a leak.
  *
  * @template Member
  */
 class Audience {
-  /** @type {WeakMap<Vault, Map<string, { members: Set<Member>, listener: (event: any) => void }>>} */
+  /** @type {WeakMap<Emitter, Map<string, { members: Set<Member>, listener: (event: any) => void }>>} */
   #of = new WeakMap();
   #tell;
 
@@ -19,35 +19,35 @@ class Audience {
   }
 
   /**
-   * @param {Vault} vault
+   * @param {Emitter} emitter
    * @param {string} name
    * @param {Member} member
    */
-  join(vault, name, member) {
-    const named = this.#of.get(vault) ?? new Map();
-    this.#of.set(vault, named);
+  join(emitter, name, member) {
+    const named = this.#of.get(emitter) ?? new Map();
+    this.#of.set(emitter, named);
     let joined = named.get(name);
     if (joined === undefined) {
       /** @type {Set<Member>} */
       const members = new Set();
       joined = { members, listener: (/** @type {any} */ event) => this.#tell([...members], event) };
       named.set(name, joined);
-      vault.on(name, joined.listener);
+      emitter.on(name, joined.listener);
     }
     joined.members.add(member);
   }
 
   /**
-   * @param {Vault} vault
+   * @param {Emitter} emitter
    * @param {string} name
    * @param {Member} member
    */
-  leave(vault, name, member) {
-    const named = this.#of.get(vault);
+  leave(emitter, name, member) {
+    const named = this.#of.get(emitter);
     const joined = named?.get(name);
     joined?.members.delete(member);
     if (joined === undefined || joined.members.size > 0) return;
-    vault.off(name, joined.listener);
+    emitter.off(name, joined.listener);
     named?.delete(name);
   }
 }

@@ -1,7 +1,7 @@
 'use strict';
 
 const crypto = require('node:crypto');
-const { Refusal, relative } = require('./answering');
+const { Refusal, isOver, onceOver, relative } = require('./answering');
 const { Audience } = require('./audience');
 
 /** @typedef {import('../index').Vault} Vault */
@@ -94,10 +94,10 @@ class EventStream {
         .slice(place)
         .map((told) => told.text)
         .join('')}`;
-    // Both come also when the connection breaks, which is nobody's error.
+    // It comes also when the connection breaks, which is nobody's error.
     res.on('error', () => {});
-    res.once('close', () => this.#forget(res));
-    if (res.destroyed) return;
+    if (isOver(req, res)) return;
+    onceOver(req, res, () => this.#forget(res));
     this.#clients.set(res, 0);
     this.#heart ??= setInterval(() => this.#beat(), HEARTBEAT).unref();
     write(res, text);
