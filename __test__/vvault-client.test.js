@@ -123,6 +123,7 @@ test('the environment says which capsules, and where the vault is', async (t) =>
   const lost = new VVAULTClient();
   assert.deepEqual(Object.keys(await lost.loadAllCapsules()), []);
   assert.equal(lost.errors.get('nova-001')?.code, 'VVAULT_NO_VAULT');
+  assert.match(lost.errors.get('nova-001')?.message ?? '', /nowhere: no such folder; make it$/);
   delete process.env.VVAULT_ROOT_PATH;
   delete process.env.VVAULT_PATH;
   assert.throws(() => new VVAULTClient(), { code: 'VVAULT_INVALID_ARGUMENT', message: /VVAULT_ROOT_PATH/ });
@@ -142,6 +143,8 @@ test('wrong options are refused, and no key is quoted', () => {
     { ...http, timeoutMs: 0 },
     { ...http, timeoutMs: Number.POSITIVE_INFINITY },
     { ...http, headers: { authorization: 'secret\nkey' } },
+    { ...http, headers: { authorization: undefined } },
+    { vaultPath: '/x', capsuleIDs: ['nova-001'] },
   ]) {
     assert.throws(
       () => new VVAULTClient(/** @type {any} */ (options)),

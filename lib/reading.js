@@ -7,7 +7,7 @@ const path = require('node:path');
 const { setImmediate } = require('node:timers');
 const { absoluteAs } = require('./absolute');
 const { toVaultError } = require('./errors');
-const { escapeHarmful } = require('./harmless');
+const { escapeLine } = require('./harmless');
 
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
 /** @typedef {import('../index').Memory} Memory */
@@ -238,8 +238,7 @@ function timeZone() {
  * @param {Outcome} outcome
  */
 function warn({ warnings }) {
-  for (const { kind, name, message } of warnings)
-    console.warn(WARNINGS[kind](escapeHarmful(name)), escapeHarmful(message));
+  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](escapeLine(name)), escapeLine(message));
 }
 
 /** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */

@@ -10,7 +10,7 @@ const { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text } = requ
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
-const { escapeHarmful } = require('./harmless');
+const { escapeLine } = require('./harmless');
 const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
@@ -172,9 +172,12 @@ class Vault extends EventEmitter {
     const opening = native.openVault(resolved, request, watch ? Vault.#waking(vault) : undefined, progress);
     try {
       vault.#engine = await followed(opening, progress, signal, onProgress);
-    } catch (error) {
+    } catch (thrown) {
       // Aborted: what is opened all the same is closed again.
       opening.then((engine) => engine.close()).catch(() => {});
+      const error = /** @type {any} */ (thrown);
+      if (error?.code === 'VVAULT_NO_VAULT')
+        error.message = error.message.replace(/; make it$/, '$&, or open it with { create: true }');
       throw error;
     }
     if (watch) {
@@ -449,7 +452,7 @@ class Vault extends EventEmitter {
     const capsules = [];
     for (const row of found) {
       if (row.closed === undefined) capsules.push(row);
-      else console.warn('⚠️ Failed to look for capsules:', escapeHarmful(row.closed));
+      else console.warn('⚠️ Failed to look for capsules:', escapeLine(row.closed));
     }
     return capsules.map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
       name: path.basename(file),

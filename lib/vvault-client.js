@@ -3,12 +3,14 @@
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
+const { named } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('./errors').VaultError} VaultError */
 /** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
 /** @typedef {{ retryable?: boolean, retryAfter?: number }} Again Whether a failed request may be made once more, and when. */
 
+const OPTIONS = ['mode', 'vaultPath', 'baseUrl', 'headers', 'capsuleIds', 'timeoutMs'];
 const DEFAULT_IDS = ['nova-001'];
 const DEFAULT_TIMEOUT = 30_000;
 /** So many capsules are loaded at a time. */
@@ -45,7 +47,7 @@ class VVAULTClient {
 
   /** @param {import('../index').VVAULTClientOptions} [options] */
   constructor(options = {}) {
-    if (options === null || typeof options !== 'object') throw refused('the options must be an object');
+    named(options, OPTIONS);
     const { mode = 'filesystem', capsuleIds } = options;
     if (capsuleIds !== undefined && capsuleIds !== null && !Array.isArray(capsuleIds)) {
       throw refused('capsuleIds must be an array of strings');
@@ -85,8 +87,8 @@ class VVAULTClient {
 
 function idsOfEnvironment() {
   const ids = (process.env.CAPSULE_IDS ?? '').split(',').map((id) => id.trim());
-  const named = ids.filter((id) => id !== '');
-  return named.length > 0 ? named : DEFAULT_IDS;
+  const stated = ids.filter((id) => id !== '');
+  return stated.length > 0 ? stated : DEFAULT_IDS;
 }
 
 /**
@@ -144,6 +146,9 @@ function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
   if (!(Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= 0x7fffffff)) {
     throw refused('timeoutMs must be a whole number of milliseconds above 0');
   }
+  // They would be sent as the text of that name.
+  const unset = Object.entries(given ?? {}).find(([, value]) => value === undefined || value === null);
+  if (unset) throw refused(`headers.${printable(unset[0])} must be a string`);
   /** @type {Headers} */
   let headers;
   try {
