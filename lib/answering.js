@@ -6,6 +6,7 @@ const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { inspect } = require('node:util');
+const { isWithin } = require('./absolute');
 const { Audience } = require('./audience');
 const { escapeHarmful } = require('./harmless');
 
@@ -158,7 +159,7 @@ function demandMethod(req, methods) {
  * @param {string} file
  */
 function relative(root, file) {
-  if (!isBelow(root, file)) return path.basename(file);
+  if (!isWithin(root, file)) return path.basename(file);
   return path.relative(root, file).split(path.sep).join('/');
 }
 
@@ -175,21 +176,12 @@ async function listedFile(vault, place) {
   if (root === null) return null;
   const file = path.join(root, ...steps);
   // As in the list, no link counts, neither to a file nor to a folder on the way.
-  return isBelow(root, file) && (await realPath(file)) === file ? file : null;
+  return isWithin(root, file) && (await realPath(file)) === file ? file : null;
 }
 
 /** @param {string} file */
 function realPath(file) {
   return fs.realpath(file).catch(() => null);
-}
-
-/**
- * @param {string} root
- * @param {string} file
- */
-function isBelow(root, file) {
-  const way = path.relative(root, file);
-  return way !== '' && way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
 }
 
 /**
@@ -359,7 +351,6 @@ module.exports = {
   demandMethod,
   demandSameOrigin,
   fail,
-  isBelow,
   isLoopbackAddress,
   isOver,
   listedFile,

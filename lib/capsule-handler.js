@@ -2,7 +2,8 @@
 
 const path = require('node:path');
 const native = require('./native');
-const { Refusal, Vanished, admit, demandMethod, fail, isBelow, listedFile, realPath } = require('./answering');
+const { isWithin } = require('./absolute');
+const { Refusal, Vanished, admit, demandMethod, fail, listedFile, realPath } = require('./answering');
 const { relative, respondJson, respondTagged, shared } = require('./answering');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
@@ -170,7 +171,7 @@ async function filesOf(vault, name, discovered) {
       throw NAMELESS.has(error.code) ? missing() : error;
     });
   const [root, file] = await Promise.all([vault.root, source].map(realPath));
-  return [root !== null && file !== null && isBelow(root, file) ? file : null];
+  return [root !== null && file !== null && isWithin(root, file) ? file : null];
 }
 
 /**

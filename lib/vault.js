@@ -5,7 +5,7 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
-const { absoluteAs } = require('./absolute');
+const { absoluteAs, isWithin } = require('./absolute');
 const { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
@@ -717,13 +717,9 @@ function contentOf(capsule) {
  * @param {string} folder
  */
 async function leadsOut(root, folder) {
-  const isBelow = (/** @type {string} */ one, /** @type {string} */ other) => {
-    const way = path.relative(one, other);
-    return way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
-  };
-  if (!isBelow(root, folder)) return false;
+  if (!isWithin(root, folder)) return false;
   const reals = await Promise.all([fs.realpath(root), fs.realpath(folder)]).catch(() => null);
-  return reals !== null && !isBelow(...reals);
+  return reals !== null && !isWithin(...reals);
 }
 
 /**
