@@ -572,7 +572,10 @@ export class Vault extends EventEmitter {
   /** Closes the vault. Calls that are under way end as they would; later ones are refused, and no event comes any more. */
   close(): Promise<void>;
 
-  /** Lets the process end while the vault is watched. */
+  /**
+   * Lets the process end while the vault is watched. From then on the vault lasts, and tells its listeners, as long as the program
+   * holds it.
+   */
   unref(): this;
 
   /** Keeps the process alive while the vault is watched, as it does at first. */

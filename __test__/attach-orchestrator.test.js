@@ -604,6 +604,15 @@ test('listeners of error that throw or reject break nothing', async (t) => {
   assert.deepEqual([...told].sort(), ['A listener of error failed: at once', 'A listener of error failed: late']);
 });
 
+test('a vault that is closed holds no orchestrator', async (t) => {
+  const vault = await Vault.open(temporaryVault(t).root);
+  const attached = await vault.attachOrchestrator(new Orchestrator(), NOVA);
+  assert.notDeepEqual(vault.eventNames(), []);
+  await vault.close();
+  assert.deepEqual(vault.eventNames(), []);
+  attached.detach();
+});
+
 test('one vault in trouble does not keep the memories of another away', async (t) => {
   warnings(t);
   const broken = new FakeVault();

@@ -206,7 +206,7 @@ test('HEAD, ETag and 304', async (t) => {
   for (const place of ['/api/capsules', '/api/capsules/nova-001']) {
     const got = await ask(port, place);
     const { etag } = got.headers;
-    assert.equal(etag, `"${crypto.createHash('sha256').update(got.text).digest('base64url')}"`);
+    assert.equal(etag, `"${crypto.createHash('sha256').update(got.text).digest('hex')}"`);
     const head = await ask(port, place, { method: 'HEAD' });
     assert.deepEqual([head.status, head.text, head.headers.etag], [200, '', etag]);
     assert.equal(head.headers['content-length'], String(Buffer.byteLength(got.text)));
@@ -795,4 +795,54 @@ test('wrong arguments are refused', async (t) => {
   await vault.close();
   const closed = await ask(port, '/my/capsules');
   assert.deepEqual([closed.status, JSON.parse(closed.text)], [503, { success: false, error: 'The vault is closed' }]);
+});
+
+test('answers that wait behind another are let go of with their connection', async (t) => {
+  const never = new Promise(() => {});
+  const isSlow = (/** @type {http.IncomingMessage} */ req) => req.headers['x-slow'] !== undefined;
+  const { port, server } = await serveVault(t, { authorize: (/** @type {any} */ req) => (isSlow(req) ? never : true) });
+  const { setTimeout, setInterval, clearTimeout, clearInterval } = globalThis;
+  /** @type {Set<unknown>} */
+  const timers = new Set();
+  for (const [begin, name, end, other] of /** @type {[any, any, any, any][]} */ ([
+    [setTimeout, 'setTimeout', clearTimeout, 'clearTimeout'],
+    [setInterval, 'setInterval', clearInterval, 'clearInterval'],
+  ])) {
+    t.mock.method(globalThis, name, (/** @type {any[]} */ ...args) => {
+      const timer = begin(...args);
+      if (args[1] > 10_000) timers.add(timer);
+      return timer;
+    });
+    t.mock.method(globalThis, other, (/** @type {any} */ timer) => {
+      timers.delete(timer);
+      end(timer);
+    });
+  }
+  const connected = once(server, 'connection');
+  const client = net.connect(port, '127.0.0.1');
+  const request = (/** @type {string} */ place, more = '') => `GET ${place} HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`;
+  const others = ['/api/capsules', '/api/capsules/events', ...Array(20).fill('/api/capsules/nobody')];
+  client.write(request('/api/capsules', 'X-Slow: 1\r\n') + others.map((place) => request(place)).join(''));
+  const [socket] = await connected;
+  while (timers.size < others.length) await delay(1);
+  assert.equal(socket.listenerCount('close') < 10, true);
+  client.destroy();
+  await once(socket, 'close');
+  assert.equal(timers.size, 0);
+});
+
+test('of a capsule that is asked for nothing is parsed by the server, and the whole once by the client', async (t) => {
+  const { port, url, vault } = await serveVault(t);
+  const name = path.basename(await vault.storeCapsule(capsuleOf('Nova', 1, ['the only one'])));
+  const { parse } = JSON;
+  let parsed = 0;
+  t.mock.method(JSON, 'parse', (/** @type {string} */ text) => {
+    if (String(text).includes('the only one')) parsed += 1;
+    return parse(text);
+  });
+  for (const asked of ['Nova', name]) assert.equal((await ask(port, `/api/capsules/${asked}`)).status, 200);
+  assert.equal(parsed, 0);
+  const { Nova } = await new VVAULTClient({ mode: 'http', baseUrl: url, capsuleIds: ['Nova'] }).loadAllCapsules();
+  assert.match(JSON.stringify(Nova), /the only one/);
+  assert.equal(parsed, 1);
 });

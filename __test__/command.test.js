@@ -142,6 +142,8 @@ test('wrong usage: exit code 2, and nothing on the standard output', async (t) =
     ['memories', 'a', '--limit', '-1'],
     ['memories', 'a', '--limit', '1.5'],
     ['memories', 'a', '--since', 'yesterday'],
+    ['memories', '../../x'],
+    ['runtime-config', 'nova-001', '../x'],
     ['memories', 'a', '--nonsense'],
     ['list', 'a/b'],
     ['list', '--integrity', 'lax'],
@@ -227,10 +229,8 @@ test('memories: unknown users and broken files are told, and the rest comes', as
   assert.match(stderr, /changed\.json: raw_sha256 is not the hash of raw/);
   const none = await vvault(['memories', 'ann', ...args, '--role', 'nobody', '--integrity', 'report']);
   assert.match(none.stderr, /no memories of ann are like that/);
-  for (const user of ['bob', '../elsewhere']) {
-    const unknown = await vvault(['memories', user, ...args]);
-    assert.deepStrictEqual([unknown.code, unknown.stdout], [1, '']);
-  }
+  const unknown = await vvault(['memories', 'bob', ...args]);
+  assert.deepStrictEqual([unknown.code, unknown.stdout], [1, '']);
 });
 
 test('list, show, tag and untag', async (t) => {

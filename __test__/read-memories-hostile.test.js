@@ -216,9 +216,11 @@ test('a file that can’t be opened is told, and the others come', {
 });
 
 test('names of any bytes', { skip: process.platform !== 'linux' }, async (t) => {
-  const { place, read } = vaultWithOneMemory(t);
+  const { place, read, warnings } = vaultWithOneMemory(t);
+  fs.writeFileSync(place('broken\n⚠️ Failed.json'), '{');
   fs.writeFileSync(place('new\nline ☃ "quote" \\.json'), '{"raw":"odd name","created_ts":"2000-01-01"}');
   const memories = await read();
   assert.deepStrictEqual(contents(memories), ['good', 'odd name']);
   assert.strictEqual(memories[1].id, 'new\nline ☃ "quote" \\');
+  assert.strictEqual(warnings[0][0], '⚠️ Failed to read capsule file broken\\n⚠️ Failed.json:');
 });

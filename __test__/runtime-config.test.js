@@ -8,7 +8,7 @@ const { test } = require('node:test');
 const { Vault } = require('..');
 const { atEnd } = require('./support/at-end');
 const { makeCapsule, metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
-const { REPOSITORY, listenTo, temporaryVault } = require('./support/temporary-vault');
+const { REPOSITORY, listenTo, runProgram, temporaryVault } = require('./support/temporary-vault');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {import('./support/construct-capsules').Json} Json */
@@ -273,6 +273,29 @@ test('who may not read it may not once it is written again', { skip: process.pla
   await vault.createRuntimeConfig('nova-001', 'ann', { write: true });
   assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600);
   assert.match(fs.readFileSync(file, 'utf8'), /nova-001_ann/);
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test('a file is not opened to another group', { skip: !isRoot && 'only root may be somebody else' }, async (t) => {
+  const place = temporaryVault(t);
+  const [folder, file] = ['nova-001', 'nova-001/chatty_runtime.json'].map((name) => place.path(name));
+  fs.mkdirSync(folder);
+  fs.writeFileSync(file, '{}');
+  for (const each of [place.root, folder]) fs.chmodSync(each, 0o777);
+  fs.chownSync(file, 0, 7777);
+  fs.chmodSync(file, 0o640);
+  const program = `
+    process.setgroups([]);
+    process.setgid(2345);
+    process.setuid(2345);
+    const { Vault } = require(${JSON.stringify(REPOSITORY)});
+    const opened = await Vault.open(vault.root, { cacheDir: null });
+    await opened.createRuntimeConfig('nova-001', 'mira', { write: true });
+    await opened.close();`;
+  assert.deepStrictEqual(await runProgram(place, program), { code: 0, signal: null, stdout: '', stderr: '' });
+  const { uid, gid, mode } = fs.statSync(file);
+  assert.deepStrictEqual([uid, gid, (mode & 0o777).toString(8)], [2345, 2345, '600']);
 });
 
 test('nothing is written outside of the vault, nor left behind by a failure', async (t) => {

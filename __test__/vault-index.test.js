@@ -9,11 +9,13 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { describe, test } = require('node:test');
-const { setTimeout: wait } = require('node:timers/promises');
+const { setImmediate: nextTurn, setTimeout: wait } = require('node:timers/promises');
 const { promisify } = require('node:util');
 
 const { Vault } = require('..');
-const { endOf } = require('./support/at-end');
+const native = require('../lib/native');
+const { memoriesOf, requestOf } = require('../lib/reading');
+const { atEnd, endOf } = require('./support/at-end');
 const { REPOSITORY, runProgram, temporaryVault } = require('./support/temporary-vault');
 
 /** @typedef {import('node:test').TestContext} TestContext */
@@ -368,6 +370,47 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
         (error) => assert.strictEqual(error.name, 'TimeoutError'),
       );
     }
+  });
+
+  test('of a reading that is aborted no more is parsed', async (t) => {
+    const vault = temporaryVault(t);
+    for (let place = 0; place < 200; place++) writeMemory(vault, place, 'x'.repeat(4000));
+    const opened = await Vault.open(vault.root, { cacheDir: null });
+    atEnd(t, () => opened.close());
+    const aborting = new AbortController();
+    const { parse } = JSON;
+    let texts = 0;
+    t.mock.method(JSON, 'parse', (/** @type {string} */ text) => {
+      if (text.length > 4000 && ++texts === 1) aborting.abort();
+      return parse(text);
+    });
+    await assert.rejects(opened.readMemories('ann', { limit: 0, signal: aborting.signal }), { name: 'AbortError' });
+    for (let turns = 0; turns < 100; turns++) await nextTurn();
+    assert.strictEqual(texts, 1);
+  });
+
+  test('a reading that is aborted hands out nothing, and makes nothing more', async (t) => {
+    const vault = temporaryVault(t);
+    for (let place = 0; place < 200; place++) writeMemory(vault, place, 'x'.repeat(4000));
+    const reading = new native.MemoryReading(requestOf(vault.root, vault.config.directories, 'ann', { limit: 0 }));
+    assert.strictEqual((await reading.run()).more, true);
+    assert.ok(reading.next());
+    reading.progress().abort();
+    const aborted = { message: /VVAULT_ABORTED/ };
+    assert.throws(() => reading.next(), aborted);
+    assert.throws(() => reading.undecided(), aborted);
+    await assert.rejects(reading.more(), aborted);
+    await assert.rejects(memoriesOf(reading, await reading.select()), { code: 'VVAULT_ABORTED' });
+  });
+
+  test('a failure while memories are still being parsed is told to who reads, and to nobody else', async (t) => {
+    const texts = Array.from({ length: 5 }, () => '[{}]');
+    const failure = new Error('no more');
+    const reading = /** @type {any} */ ({ more: () => Promise.reject(failure), next: () => texts.shift() ?? null });
+    // A millisecond is over with each text, so that the event loop has a turn.
+    let now = 0;
+    t.mock.method(performance, 'now', () => ++now);
+    await assert.rejects(memoriesOf(reading, /** @type {any} */ ({ more: true })), failure);
   });
 
   test('it is told how far a long reading has come', async (t) => {

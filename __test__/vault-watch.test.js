@@ -1239,6 +1239,11 @@ describe('a watched vault', { concurrency: 2 }, () => {
       assert.strictEqual(output.text, 'imported\n');
     });
 
+    test('a vault that nobody holds and that does not keep the process is collected', TIME_LIMIT, async (t) => {
+      const { root, cacheDir } = temporaryFolders(t);
+      assert.strictEqual(await runChild(t, 'letGo', root, cacheDir), 'collected\n');
+    });
+
     test('worker threads that are terminated while events come in harm nobody', TIME_LIMIT, async (t) => {
       const { root, cacheDir } = temporaryFolders(t);
       const program = `

@@ -196,7 +196,10 @@ test('an import raises one event, and no listener can break the store', async (t
 
 test('a vault that is not there, and one that is closed', async (t) => {
   const { root, vault } = await openVault(t);
-  await assert.rejects(Vault.open(path.join(root, 'nowhere')), { code: 'VVAULT_NO_VAULT' });
+  await assert.rejects(Vault.open(path.join(root, 'nowhere')), {
+    code: 'VVAULT_NO_VAULT',
+    message: /no such folder; make it, or open it with \{ create: true \}$/,
+  });
   assert.throws(() => new /** @type {any} */ (Vault)(), { code: 'VVAULT_INVALID_ARGUMENT' });
   await vault.close();
   await vault.close();

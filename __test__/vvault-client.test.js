@@ -9,7 +9,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const zlib = require('node:zlib');
 
-const { VVAULTClient, rawMember } = require('../lib/vvault-client');
+const { VVAULTClient } = require('../lib/vvault-client');
 const { atEnd } = require('./support/at-end');
 const { serve } = require('./support/capsule-server');
 const { makeCapsule } = require('./support/construct-capsules');
@@ -123,6 +123,7 @@ test('the environment says which capsules, and where the vault is', async (t) =>
   const lost = new VVAULTClient();
   assert.deepEqual(Object.keys(await lost.loadAllCapsules()), []);
   assert.equal(lost.errors.get('nova-001')?.code, 'VVAULT_NO_VAULT');
+  assert.match(lost.errors.get('nova-001')?.message ?? '', /nowhere: no such folder; make it$/);
   delete process.env.VVAULT_ROOT_PATH;
   delete process.env.VVAULT_PATH;
   assert.throws(() => new VVAULTClient(), { code: 'VVAULT_INVALID_ARGUMENT', message: /VVAULT_ROOT_PATH/ });
@@ -142,6 +143,8 @@ test('wrong options are refused, and no key is quoted', () => {
     { ...http, timeoutMs: 0 },
     { ...http, timeoutMs: Number.POSITIVE_INFINITY },
     { ...http, headers: { authorization: 'secret\nkey' } },
+    { ...http, headers: { authorization: undefined } },
+    { vaultPath: '/x', capsuleIDs: ['nova-001'] },
   ]) {
     assert.throws(
       () => new VVAULTClient(/** @type {any} */ (options)),
@@ -406,35 +409,6 @@ test('a body that is too large is not taken, also zipped or unannounced', async 
   for (const listener of [endless, announced, zipped]) {
     assert.equal((await loadFrom(t, listener)).code, 'VVAULT_TOO_LARGE');
   }
-});
-
-test('the raw text of a member is what stands there', () => {
-  for (const [text, expected] of /** @type {[string, string | null][]} */ ([
-    ['{"capsule":{"a":1.0,"b":[1e5,{"capsule":2}]},"x":1}', '{"a":1.0,"b":[1e5,{"capsule":2}]}'],
-    [' {\n "x" : {"capsule": 1} , "capsule"\t:\r\n 1.50 \n} ', '1.50'],
-    ['{"capsule":"a\\"},{:\\\\","y":"capsule"}', '"a\\"},{:\\\\"'],
-    ['{"x":"\\\\","capsule":"\\\\\\""}', '"\\\\\\""'],
-    ['{"capsule":1,"\\u0063apsule":[2,3]}', '[2,3]'],
-    ['{"capsule":1,"capsul\\u0065":{ "a" : "}" }}', '{ "a" : "}" }'],
-    ['{"x":"capsule","y":["capsule",":"]}', null],
-    ['{"__proto__":1,"":2}', null],
-    ['{}', null],
-    ['{"capsule":null}', 'null'],
-    ['{"capsule":[]}', '[]'],
-  ])) {
-    assert.equal(rawMember(text, 'capsule'), expected, text);
-    const value = JSON.parse(text).capsule;
-    assert.deepEqual(expected === null ? undefined : JSON.parse(expected), value);
-  }
-  // Whatever is around it, and however deep or long.
-  for (const name of fs.readdirSync(recorded).filter((each) => each.endsWith('.capsule'))) {
-    const capsule = fs.readFileSync(path.join(recorded, name), 'utf8').trim();
-    const around = `{"a":${capsule},"capsule" : ${capsule} ,"z":[${capsule}]}`;
-    assert.equal(rawMember(around, 'capsule'), capsule, name);
-  }
-  const deep = `${'['.repeat(1000)}${']'.repeat(1000)}`;
-  const long = JSON.stringify('\\"'.repeat(100_000));
-  assert.equal(rawMember(`{"x":${long},"capsule":${deep},"y":${long}}`, 'capsule'), deep);
 });
 
 test('the client does not keep the process alive', async (t) => {

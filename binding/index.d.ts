@@ -60,7 +60,12 @@ export declare class MemoryReading {
    * [`Error::OutsideVault`], [`Error::InvalidCursor`], [`Error::Aborted`]
    */
   run(): Promise<ReadingOutcome>
-  /** The timestamps of the next undecided dates, as a JSON array; `null` when there are no more. */
+  /**
+   * The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
+   *
+   * # Errors
+   * [`Error::Aborted`]
+   */
   undecided(): string | null
   /** Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place. */
   decide(times: Float64Array, thrown: Array<ThrownDate>): void
@@ -82,7 +87,7 @@ export declare class MemoryReading {
    * The next rows, as a JSON array; `null` when there are none by now.
    *
    * # Errors
-   * If the JavaScript engine can't make the string.
+   * [`Error::Aborted`], and if the JavaScript engine can't make the string.
    */
   next(): string | null
 }
@@ -152,6 +157,20 @@ export declare class NativeVault {
    */
   info(name: string): Promise<string | null>
   /**
+   * The text of a small file of the vault.
+   *
+   * # Errors
+   * As `Store::read_text`.
+   */
+  readText(path: string): Promise<string>
+  /**
+   * Writes a file of the vault that is no capsule.
+   *
+   * # Errors
+   * As `Store::write_text`.
+   */
+  writeText(path: string, text: string): Promise<void>
+  /**
    * Gives a capsule a tag.
    *
    * # Errors
@@ -205,6 +224,23 @@ export declare class ReadingProgress {
   abort(): void
 }
 
+/** A construct that was restored. */
+export declare class RestoredConstruct {
+  /** Its file. */
+  path: string
+  /** Why there is none, as JSON. */
+  problem?: string
+  /** What was left out, as JSON. */
+  rejected: Array<string>
+  /**
+   * The state, as JSON; `null` if there is none.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  state(): string | null
+}
+
 /** A capsule that was found, or why not. */
 export declare class RetrievedCapsule {
   /** Its entry in the index, as JSON. */
@@ -226,16 +262,32 @@ export declare class RetrievedCapsule {
   text(): string | null
 }
 
-/** Whether two names mean one construct. */
-export declare function isSameConstruct(one: string, other: string): boolean
-
 /**
- * Judges a capsule's text.
+ * Reads and judges a capsule file, and makes the answer that gives it; `null` if it can't be read.
  *
  * # Errors
  * Only for a defect of the engine.
  */
-export declare function judgeCapsule(text: string): Promise<LoadedCapsule>
+export declare function answerWithCapsule(path: string, expectedTether?: string | undefined | null): Promise<CapsuleAnswer | null>
+
+/** What answers a request for a capsule over HTTP. */
+export interface CapsuleAnswer {
+  /** `{ success, capsule }` as JSON; absent if the capsule is not sound, or no object that JavaScript could parse. */
+  body?: Buffer
+  /** The body's SHA-256 in hexadecimals. */
+  sha256?: string
+}
+
+/** Whether two names mean one construct. */
+export declare function isSameConstruct(one: string, other: string): boolean
+
+/**
+ * Judges the capsule in an answer `{ success, capsule }`.
+ *
+ * # Errors
+ * [`Error::NotACapsule`] if the answer is something else.
+ */
+export declare function judgeAnswer(answer: Buffer): Promise<LoadedCapsule>
 
 /**
  * Reads and judges a capsule file. A file that can't be read is told in `errorMessage`.
@@ -338,18 +390,6 @@ export interface ReadingWarning {
  * If the text is not a JSON object.
  */
 export declare function restoreConstruct(capsule: string): string
-
-/** A construct that was restored. */
-export interface RestoredConstruct {
-  /** The state, as JSON. */
-  state: string
-  /** Its file. */
-  path: string
-  /** Why there is none, as JSON. */
-  problem?: string
-  /** What was left out, as JSON. */
-  rejected: Array<string>
-}
 
 /** A capsule that was stored. */
 export interface StoredCapsule {

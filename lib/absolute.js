@@ -27,4 +27,15 @@ function absoluteAs(first) {
   return (other) => path.resolve(folder, other);
 }
 
-module.exports = { absoluteAs };
+/**
+ * Whether a path is a folder's own or one below it, as the names say: links may lead elsewhere.
+ *
+ * @param {string} folder
+ * @param {string} other
+ */
+function isWithin(folder, other) {
+  const way = path.relative(folder, other);
+  return way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
+}
+
+module.exports = { absoluteAs, isWithin };

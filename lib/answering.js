@@ -6,6 +6,8 @@ const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { inspect } = require('node:util');
+const { isWithin } = require('./absolute');
+const { Audience } = require('./audience');
 const { escapeHarmful } = require('./harmless');
 
 /**
@@ -157,7 +159,7 @@ function demandMethod(req, methods) {
  * @param {string} file
  */
 function relative(root, file) {
-  if (!isBelow(root, file)) return path.basename(file);
+  if (!isWithin(root, file)) return path.basename(file);
   return path.relative(root, file).split(path.sep).join('/');
 }
 
@@ -174,21 +176,12 @@ async function listedFile(vault, place) {
   if (root === null) return null;
   const file = path.join(root, ...steps);
   // As in the list, no link counts, neither to a file nor to a folder on the way.
-  return isBelow(root, file) && (await realPath(file)) === file ? file : null;
+  return isWithin(root, file) && (await realPath(file)) === file ? file : null;
 }
 
 /** @param {string} file */
 function realPath(file) {
   return fs.realpath(file).catch(() => null);
-}
-
-/**
- * @param {string} root
- * @param {string} file
- */
-function isBelow(root, file) {
-  const way = path.relative(root, file);
-  return way !== '' && way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
 }
 
 /**
@@ -257,10 +250,10 @@ function shared(work) {
  * @param {Request} req
  * @param {Response} res
  * @param {Buffer} body
- * @param {string} [type]
+ * @param {{ type?: string, sha256?: string }} [known] `sha256`: in hexadecimals, where the body is long.
  */
-function respondTagged(req, res, body, type = JSON_TYPE) {
-  const tag = crypto.createHash('sha256').update(body).digest('base64url');
+function respondTagged(req, res, body, { type = JSON_TYPE, sha256 } = {}) {
+  const tag = sha256 ?? crypto.createHash('sha256').update(body).digest('hex');
   const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache', 'Content-Type': type };
   const asked = req.headers['if-none-match'] ?? '';
   const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);
@@ -283,6 +276,40 @@ function respondJson(req, res, status, answer, headers = {}) {
   });
 }
 
+/** Of whom the connections hear when they close. */
+const ofConnections = new Audience((/** @type {(() => void)[]} */ listeners) => {
+  for (const listener of listeners) listener();
+});
+
+/**
+ * Whether nobody is there any more to take an answer.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ */
+function isOver(req, res) {
+  return res.destroyed || (req.httpVersionMajor < 2 && req.socket.destroyed);
+}
+
+/**
+ * Calls a function once an answer is sent or nobody is there any more to take it. An answer that waits behind others of its
+ * connection does not hear itself that the connection is closed.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ * @param {() => void} then
+ */
+function onceOver(req, res, then) {
+  const over = () => {
+    res.off('close', over);
+    ofConnections.leave(req.socket, 'close', over);
+    then();
+  };
+  res.once('close', over);
+  // Later versions have no answers that wait for others, and their sockets are not to be touched.
+  if (req.httpVersionMajor < 2) ofConnections.join(req.socket, 'close', over);
+}
+
 /**
  * @param {Request} req
  * @param {Response} res
@@ -291,12 +318,12 @@ function respondJson(req, res, status, answer, headers = {}) {
  * @param {Record<string, string | number>} headers
  */
 function respond(req, res, status, body, headers) {
-  if (res.destroyed || res.headersSent) return;
+  if (isOver(req, res) || res.headersSent) return;
   const all = { ...headers, 'X-Content-Type-Options': 'nosniff' };
   if (body) Object.assign(all, { 'Content-Length': body.length });
   res.setTimeout(STALLED, () => res.destroy());
   const sending = setTimeout(() => res.destroy(), LONGEST_SENDING).unref();
-  res.once('close', () => clearTimeout(sending));
+  onceOver(req, res, () => clearTimeout(sending));
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
   const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
   if (isBodyPending && body !== null && req.method !== 'HEAD') {
@@ -324,9 +351,10 @@ module.exports = {
   demandMethod,
   demandSameOrigin,
   fail,
-  isBelow,
   isLoopbackAddress,
+  isOver,
   listedFile,
+  onceOver,
   realPath,
   relative,
   respondJson,

@@ -1,5 +1,6 @@
 'use strict';
 
+const { Audience } = require('./audience');
 const native = require('./native');
 const { refused, withCode } = require('./errors');
 
@@ -55,12 +56,15 @@ const ARRIVALS = ['capsule:imported', 'capsule:updated'];
  */
 const hooks = new WeakMap();
 
-/**
- * A vault has one listener, however many attachments: Node.js takes more than ten for a leak.
- *
- * @type {WeakMap<MemoryVault, { attachments: Set<Attachment>, listener: (event: CapsuleEvent) => void }>}
- */
-const audiences = new WeakMap();
+const ofImports = new Audience((/** @type {Attachment[]} */ attachments, event) => {
+  // Once for each orchestrator: two constructs of one user share that user's memory capsules.
+  const receivers = new Map();
+  for (const each of attachments) if (each.concerns(event)) receivers.set(each.orchestrator, each);
+  for (const each of receivers.values()) each.deliver(event);
+});
+const ofTheEnd = new Audience((/** @type {Attachment[]} */ attachments) => {
+  for (const each of attachments) each.leave();
+});
 
 /** What one user and construct have in a vault, for one orchestrator. */
 class Attachment {
@@ -116,6 +120,17 @@ class Attachment {
     const isOfUser = userId === null ? format !== 'memory' : userIds?.includes(this.userName);
     if (format === 'memory' || !isOfUser) return isOfUser ?? false;
     return constructIds?.some((name) => native.isSameConstruct(name, this.constructId)) ?? false;
+  }
+
+  /** Hears of imports until `leave`, or until the vault is closed: then nothing comes, and it must hold no orchestrator. */
+  listen() {
+    for (const name of ARRIVALS) ofImports.join(this.vault, name, this);
+    ofTheEnd.join(this.vault, 'close', this);
+  }
+
+  leave() {
+    for (const name of ARRIVALS) ofImports.leave(this.vault, name, this);
+    ofTheEnd.leave(this.vault, 'close', this);
   }
 
   /**
@@ -175,7 +190,7 @@ async function attachOrchestrator(vault, orchestrator, options, means) {
   const hook = hookOf(orchestrator);
   const attachment = new Attachment(vault, orchestrator, { userId, constructId }, means);
   hook.attachments.add(attachment);
-  listen(attachment);
+  attachment.listen();
   return handleOf(attachment, hook);
 }
 
@@ -191,7 +206,7 @@ function handleOf(attachment, hook) {
       if (held === undefined) return;
       const { orchestrator } = held;
       hook.attachments.delete(held);
-      stopListening(held);
+      held.leave();
       held = undefined;
       if (hook.attachments.size === 0) unhook(orchestrator, hook);
     },
@@ -243,36 +258,6 @@ function unhook(orchestrator, { wrapper, previous }) {
   if (Object.getOwnPropertyDescriptor(orchestrator, METHOD)?.value !== wrapper) return;
   if (previous === undefined) Reflect.deleteProperty(orchestrator, METHOD);
   else Reflect.defineProperty(orchestrator, METHOD, previous);
-}
-
-/** @param {Attachment} attachment */
-function listen(attachment) {
-  const { vault } = attachment;
-  let audience = audiences.get(vault);
-  if (audience === undefined) {
-    /** @type {Set<Attachment>} */
-    const attachments = new Set();
-    const listener = (/** @type {CapsuleEvent} */ event) => {
-      // Once for each orchestrator: two constructs of one user share that user's memory capsules.
-      const receivers = new Map();
-      for (const each of attachments) if (each.concerns(event)) receivers.set(each.orchestrator, each);
-      for (const each of receivers.values()) each.deliver(event);
-    };
-    audience = { attachments, listener };
-    audiences.set(vault, audience);
-    for (const name of ARRIVALS) vault.on(name, listener);
-  }
-  audience.attachments.add(attachment);
-}
-
-/** @param {Attachment} attachment */
-function stopListening(attachment) {
-  const { vault } = attachment;
-  const audience = audiences.get(vault);
-  audience?.attachments.delete(attachment);
-  if (audience === undefined || audience.attachments.size > 0) return;
-  for (const name of ARRIVALS) vault.off(name, audience.listener);
-  audiences.delete(vault);
 }
 
 /**

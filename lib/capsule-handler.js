@@ -2,11 +2,12 @@
 
 const path = require('node:path');
 const native = require('./native');
-const { Refusal, Vanished, admit, demandMethod, fail, isBelow, listedFile, realPath } = require('./answering');
+const { isWithin } = require('./absolute');
+const { Refusal, Vanished, admit, demandMethod, fail, listedFile, realPath } = require('./answering');
 const { relative, respondJson, respondTagged, shared } = require('./answering');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
-const { insideOf, sourceOf } = require('./vault');
+const { insideOf } = require('./vault');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').DiscoveredCapsule} DiscoveredCapsule */
@@ -96,9 +97,8 @@ function createCapsuleHandler(vault, options = {}) {
    */
   async function single(req, res, name) {
     demandMethod(req, SINGLE);
-    const text = await textOfSound(await filesOf(vault, name, discovered), expectedTether);
-    // The text as it is: what is parsed and written again has other hashes, as 1.0 becomes 1.
-    respondTagged(req, res, Buffer.from(`{"success":true,"capsule":${text}}`));
+    const { body, sha256 } = await answerOfSound(await filesOf(vault, name, discovered), expectedTether);
+    respondTagged(req, res, body, { sha256 });
   }
 
   /**
@@ -162,47 +162,32 @@ async function filesOf(vault, name, discovered) {
     if (owners.size > 1) throw several();
     if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault.root, place)));
   }
-  const state = await vault.restoreConstruct(name).catch((error) => {
-    // The vault's own messages tell where it is.
-    if (error.code === 'VVAULT_UNSOUND') throw unsound();
-    if (error.code === 'VVAULT_NO_CONSTRUCT' && SEVERAL.test(error.message)) throw several();
-    throw NAMELESS.has(error.code) ? missing() : error;
-  });
-  const [root, file] = await Promise.all([vault.root, /** @type {string} */ (sourceOf(state))].map(realPath));
-  return [root !== null && file !== null && isBelow(root, file) ? file : null];
+  const source = await insideOf(vault)
+    .fileOf(name)
+    .catch((error) => {
+      // The vault's own messages tell where it is.
+      if (error.code === 'VVAULT_UNSOUND') throw unsound();
+      if (error.code === 'VVAULT_NO_CONSTRUCT' && SEVERAL.test(error.message)) throw several();
+      throw NAMELESS.has(error.code) ? missing() : error;
+    });
+  const [root, file] = await Promise.all([vault.root, source].map(realPath));
+  return [root !== null && file !== null && isWithin(root, file) ? file : null];
 }
 
 /**
- * The text of the first capsule that is sound.
+ * The answer with the first capsule that is sound.
  *
  * @param {(string | null)[]} files
  * @param {string | undefined} expectedTether
- * @returns {Promise<string>}
  */
-async function textOfSound(files, expectedTether) {
+async function answerOfSound(files, expectedTether) {
   let refusal = missing();
   for (const file of files) {
-    const loaded = file === null ? null : await native.loadCapsule(file, expectedTether);
-    const text = loaded?.text() ?? null;
-    if (text === null) continue;
-    if (!loaded?.errorMessage && isObjectText(text)) return text;
-    refusal = unsound();
+    const answer = file === null ? null : await native.answerWithCapsule(file, expectedTether);
+    if (answer?.body) return { body: answer.body, sha256: answer.sha256 };
+    if (answer !== null) refusal = unsound();
   }
   throw refusal;
-}
-
-/**
- * Whether it can stand in an answer as it is. Python also writes NaN, which is no JSON.
- *
- * @param {string} text
- */
-function isObjectText(text) {
-  try {
-    const value = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
-  } catch {
-    return false;
-  }
 }
 
 /** @param {DiscoveredCapsule[]} capsules */

@@ -1,7 +1,8 @@
 'use strict';
 
 const crypto = require('node:crypto');
-const { Refusal, relative } = require('./answering');
+const { Refusal, isOver, onceOver, relative } = require('./answering');
+const { Audience } = require('./audience');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').CapsuleEvent} CapsuleEvent */
@@ -28,12 +29,9 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-/**
- * A vault has one listener of a name, however many streams: Node.js takes more than ten for a leak.
- *
- * @type {WeakMap<Vault, Map<string, { listeners: Set<(event: any) => void>, tell: (event: any) => void }>>}
- */
-const audiences = new WeakMap();
+const audience = new Audience((/** @type {((event: any) => void)[]} */ listeners, event) => {
+  for (const listener of listeners) listener(event);
+});
 
 /** Events of a vault as server-sent events, and whoever listens to them over HTTP. */
 class EventStream {
@@ -64,9 +62,9 @@ class EventStream {
     this.#vault = vault;
     this.#kinds = kinds;
     this.#before = this.#localId();
-    for (const kind of kinds) listen(vault, `capsule:${kind}`, this.#listener);
+    for (const kind of kinds) audience.join(vault, `capsule:${kind}`, this.#listener);
     // Nothing comes any more: whoever listens is to know.
-    listen(vault, 'close', this.#ender);
+    audience.join(vault, 'close', this.#ender);
   }
 
   /**
@@ -96,10 +94,10 @@ class EventStream {
         .slice(place)
         .map((told) => told.text)
         .join('')}`;
-    // Both come also when the connection breaks, which is nobody's error.
+    // It comes also when the connection breaks, which is nobody's error.
     res.on('error', () => {});
-    res.once('close', () => this.#forget(res));
-    if (res.destroyed) return;
+    if (isOver(req, res)) return;
+    onceOver(req, res, () => this.#forget(res));
     this.#clients.set(res, 0);
     this.#heart ??= setInterval(() => this.#beat(), HEARTBEAT).unref();
     write(res, text);
@@ -108,8 +106,8 @@ class EventStream {
   /** Ends all streams, and listens no more. */
   close() {
     this.#closed = true;
-    for (const kind of this.#kinds) stopListening(this.#vault, `capsule:${kind}`, this.#listener);
-    stopListening(this.#vault, 'close', this.#ender);
+    for (const kind of this.#kinds) audience.leave(this.#vault, `capsule:${kind}`, this.#listener);
+    audience.leave(this.#vault, 'close', this.#ender);
     for (const res of this.#clients.keys()) res.end();
   }
 
@@ -162,42 +160,6 @@ class EventStream {
   #write(text) {
     for (const res of this.#clients.keys()) write(res, text);
   }
-}
-
-/**
- * @param {Vault} vault
- * @param {string} name
- * @param {(event: any) => void} listener
- */
-function listen(vault, name, listener) {
-  const named = audiences.get(vault) ?? new Map();
-  audiences.set(vault, named);
-  let audience = named.get(name);
-  if (audience === undefined) {
-    /** @type {Set<(event: any) => void>} */
-    const listeners = new Set();
-    const tell = (/** @type {any} */ event) => {
-      for (const each of listeners) each(event);
-    };
-    audience = { listeners, tell };
-    named.set(name, audience);
-    vault.on(/** @type {any} */ (name), tell);
-  }
-  audience.listeners.add(listener);
-}
-
-/**
- * @param {Vault} vault
- * @param {string} name
- * @param {(event: any) => void} listener
- */
-function stopListening(vault, name, listener) {
-  const named = audiences.get(vault);
-  const audience = named?.get(name);
-  audience?.listeners.delete(listener);
-  if (audience === undefined || audience.listeners.size > 0) return;
-  vault.off(/** @type {any} */ (name), audience.tell);
-  named?.delete(name);
 }
 
 /**

@@ -19,4 +19,13 @@ function escapeHarmful(text) {
   });
 }
 
-module.exports = { HARMFUL, escapeHarmful };
+/**
+ * The same in one line, as for names, which may hold any character.
+ *
+ * @param {string} text
+ */
+function escapeLine(text) {
+  return escapeHarmful(text).replaceAll(/[\t\n\r]/g, (character) => JSON.stringify(character).slice(1, -1));
+}
+
+module.exports = { HARMFUL, escapeHarmful, escapeLine };

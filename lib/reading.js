@@ -7,7 +7,7 @@ const path = require('node:path');
 const { setImmediate } = require('node:timers');
 const { absoluteAs } = require('./absolute');
 const { toVaultError } = require('./errors');
-const { escapeHarmful } = require('./harmless');
+const { escapeLine } = require('./harmless');
 
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
 /** @typedef {import('../index').Memory} Memory */
@@ -56,7 +56,7 @@ const TURN_MS = 1;
 
 /**
  * The memories of a reading that has been run. Many come as several texts: while some are parsed the next are made, and
- * the event loop has its turns.
+ * the event loop has its turns. It fails at the next text once the reading has been ended.
  *
  * @param {import('../binding').MemoryReading} reading
  * @param {Outcome} found
@@ -75,6 +75,8 @@ async function memoriesOf(reading, found, tell = warn) {
   let { more } = outcome;
   for (;;) {
     const making = more ? reading.more() : undefined;
+    // If it fails before it is awaited, that is told then.
+    making?.catch(() => {});
     let began = performance.now();
     for (let text = reading.next(); text !== null; text = reading.next()) {
       takeRows(text, memories);
@@ -236,8 +238,7 @@ function timeZone() {
  * @param {Outcome} outcome
  */
 function warn({ warnings }) {
-  for (const { kind, name, message } of warnings)
-    console.warn(WARNINGS[kind](escapeHarmful(name)), escapeHarmful(message));
+  for (const { kind, name, message } of warnings) console.warn(WARNINGS[kind](escapeLine(name)), escapeLine(message));
 }
 
 /** Chatty's own words. @type {Record<import('../binding').ReadingWarning['kind'], (name: string) => string>} */

@@ -3,7 +3,6 @@
 // The configuration with which Chatty runs a construct: as VVAULT's continuity bridge writes it, filled from the construct's
 // real capsule.
 
-const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const native = require('./native');
@@ -12,13 +11,19 @@ const { refused, withCode } = require('./errors');
 /** @typedef {import('../index').ConstructState} ConstructState */
 /** @typedef {import('../index').RestoredMemory} RestoredMemory */
 /** @typedef {import('../index').RuntimeConfig} RuntimeConfig */
-/** @typedef {{ root: string, restoreConstruct(name: string, options: { userId: string }): Promise<ConstructState> }} Vault */
+/**
+ * The part of a vault that is used here.
+ *
+ * @typedef {object} Vault
+ * @property {string} root
+ * @property {(name: string, options: { userId: string }) => Promise<ConstructState>} restoreConstruct
+ * @property {(file: string) => Promise<string>} readText
+ * @property {(file: string, text: string) => Promise<void>} writeText
+ */
 
 const FILE = 'chatty_runtime.json';
 const REGISTRATIONS = 'constructs';
 const REGISTRATION = '_chatgpt.json';
-/** No registration that anybody wrote is larger. */
-const LARGEST_REGISTRATION = 1024 * 1024;
 
 /** As many as the bridge takes. */
 const KEY_MEMORIES = 5;
@@ -31,17 +36,6 @@ const DEFAULT_LENGTH = 8000;
 const LONGEST_NAME = 180;
 /** The vault's own folders, which can't be a construct's. */
 const OWN_FOLDERS = new Set(['account', 'capsules', 'constructs', 'indexes', 'instances', 'users']);
-/** What a killed process left is removed after so many milliseconds. */
-const ABANDONED = 600_000;
-
-const CODES = new Map([
-  ['ENOENT', 'VVAULT_NOT_FOUND'],
-  ['EACCES', 'VVAULT_PERMISSION'],
-  ['EPERM', 'VVAULT_PERMISSION'],
-  ['EROFS', 'VVAULT_READ_ONLY'],
-  ['ENOSPC', 'VVAULT_DISK_FULL'],
-  ['EDQUOT', 'VVAULT_DISK_FULL'],
-]);
 
 /**
  * @param {Vault} vault
@@ -63,7 +57,7 @@ async function createRuntimeConfig(vault, constructId, userId, options = {}) {
   checkName(constructId);
 
   const state = await stateOf(vault, constructId, userId);
-  const gptName = await registeredName(vault.root, constructId);
+  const gptName = await registeredName(vault, constructId);
   const name = textOf(state?.instanceName) ?? constructId;
   const chosen = keyMemories(state?.memories ?? []);
   const { instructions, memories } = given
@@ -84,7 +78,7 @@ async function createRuntimeConfig(vault, constructId, userId, options = {}) {
     gpt_name: gptName || null,
     key_memories: memories.map(({ id, content }) => ({ id, content })),
   };
-  if (write) await save(vault.root, constructId, `${JSON.stringify(config, null, 2)}\n`);
+  if (write) await vault.writeText(path.join(vault.root, constructId, FILE), `${JSON.stringify(config, null, 2)}\n`);
   return config;
 }
 
@@ -226,10 +220,10 @@ function cut(text, length) {
 /**
  * The name that the construct has in ChatGPT: `''` if it is registered without one, `null` if it is not registered.
  *
- * @param {string} root
+ * @param {Vault} vault
  * @param {string} constructId
  */
-async function registeredName(root, constructId) {
+async function registeredName({ root, readText }, constructId) {
   const folder = path.join(root, REGISTRATIONS);
   const names = await fs.readdir(folder).catch(() => []);
   const registered = names.filter((name) => name.endsWith(REGISTRATION)).sort();
@@ -239,7 +233,7 @@ async function registeredName(root, constructId) {
   if (name === undefined) return null;
   const file = path.join(folder, name);
   try {
-    const registration = JSON.parse(await readInside(root, file));
+    const registration = JSON.parse(await readText(file));
     if (typeof registration !== 'object' || registration === null) throw new Error('it is no JSON object');
     return textOf(registration.gpt_name) ?? '';
   } catch (error) {
@@ -247,115 +241,6 @@ async function registeredName(root, constructId) {
     console.warn(`⚠️ Failed to read registration file ${JSON.stringify(file)}:`, message);
     return null;
   }
-}
-
-/**
- * The text of a small file of the vault.
- *
- * @param {string} root
- * @param {string} file
- */
-async function readInside(root, file) {
-  const real = await fs.realpath(file);
-  await checkInside(root, real);
-  // Neither a pipe nor what was put in the file's place meanwhile holds it up.
-  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
-  const opened = await fs.open(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const state = await opened.stat();
-    if (!state.isFile()) throw new Error('it is no file');
-    if (state.size > LARGEST_REGISTRATION) throw new Error(`it has more than ${LARGEST_REGISTRATION} bytes`);
-    return await opened.readFile('utf8');
-  } finally {
-    await opened.close();
-  }
-}
-
-/**
- * Puts the configuration where Chatty looks for it, whole: nobody reads half of one, and what was there stays if that fails.
- *
- * @param {string} root
- * @param {string} constructId
- * @param {string} text
- */
-async function save(root, constructId, text) {
-  const named = path.join(root, constructId);
-  let at = named;
-  try {
-    await fs.mkdir(named).catch((error) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-    const folder = await fs.realpath(named);
-    await checkInside(root, folder);
-    at = path.join(folder, FILE);
-    await removeAbandoned(folder);
-    const temporary = path.join(folder, `.vvault-${crypto.randomUUID()}.tmp`);
-    try {
-      await writeSynced(temporary, text, await fs.lstat(at).catch(() => null));
-      await fs.rename(temporary, at);
-    } catch (error) {
-      await fs.rm(temporary, { force: true }).catch(() => {});
-      throw error;
-    }
-    await syncFolder(folder);
-  } catch (thrown) {
-    const error = /** @type {NodeJS.ErrnoException} */ (thrown);
-    if (error.code?.startsWith('VVAULT_')) throw error;
-    throw withCode(new Error(error.message, { cause: error }), CODES.get(error.code ?? '') ?? 'VVAULT_SYSTEM', at);
-  }
-}
-
-/**
- * @param {string} file
- * @param {string} text
- * @param {import('node:fs').Stats | null} before What it is going to replace: nobody may read it who could not before.
- */
-async function writeSynced(file, text, before) {
-  const opened = await fs.open(file, 'wx');
-  try {
-    if (before?.isFile()) {
-      const { uid, gid } = await opened.stat();
-      // Not every file system knows owners and modes, and only root may give a file away.
-      if (uid !== before.uid || gid !== before.gid) await opened.chown(before.uid, before.gid).catch(() => {});
-      await opened.chmod(before.mode & 0o7777).catch(() => {});
-    }
-    await opened.writeFile(text);
-    await opened.sync();
-  } finally {
-    await opened.close();
-  }
-}
-
-/** @param {string} folder */
-async function syncFolder(folder) {
-  // Windows has no way to sync a folder.
-  if (process.platform === 'win32') return;
-  const opened = await fs.open(folder, 'r');
-  try {
-    await opened.sync();
-  } finally {
-    await opened.close();
-  }
-}
-
-/** @param {string} folder */
-async function removeAbandoned(folder) {
-  for (const name of await fs.readdir(folder)) {
-    if (!/^\.vvault-.*\.tmp$/.test(name)) continue;
-    const file = path.join(folder, name);
-    const state = await fs.lstat(file).catch(() => null);
-    if (state?.isFile() && Date.now() - state.mtimeMs > ABANDONED) await fs.rm(file, { force: true });
-  }
-}
-
-/**
- * @param {string} root
- * @param {string} real A path without links.
- */
-async function checkInside(root, real) {
-  const way = path.relative(await fs.realpath(root), real);
-  if (way !== '' && way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way)) return;
-  throw withCode(new Error(`${real} is not inside the vault`), 'VVAULT_OUTSIDE', real);
 }
 
 /**

@@ -5,12 +5,12 @@ const fs = require('node:fs/promises');
 const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
-const { absoluteAs } = require('./absolute');
+const { absoluteAs, isWithin } = require('./absolute');
 const { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
-const { escapeHarmful } = require('./harmless');
+const { escapeLine } = require('./harmless');
 const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
@@ -54,13 +54,16 @@ const OPENING = Symbol('opening');
  * @property {typeof DIRECTORIES} directories
  * @property {string | undefined} expectedTether
  * @property {() => boolean} isClosed
+ * @property {(name: string) => Promise<string>} fileOf The file that `restoreConstruct` would restore a construct from.
  */
 
 /** @type {(vault: import('../index').Vault) => Inside} */
 let insideOf;
 
-/** From which file each state was restored. @type {WeakMap<object, string>} */
-const sources = new WeakMap();
+/** The watched vaults that keep the process alive, and go on telling their listeners though nobody holds them. @type {Set<Vault>} */
+const held = new Set();
+/** What keeps it alive: a watch itself does not. @type {NodeJS.Timeout | undefined} */
+let alive;
 
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
@@ -71,6 +74,7 @@ class Vault extends EventEmitter {
         directories: vault.#directories,
         expectedTether: vault.#expectedTether,
         isClosed: () => vault.#closed !== undefined,
+        fileOf: async (name) => (await vault.#restored(name, {})).path,
       };
     };
   }
@@ -83,12 +87,7 @@ class Vault extends EventEmitter {
   #directories;
   /** @type {string | undefined} */
   #expectedTether;
-  /**
-   * What keeps the process alive while the vault is watched: the watch itself does not.
-   *
-   * @type {NodeJS.Timeout | undefined}
-   */
-  #alive;
+  #isWatched = false;
   /** @type {Promise<void> | undefined} */
   #delivering;
   /** How many notices of the watch were told. */
@@ -156,12 +155,6 @@ class Vault extends EventEmitter {
     }
     const resolved = absoluteAs(root)(root);
     const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
-    // Weak, so that a vault that was forgotten can be collected with its watch.
-    const reference = new WeakRef(vault);
-    const wake = () => {
-      const watched = reference.deref();
-      if (watched) watched.#deliverAnyhow();
-    };
     const request = {
       create: Boolean(create),
       report: integrity === 'report',
@@ -176,21 +169,39 @@ class Vault extends EventEmitter {
     };
     checkSignal(signal);
     const progress = new native.ReadingProgress();
-    const opening = native.openVault(resolved, request, watch ? wake : undefined, progress);
+    const opening = native.openVault(resolved, request, watch ? Vault.#waking(vault) : undefined, progress);
     try {
       vault.#engine = await followed(opening, progress, signal, onProgress);
-    } catch (error) {
+    } catch (thrown) {
       // Aborted: what is opened all the same is closed again.
       opening.then((engine) => engine.close()).catch(() => {});
+      const error = /** @type {any} */ (thrown);
+      if (error?.code === 'VVAULT_NO_VAULT')
+        error.message = error.message.replace(/; make it$/, '$&, or open it with { create: true }');
       throw error;
     }
     if (watch) {
       vault.#cursor = since instanceof Date ? null : (since ?? vault.cursor);
-      vault.#alive = setInterval(() => {}, 0x7fffffff);
+      vault.#isWatched = true;
+      vault.ref();
       // Not before the caller has had the vault to listen to.
       setImmediate(() => vault.#deliverAnyhow());
     }
     return vault;
+  }
+
+  /**
+   * What the watch calls. Weak, so that a vault that was forgotten can be collected with its watch; and made here, as functions
+   * made in one place hold what any of them uses.
+   *
+   * @param {Vault} vault
+   */
+  static #waking(vault) {
+    const reference = new WeakRef(vault);
+    return () => {
+      const watched = reference.deref();
+      if (watched) watched.#deliverAnyhow();
+    };
   }
 
   /** The vault's folder. */
@@ -207,7 +218,7 @@ class Vault extends EventEmitter {
   close() {
     const engine = this.#engine;
     this.#engine = null;
-    clearInterval(this.#alive);
+    this.unref();
     if (this.#closed === undefined) {
       this.#closed = engine === null ? Promise.resolve() : settled(engine.close());
       this.#release(Number.POSITIVE_INFINITY);
@@ -216,15 +227,19 @@ class Vault extends EventEmitter {
     return this.#closed;
   }
 
-  /** Lets the process end while the vault is watched. */
   unref() {
-    this.#alive?.unref();
+    held.delete(this);
+    if (held.size === 0) {
+      clearInterval(alive);
+      alive = undefined;
+    }
     return this;
   }
 
-  /** Keeps the process alive while the vault is watched, as it does at first. */
   ref() {
-    this.#alive?.ref();
+    if (!this.#isWatched || this.#engine === null) return this;
+    held.add(this);
+    alive ??= setInterval(() => {}, 0x7fffffff);
     return this;
   }
 
@@ -272,12 +287,12 @@ class Vault extends EventEmitter {
     const follow = isFollowed
       ? (/** @type {object} */ progress) => this.#call('progress', { userId, ...progress })
       : undefined;
-    const found = await followed(reading.run(), reading.progress(), signal, follow);
-    this.#tellOfReading(found);
-    return abortable(
-      memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome)),
-      signal,
-    );
+    const answer = async () => {
+      const found = await reading.run();
+      this.#tellOfReading(found);
+      return memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome));
+    };
+    return followed(answer(), reading.progress(), signal, follow);
   }
 
   /** @param {string} userId */
@@ -437,7 +452,7 @@ class Vault extends EventEmitter {
     const capsules = [];
     for (const row of found) {
       if (row.closed === undefined) capsules.push(row);
-      else console.warn('⚠️ Failed to look for capsules:', escapeHarmful(row.closed));
+      else console.warn('⚠️ Failed to look for capsules:', escapeLine(row.closed));
     }
     return capsules.map(({ path: file, size, modified, title, description, version, tags, ...header }) => ({
       name: path.basename(file),
@@ -484,6 +499,14 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').ConstructState>}
    */
   async restoreConstruct(name, options = {}) {
+    return JSON.parse((await this.#restored(name, options)).state() ?? 'null');
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ uuid?: string | null, tag?: string | null, userId?: string | null }} options
+   */
+  async #restored(name, options) {
     const engine = this.#open();
     text(name, 'name');
     exact(options, ['uuid', 'tag', 'userId']);
@@ -494,10 +517,8 @@ class Vault extends EventEmitter {
     const user = userId ? requestOf(this.#root, this.#directories, userId, {}).user : undefined;
     const restored = await settled(engine.restore(name, versionOf({ uuid, tag }), user));
     this.#tellOf(restored.rejected);
-    if (restored.problem !== undefined) throw toVaultError(new Error(restored.problem));
-    const state = JSON.parse(restored.state);
-    sources.set(state, restored.path);
-    return state;
+    if (restored.problem) throw toVaultError(new Error(restored.problem));
+    return restored;
   }
 
   /**
@@ -507,9 +528,16 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').RuntimeConfig>}
    */
   async createRuntimeConfig(constructId, userId, options = {}) {
-    this.#open();
+    const engine = this.#open();
     named(options, ['instructions', 'write', 'maxLength']);
-    return createRuntimeConfig(this, constructId, userId, options);
+    const vault = {
+      root: this.#root,
+      restoreConstruct: this.restoreConstruct.bind(this),
+      readText: (/** @type {string} */ file) => settled(engine.readText(file)),
+      writeText: (/** @type {string} */ file, /** @type {string} */ content) =>
+        settled(engine.writeText(file, content)),
+    };
+    return createRuntimeConfig(vault, constructId, userId, options);
   }
 
   /**
@@ -689,13 +717,9 @@ function contentOf(capsule) {
  * @param {string} folder
  */
 async function leadsOut(root, folder) {
-  const isBelow = (/** @type {string} */ one, /** @type {string} */ other) => {
-    const way = path.relative(one, other);
-    return way !== '..' && !way.startsWith(`..${path.sep}`) && !path.isAbsolute(way);
-  };
-  if (!isBelow(root, folder)) return false;
+  if (!isWithin(root, folder)) return false;
   const reals = await Promise.all([fs.realpath(root), fs.realpath(folder)]).catch(() => null);
-  return reals !== null && !isBelow(...reals);
+  return reals !== null && !isWithin(...reals);
 }
 
 /**
@@ -741,8 +765,6 @@ const PROGRESS_INTERVAL = 100;
  * @returns {Promise<T>}
  */
 async function followed(promise, work, signal, tell) {
-  const abort = () => work.abort();
-  signal?.addEventListener('abort', abort, { once: true });
   let told = -1;
   const tellNews = () => {
     const [done, total] = work.counts();
@@ -755,8 +777,16 @@ async function followed(promise, work, signal, tell) {
     }
   };
   const timer = tell && setInterval(tellNews, PROGRESS_INTERVAL);
+  let abort = () => {};
+  const aborted = new Promise((_, reject) => {
+    abort = () => {
+      work.abort();
+      if (signal) reject(reasonOf(signal));
+    };
+  });
+  signal?.addEventListener('abort', abort, { once: true });
   try {
-    const result = await abortable(promise, signal);
+    const result = await Promise.race([settled(promise), aborted]);
     if (told !== -1) tellNews();
     return result;
   } finally {
@@ -765,38 +795,4 @@ async function followed(promise, work, signal, tell) {
   }
 }
 
-/**
- * The promise, or the signal's reason as soon as it is aborted. The work behind it ends by itself.
- *
- * @template T
- * @param {Promise<T>} promise
- * @param {AbortSignal} [signal]
- * @returns {Promise<T>}
- */
-async function abortable(promise, signal) {
-  if (!signal) return settled(promise);
-  /** @type {(() => void) | undefined} */
-  let forget;
-  const aborted = new Promise((_, reject) => {
-    const abort = () => reject(reasonOf(signal));
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    forget = () => signal.removeEventListener('abort', abort);
-  });
-  try {
-    return await Promise.race([settled(promise), aborted]);
-  } finally {
-    forget?.();
-  }
-}
-
-/**
- * The file that a state was restored from, by `Vault.restoreConstruct`.
- *
- * @param {object} state
- */
-function sourceOf(state) {
-  return sources.get(state);
-}
-
-module.exports = { Vault, insideOf, sourceOf };
+module.exports = { Vault, insideOf };

@@ -3,12 +3,14 @@
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
+const { named } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('./errors').VaultError} VaultError */
 /** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
 /** @typedef {{ retryable?: boolean, retryAfter?: number }} Again Whether a failed request may be made once more, and when. */
 
+const OPTIONS = ['mode', 'vaultPath', 'baseUrl', 'headers', 'capsuleIds', 'timeoutMs'];
 const DEFAULT_IDS = ['nova-001'];
 const DEFAULT_TIMEOUT = 30_000;
 /** So many capsules are loaded at a time. */
@@ -45,7 +47,7 @@ class VVAULTClient {
 
   /** @param {import('../index').VVAULTClientOptions} [options] */
   constructor(options = {}) {
-    if (options === null || typeof options !== 'object') throw refused('the options must be an object');
+    named(options, OPTIONS);
     const { mode = 'filesystem', capsuleIds } = options;
     if (capsuleIds !== undefined && capsuleIds !== null && !Array.isArray(capsuleIds)) {
       throw refused('capsuleIds must be an array of strings');
@@ -85,8 +87,8 @@ class VVAULTClient {
 
 function idsOfEnvironment() {
   const ids = (process.env.CAPSULE_IDS ?? '').split(',').map((id) => id.trim());
-  const named = ids.filter((id) => id !== '');
-  return named.length > 0 ? named : DEFAULT_IDS;
+  const stated = ids.filter((id) => id !== '');
+  return stated.length > 0 ? stated : DEFAULT_IDS;
 }
 
 /**
@@ -122,7 +124,7 @@ function folderOf({ vaultPath }) {
       const vault = await opening;
       for (let look = 1; ; look += 1) {
         const { path: file, problem } = await vault.restore(id, {});
-        if (problem !== undefined) throw toVaultError(new Error(problem));
+        if (problem) throw toVaultError(new Error(problem));
         try {
           return parsed(await native.loadCapsule(file), file);
         } catch (error) {
@@ -144,6 +146,9 @@ function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
   if (!(Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= 0x7fffffff)) {
     throw refused('timeoutMs must be a whole number of milliseconds above 0');
   }
+  // They would be sent as the text of that name.
+  const unset = Object.entries(given ?? {}).find(([, value]) => value === undefined || value === null);
+  if (unset) throw refused(`headers.${printable(unset[0])} must be a string`);
   /** @type {Headers} */
   let headers;
   try {
@@ -233,7 +238,7 @@ function failure(code, message, { cause, ...again } = {}) {
  * @param {Headers} headers
  * @param {AbortSignal} signal
  * @param {number} timeout What the signal's is.
- * @returns {Promise<string>}
+ * @returns {Promise<Buffer>}
  */
 async function request(first, headers, signal, timeout) {
   let url = first;
@@ -314,7 +319,7 @@ async function explanationOf(response) {
   const type = response.headers.get('content-type') ?? '';
   if (!/\bjson\b/i.test(type)) return type === '' ? '' : ` (${printable(type)}: is baseUrl right?)`;
   try {
-    const { error } = JSON.parse((await textOf(response, LARGEST_EXPLANATION)) ?? '{}');
+    const { error } = JSON.parse(new TextDecoder().decode((await bytesOf(response, LARGEST_EXPLANATION)) ?? undefined));
     return typeof error === 'string' ? `: ${printable(error)}` : '';
   } catch {
     return '';
@@ -338,8 +343,8 @@ function millisecondsOf(value) {
  * @param {URL} url
  */
 async function bodyOf(response, url) {
-  const text = await textOf(response, LARGEST_BODY);
-  if (text !== null) return text;
+  const body = await bytesOf(response, LARGEST_BODY);
+  if (body !== null) return body;
   throw failure(
     'VVAULT_TOO_LARGE',
     `${whereOf(url)} sends more than ${LARGEST_BODY} bytes, which is the most that is taken`,
@@ -351,9 +356,9 @@ async function bodyOf(response, url) {
  *
  * @param {Response} response
  * @param {number} largest Bytes, after decompression.
- * @returns {Promise<string | null>}
+ * @returns {Promise<Buffer | null>}
  */
-async function textOf(response, largest) {
+async function bytesOf(response, largest) {
   if (Number(response.headers.get('content-length')) > largest) return null;
   const chunks = [];
   let length = 0;
@@ -362,31 +367,22 @@ async function textOf(response, largest) {
     if (length > largest) return null;
     chunks.push(chunk);
   }
-  return new TextDecoder().decode(Buffer.concat(chunks, length));
+  return Buffer.concat(chunks, length);
 }
 
 /**
  * The capsule in an answer `{ success, capsule }`, once its hash has been found right.
  *
- * @param {string} body
+ * @param {Buffer} body
  * @param {string} where
  * @returns {Promise<any>}
  */
 async function judged(body, where) {
-  let answer;
-  try {
-    answer = JSON.parse(body);
-  } catch (error) {
-    const kind = /^\s*</.test(body) ? 'a page (HTML)' : 'no JSON, or half of one';
-    const message = `${where} sends ${kind}: ${printable(/** @type {Error} */ (error).message)}`;
-    throw failure('VVAULT_NOT_A_CAPSULE', message);
-  }
-  const text = isObject(answer) && answer.success !== false ? rawMember(body, 'capsule') : null;
-  if (text === null || !isObject(answer.capsule)) {
-    const said = typeof answer?.error === 'string' ? `: ${printable(answer.error)}` : '';
-    throw failure('VVAULT_NOT_A_CAPSULE', `${where} sends no { success: true, capsule: { … } }${said}`);
-  }
-  return parsed(await native.judgeCapsule(text), where);
+  const loaded = await native.judgeAnswer(body).catch((thrown) => {
+    const { code, message } = /** @type {VaultError} */ (toVaultError(thrown));
+    throw failure(code, `${where}: ${printable(message)}`);
+  });
+  return parsed(loaded, where);
 }
 
 /**
@@ -409,57 +405,6 @@ function parsed(loaded, where) {
   if (!isObject(capsule)) throw failure('VVAULT_NOT_A_CAPSULE', `${where}: a capsule is a JSON object`);
   if (loaded.errorMessage) throw failure('VVAULT_UNSOUND', `${where}: ${loaded.errorMessage}`);
   return capsule;
-}
-
-/**
- * The text of a member of an object, exactly as it stands there: what is parsed and written again has other hashes, as
- * 1.0 becomes 1. Of several members of the name it is the last, as for `JSON.parse`.
- *
- * @param {string} text An object that `JSON.parse` takes. Of anything else the answer means nothing.
- * @param {string} name
- * @returns {string | null} `null` if there is no such member.
- */
-function rawMember(text, name) {
-  const structure = /["{}[\],:]/g;
-  /** @type {string | null} */
-  let found = null;
-  /** @type {string | null} The name of the member whose value is passed; between members none. */
-  let member = null;
-  let [depth, begin, key] = [0, 0, ''];
-  for (let match = structure.exec(text); match !== null; match = structure.exec(text)) {
-    const [sign] = match;
-    if (sign === '"') {
-      const end = endOfString(text, match.index);
-      if (depth === 1 && member === null) key = text.slice(match.index, end);
-      structure.lastIndex = end;
-    } else if (sign === ':') {
-      if (depth === 1) [member, begin] = [JSON.parse(key), structure.lastIndex];
-    } else {
-      if (sign === '{' || sign === '[') depth += 1;
-      const isEnd = (depth === 1 && sign === ',') || (depth === 1 && sign === '}');
-      if (isEnd) {
-        if (member === name) found = text.slice(begin, match.index).trim();
-        member = null;
-      }
-      if (sign === '}' || sign === ']') depth -= 1;
-    }
-  }
-  return found;
-}
-
-/**
- * The place behind a string.
- *
- * @param {string} text
- * @param {number} begin Where its first quotation mark is.
- */
-function endOfString(text, begin) {
-  for (let quote = text.indexOf('"', begin + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
-    let backslashes = 0;
-    while (text[quote - 1 - backslashes] === '\\') backslashes += 1;
-    if (backslashes % 2 === 0) return quote + 1;
-  }
-  return text.length;
 }
 
 /** @param {unknown} value */
@@ -496,4 +441,4 @@ function errorOf(thrown) {
   return /^VVAULT_/.test(error.code) ? error : withCode(new Error(error.message, { cause: error }), 'VVAULT_SYSTEM');
 }
 
-module.exports = { VVAULTClient, rawMember };
+module.exports = { VVAULTClient };

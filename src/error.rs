@@ -9,8 +9,8 @@ use crate::vault::{FileProblem, describe};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A name from outside would lead out of the vault.
-    #[error("{} leads out of the vault: use a name without '..'", path.display())]
+    /// A name from outside, or a link, would lead out of the vault.
+    #[error("{} leads out of the vault: use names without '..', and links that end inside", path.display())]
     OutsideVault {
         /// Where it would lead.
         path: PathBuf,

@@ -9,6 +9,7 @@
  *     node watch-child.js open ROOT CACHE            opens, and leaves the vault watched
  *     node watch-child.js unref ROOT CACHE           opens, lets the process end
  *     node watch-child.js close ROOT CACHE           opens, takes one event, closes
+ *     node watch-child.js letGo ROOT CACHE           the same, and lets the process end: tells when the vault is collected
  *     node watch-child.js forget ROOT CACHE          opens, adds a listener, keeps no reference to the vault; needs --expose-gc
  */
 
@@ -23,7 +24,7 @@ const { makeCapsule, timestampOf } = require('./construct-capsules');
 const [command, root, ...others] = process.argv.slice(2);
 
 /** @type {Record<string, (...args: string[]) => Promise<void>>} */
-const COMMANDS = { storm, store, watch, open, unref, close, forget };
+const COMMANDS = { storm, store, watch, open, unref, close, forget, letGo };
 
 /**
  * Half of the files are written in place, half are renamed to where they belong.
@@ -113,6 +114,22 @@ async function openAndForget(cacheDir) {
     fs.writeSync(1, 'imported\n');
     process.exit();
   });
+}
+
+/** @param {string} cacheDir */
+async function letGo(cacheDir) {
+  const open = async () => {
+    const vault = await Vault.open(root, { watch: true, cacheDir });
+    vault.on('capsule:imported', () => vault.root);
+    return new WeakRef(vault.unref());
+  };
+  const reference = await open();
+  for (let round = 0; round < 1000 && reference.deref() !== undefined; round++) {
+    // A reference that was followed holds until the event loop's turn is over.
+    await delay(1);
+    globalThis.gc?.();
+  }
+  fs.writeSync(1, reference.deref() === undefined ? 'collected\n' : 'held\n');
 }
 
 COMMANDS[command](...others).catch((error) => {

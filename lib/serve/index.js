@@ -116,7 +116,7 @@ async function serveVault(vault, options = {}) {
     const file = page.get(pathname);
     if (file) {
       demandMethod(req, READING);
-      respondTagged(req, res, file.content, file.type);
+      respondTagged(req, res, file.content, { type: file.type });
       return;
     }
     await admitted(req);

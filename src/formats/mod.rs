@@ -9,3 +9,4 @@ pub mod json;
 pub mod memory;
 pub mod memory_capsule;
 pub mod transcript;
+pub mod web_answer;

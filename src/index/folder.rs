@@ -60,7 +60,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn is_aborted(&self) -> bool {
+    /// Whether nobody wants it any more.
+    pub fn is_aborted(&self) -> bool {
         self.aborted.load(atomic::Ordering::Relaxed)
     }
 }

@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 
 use napi::JsString;
-use napi::bindgen_prelude::Env;
+use napi::bindgen_prelude::{Buffer, Env, PromiseRaw};
 use napi_derive::napi;
 
 use super::text::Text;
 use super::{off_thread, to_js};
 use crate::Error;
 use crate::formats::integrity::Verdict;
-use crate::formats::{construct, integrity};
+use crate::formats::{construct, fingerprint, integrity, web_answer};
 use crate::vault::{LARGEST_FILE, read_file};
+
+/// Some servers begin a text with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A capsule file and the verdict on it.
 #[napi]
@@ -64,17 +67,46 @@ pub async fn load_capsule(path: String, expected_tether: Option<String>) -> napi
     .await
 }
 
-/// Judges a capsule's text.
+/// What answers a request for a capsule over HTTP.
+#[napi(object, object_from_js = false)]
+pub struct CapsuleAnswer {
+    /// `{ success, capsule }` as JSON; absent if the capsule is not sound, or no object that JavaScript could parse.
+    pub body: Option<Buffer>,
+    /// The body's SHA-256 in hexadecimals.
+    pub sha256: Option<String>,
+}
+
+/// Reads and judges a capsule file, and makes the answer that gives it; `null` if it can't be read.
 ///
 /// # Errors
 /// Only for a defect of the engine.
 #[napi]
-pub async fn judge_capsule(text: String) -> napi::Result<LoadedCapsule> {
+pub async fn answer_with_capsule(path: String, expected_tether: Option<String>) -> napi::Result<Option<CapsuleAnswer>> {
     off_thread(move || {
-        let verdict = integrity::judge(text.as_bytes(), None);
-        Ok(LoadedCapsule::judged(text, verdict))
+        let Ok(bytes) = read_file(&PathBuf::from(path), LARGEST_FILE) else { return Ok(None) };
+        let verdict = integrity::judge(&bytes, expected_tether.as_deref());
+        let text = verdict.reason.is_none().then(|| String::from_utf8_lossy(&bytes));
+        let body = text.and_then(|text| web_answer::of_capsule(&text)).map(String::into_bytes);
+        let sha256 = body.as_deref().map(fingerprint::sha256);
+        Ok(Some(CapsuleAnswer { body: body.map(Buffer::from), sha256 }))
     })
     .await
+}
+
+/// Judges the capsule in an answer `{ success, capsule }`.
+///
+/// # Errors
+/// [`Error::NotACapsule`] if the answer is something else.
+#[napi(catch_unwind, ts_return_type = "Promise<LoadedCapsule>")]
+#[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
+pub fn judge_answer(env: &Env, answer: Buffer) -> napi::Result<PromiseRaw<'_, LoadedCapsule>> {
+    let answer = answer.to_vec();
+    env.spawn_future(off_thread(move || {
+        let text = String::from_utf8_lossy(answer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer));
+        let capsule = web_answer::capsule_in(&text).map_err(|message| Error::NotACapsule { message })?;
+        let verdict = integrity::judge(capsule.as_bytes(), None);
+        Ok(LoadedCapsule::judged(capsule.to_owned(), verdict))
+    }))
 }
 
 impl LoadedCapsule {

@@ -12,12 +12,12 @@ use napi_derive::napi;
 use super::progress::ReadingProgress;
 use super::text::Text;
 use super::vault::rejected;
-use super::{off_thread, to_json};
+use super::{off_thread, to_js, to_json};
 use crate::Error;
 use crate::formats::json;
 use crate::index::{
-    Comparison, Damaged, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter,
-    Source, Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
+    Comparison, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source,
+    Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
 };
 use crate::lock::lock;
 use crate::watch::Watch;
@@ -169,20 +169,26 @@ impl State {
     /// Makes more texts of what was selected.
     fn more(&mut self) -> Result<ReadingOutcome, Error> {
         match self.write(MORE_TEXTS) {
-            Err(Damaged) if self.may_try_again() => Ok(ReadingOutcome { again: true, ..self.run()? }),
-            written => written.map(|()| self.outcome()).map_err(Error::from),
+            Err(Error::Damaged) if self.may_try_again() => Ok(ReadingOutcome { again: true, ..self.run()? }),
+            written => written.map(|()| self.outcome()),
         }
     }
 
-    fn write(&mut self, most: usize) -> Result<(), Damaged> {
+    fn write(&mut self, most: usize) -> Result<(), Error> {
         let (texts, written) = self.selection.to_rows(&self.now_text, TEXT_SIZE, self.written, most)?;
         let texts: Vec<Text> = texts.into_iter().map(Text::of_json).collect();
         self.written = written;
-        if self.written == self.selection.len() {
+        let mut made = lock(&self.texts);
+        // Asked while nobody takes texts out: what is made after the end is dropped here, what was made before by `next`.
+        let is_aborted = self.request.progress.is_aborted();
+        if is_aborted || self.written == self.selection.len() {
             // What keeps memories in memory goes with the last of them.
             (self.selection, self.written) = (Selection::default(), 0);
         }
-        lock(&self.texts).extend(texts);
+        if is_aborted {
+            return Err(Error::Aborted);
+        }
+        made.extend(texts);
         Ok(())
     }
 
@@ -349,10 +355,13 @@ impl MemoryReading {
     }
 
     /// The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`]
     #[napi(catch_unwind)]
-    #[must_use]
-    pub fn undecided(&self) -> Option<String> {
+    pub fn undecided(&self) -> napi::Result<Option<String>> {
         const MOST: usize = 1000;
+        self.check_wanted()?;
         let mut state = lock(&self.state);
         let mut text = String::from("[");
         while text.len() < TEXT_SIZE && state.asked.len() < MOST {
@@ -364,7 +373,7 @@ impl MemoryReading {
             state.asked.push(date);
         }
         text.push(']');
-        (!state.asked.is_empty()).then_some(text)
+        Ok((!state.asked.is_empty()).then_some(text))
     }
 
     /// Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place.
@@ -408,15 +417,25 @@ impl MemoryReading {
     /// The next rows, as a JSON array; `null` when there are none by now.
     ///
     /// # Errors
-    /// If the JavaScript engine can't make the string.
+    /// [`Error::Aborted`], and if the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        self.check_wanted()?;
         let text = lock(&self.texts).pop_front();
         text.map(|text| text.to_js(env)).transpose()
     }
 }
 
 impl MemoryReading {
+    /// Drops what is made, once the reading has been ended.
+    fn check_wanted(&self) -> napi::Result<()> {
+        if !self.progress.is_aborted() {
+            return Ok(());
+        }
+        lock(&self.texts).clear();
+        Err(to_js(&Error::Aborted))
+    }
+
     /// A question to an open vault.
     pub(super) fn of_vault(request: ReadingRequest, vault: Arc<Vault>, watch: Option<Arc<Watch>>) -> Self {
         let reading = Self::with(request, Some(vault));

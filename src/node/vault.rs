@@ -130,16 +130,27 @@ pub struct StoredCapsule {
 }
 
 /// A construct that was restored.
-#[napi(object)]
+#[napi]
 pub struct RestoredConstruct {
-    /// The state, as JSON.
-    pub state: String,
+    state: Option<Text>,
     /// Its file.
     pub path: String,
     /// Why there is none, as JSON.
     pub problem: Option<String>,
     /// What was left out, as JSON.
     pub rejected: Vec<String>,
+}
+
+#[napi]
+impl RestoredConstruct {
+    /// The state, as JSON; `null` if there is none.
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn state<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        self.state.as_ref().map(|state| state.to_js(env)).transpose()
+    }
 }
 
 /// Which version.
@@ -399,6 +410,26 @@ impl NativeVault {
         env.spawn_future(off_thread(move || vault.store().info(&name)))
     }
 
+    /// The text of a small file of the vault.
+    ///
+    /// # Errors
+    /// As `Store::read_text`.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn read_text<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, String>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().read_text(&PathBuf::from(path))))
+    }
+
+    /// Writes a file of the vault that is no capsule.
+    ///
+    /// # Errors
+    /// As `Store::write_text`.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn write_text<'env>(&self, env: &'env Env, path: String, text: String) -> napi::Result<PromiseRaw<'env, ()>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || vault.store().write_text(&PathBuf::from(path), &text)))
+    }
+
     /// Gives a capsule a tag.
     ///
     /// # Errors
@@ -460,7 +491,7 @@ impl NativeVault {
             let problem = capsule.as_ref().err().map(super::to_json);
             let capsule = capsule.ok();
             Ok(RestoredConstruct {
-                state: capsule.as_ref().map(|capsule| capsule.state.clone()).unwrap_or_default(),
+                state: capsule.as_ref().map(|capsule| Text::of_json(capsule.state.clone())),
                 path: capsule.map(|capsule| capsule.path.to_string_lossy().into_owned()).unwrap_or_default(),
                 problem,
                 rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),

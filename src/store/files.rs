@@ -17,14 +17,13 @@ pub trait Files: Debug + Send + Sync {
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Writes a file under a name of its own in `folder`, whole and on the disk when this returns. If it fails, no file
-    /// stays.
+    /// stays. One that is to take another's place has that one's owner and mode, where the system lets it.
     ///
     /// # Errors
     /// As the system says.
-    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf>;
+    fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf>;
 
-    /// Gives a file another name in one step, in place of a file that has it, and that one's owner and mode where the system
-    /// lets it.
+    /// Gives a file another name in one step, in place of a file that has it.
     ///
     /// # Errors
     /// As the system says.
@@ -92,9 +91,13 @@ impl Files for SystemFiles {
         parents.try_for_each(|parent| self.sync_folder(parent))
     }
 
-    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf> {
         let path = folder.join(temporary_name());
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        #[cfg(unix)]
+        if let Some(other) = successor_of {
+            take_after(&path, other);
+        }
         let written = file.write_all(content).and_then(|()| file.sync_all());
         if let Err(error) = written {
             // What could not be written may not be removable either; the next store does it.
@@ -105,8 +108,6 @@ impl Files for SystemFiles {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        #[cfg(unix)]
-        take_after(from, to);
         patiently(|| fs::rename(from, to))
     }
 
@@ -174,7 +175,8 @@ pub(super) fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
-/// Gives a file the owner and the mode of the one whose place it is about to take: nobody may read it who could not before.
+/// Gives a new file the owner and the mode of the one whose place it is going to take: nobody may read it who could not
+/// before. So it is done before anything is written.
 #[cfg(unix)]
 fn take_after(file: &Path, other: &Path) {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};

@@ -722,7 +722,8 @@ impl Instance {
             }
             let text = index.to_text();
             let system = |error: std::io::Error| Error::system(&error, "write", &target);
-            let temporary = files.write_temporary(&self.places.indexes, text.as_bytes()).map_err(system)?;
+            let written = files.write_temporary(&self.places.indexes, text.as_bytes(), Some(&target));
+            let temporary = written.map_err(system)?;
             self.keep_damaged(state);
             let placed = self.place(state, batch, &planned);
             let unchanged = || self.signature(&self.index_name()) == seen;
@@ -963,11 +964,11 @@ impl Instance {
         let Some(text) = state.damaged.take() else { return };
         let files = &*self.places.files;
         // For a person to look into; nothing depends on it.
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text) {
-            let kept = self.places.indexes.join(format!("{}.damaged", self.name));
-            if files.rename(&temporary, &kept).is_err() {
-                let _ = files.remove(&temporary);
-            }
+        let kept = self.places.indexes.join(format!("{}.damaged", self.name));
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text, Some(&kept))
+            && files.rename(&temporary, &kept).is_err()
+        {
+            let _ = files.remove(&temporary);
         }
     }
 
@@ -994,7 +995,7 @@ impl Instance {
         let path = self.places.indexes.join(self.journal_name());
         let has_file = |filename: &str| self.places.folder.join(filename).symlink_metadata().is_ok();
         let text = state.journal.to_text(index, has_file, now);
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, text.as_bytes())
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, text.as_bytes(), Some(&path))
             && files.rename(&temporary, &path).is_err()
         {
             let _ = files.remove(&temporary);
@@ -1065,7 +1066,7 @@ impl Instance {
     fn take_lock(&self, patience: Duration) -> Result<File, Error> {
         let indexes = &self.places.indexes;
         let path = indexes.join(format!("{}.lock", self.name));
-        self.make_folder(indexes)?;
+        make_folder(indexes, &*self.places.files, &self.places.boundary)?;
         self.check_own(&path)?;
         let system = |error: &std::io::Error| Error::system(error, "open", &path);
         let file = open_file(File::options().write(true).create(true), &path).map_err(|error| system(&error))?;
@@ -1090,9 +1091,9 @@ impl Instance {
     pub(super) fn write(&self, text: &[u8]) -> Result<PathBuf, Error> {
         let Places { folder, indexes, files, .. } = &self.places;
         for path in [folder, indexes] {
-            self.make_folder(path)?;
+            make_folder(path, &**files, &self.places.boundary)?;
         }
-        files.write_temporary(folder, text).map_err(|error| Error::system(&error, "write", folder))
+        files.write_temporary(folder, text, None).map_err(|error| Error::system(&error, "write", folder))
     }
 
     /// Whether anything is known of it that a later call can use.
@@ -1112,24 +1113,6 @@ impl Instance {
         let _ = self.places.files.remove_folder(&self.places.folder);
     }
 
-    /// Makes a folder of the vault, which must be there, if it is not there itself. No link leads it out of the vault.
-    fn make_folder(&self, path: &Path) -> Result<(), Error> {
-        let Places { files, boundary, .. } = &self.places;
-        let outside = || Error::of_file(path, FileProblem::Outside(path.to_owned()));
-        let above = path.ancestors().find(|above| above.symlink_metadata().is_ok());
-        match above.map(|above| boundary.resolve(above)) {
-            Some(Ok(Some(_))) => {}
-            Some(Err(error)) => return Err(Error::system(&error, "mkdir", path)),
-            // Above the vault: it is gone.
-            Some(Ok(None)) if !boundary.is_there() => {
-                return Err(Error::system(&std::io::ErrorKind::NotFound.into(), "mkdir", path));
-            }
-            Some(Ok(None)) | None => return Err(outside()),
-        }
-        files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
-        open_inside(path, boundary).map_err(|problem| Error::of_file(path, problem)).map(drop)
-    }
-
     /// Whether a file that is written in place is the vault's own: no link leads it elsewhere.
     fn check_own(&self, path: &Path) -> Result<(), Error> {
         let is_link = path.symlink_metadata().is_ok_and(|own| own.file_type().is_symlink());
@@ -1144,13 +1127,7 @@ impl Instance {
         let mut abandoned = Vec::new();
         for folder in [&self.places.folder, &self.places.indexes] {
             let Ok(Some(folder)) = open_inside(folder, &self.places.boundary) else { continue };
-            for name in folder.list().unwrap_or_default().into_iter().filter(|name| is_temporary_name(name)) {
-                let path = folder.path().join(&*name);
-                let age = || path.symlink_metadata().ok()?.modified().ok()?.elapsed().ok();
-                if age().is_some_and(|age| age > ABANDONED) {
-                    abandoned.push(path);
-                }
-            }
+            abandoned.extend(abandoned_in(&folder));
         }
         if !abandoned.is_empty()
             && let Ok(_lock) = self.take_lock(Duration::ZERO)
@@ -1253,8 +1230,25 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(is_elsewhere)
 }
 
+/// Makes a folder of the vault, which must be there, if it is not there itself. No link leads it out of the vault.
+pub(super) fn make_folder(path: &Path, files: &dyn Files, boundary: &Boundary) -> Result<(), Error> {
+    let outside = || Error::of_file(path, FileProblem::Outside(path.to_owned()));
+    let above = path.ancestors().find(|above| above.symlink_metadata().is_ok());
+    match above.map(|above| boundary.resolve(above)) {
+        Some(Ok(Some(_))) => {}
+        Some(Err(error)) => return Err(Error::system(&error, "mkdir", path)),
+        // Above the vault: it is gone.
+        Some(Ok(None)) if !boundary.is_there() => {
+            return Err(Error::system(&std::io::ErrorKind::NotFound.into(), "mkdir", path));
+        }
+        Some(Ok(None)) | None => return Err(outside()),
+    }
+    files.create_folder(path).map_err(|error| Error::system(&error, "mkdir", path))?;
+    open_inside(path, boundary).map_err(|problem| Error::of_file(path, problem)).map(drop)
+}
+
 /// Opens a folder that must lie inside the vault; `None` if it is not there.
-fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, FileProblem> {
+pub(super) fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, FileProblem> {
     let system = |error: &std::io::Error| FileProblem::of_system(error, "open", path);
     match boundary.resolve(path) {
         Ok(Some(real)) => Directory::open(&real).map(Some).map_err(|error| system(&error)),
@@ -1262,6 +1256,14 @@ fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Directory>, Fi
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(system(&error)),
     }
+}
+
+/// What processes that were killed have left in a folder.
+pub(super) fn abandoned_in(folder: &Directory) -> Vec<PathBuf> {
+    let temporaries = folder.list().unwrap_or_default().into_iter().filter(|name| is_temporary_name(name));
+    let age = |path: &Path| path.symlink_metadata().ok()?.modified().ok()?.elapsed().ok();
+    let paths = temporaries.map(|name| folder.path().join(&*name));
+    paths.filter(|path| age(path).is_some_and(|age| age > ABANDONED)).collect()
 }
 
 fn missing(path: &Path) -> FileProblem {

@@ -4,6 +4,7 @@
 mod files;
 mod instance;
 pub mod journal;
+mod other_file;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -140,7 +141,7 @@ impl Store {
         }
         let no_vault = |problem| Error::NoVault { path: root.to_owned(), problem };
         let boundary = Boundary::new(root).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => no_vault("no such folder; make it, or open it with { create: true }"),
+            io::ErrorKind::NotFound => no_vault("no such folder; make it"),
             _ => Error::system(&error, "open", root),
         })?;
         if !root.is_dir() {

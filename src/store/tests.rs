@@ -78,6 +78,29 @@ fn uuid(uuid: &str) -> Version {
     Version::Uuid(uuid.to_owned())
 }
 
+/// Another file of the vault, written while each step in turn fails: it is whole, the old one or the new.
+#[test]
+fn another_file_is_written_whole_or_stays() {
+    for how in [Failure::Crash, Failure::Refusal(io::ErrorKind::PermissionDenied)] {
+        for fails_at in 0.. {
+            let vault = Vault::new();
+            let path = vault.root().join("nova-001").join("config.json");
+            vault.store.write_text(&path, "old").expect("written");
+            let files = FailingFiles::new(fails_at, how);
+            let store = Store::open_with(vault.root(), Options::default(), files).expect("a vault");
+            let written = store.write_text(&path, "the new one");
+            let text = vault.store.read_text(&path).expect("a file");
+            assert!(text == "the new one" || (written.is_err() && text == "old"), "{how:?} {fails_at}: {text}");
+            let names = fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
+            assert!(names == 1 || how == Failure::Crash, "{how:?} {fails_at}: {names} files");
+            if written.is_ok() {
+                assert!(fails_at > 1);
+                break;
+            }
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn who_may_not_read_an_index_may_not_afterwards() {
@@ -789,9 +812,9 @@ impl Files for FailingFiles {
         SystemFiles.create_folder(path)
     }
 
-    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
-        self.step(|| drop(SystemFiles.write_temporary(folder, &content[..content.len() / 2])))?;
-        SystemFiles.write_temporary(folder, content)
+    fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf> {
+        self.step(|| drop(SystemFiles.write_temporary(folder, &content[..content.len() / 2], successor_of)))?;
+        SystemFiles.write_temporary(folder, content, successor_of)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -1097,8 +1120,8 @@ impl Files for Usurper {
         SystemFiles.create_folder(path)
     }
 
-    fn write_temporary(&self, folder: &Path, content: &[u8]) -> io::Result<PathBuf> {
-        SystemFiles.write_temporary(folder, content)
+    fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf> {
+        SystemFiles.write_temporary(folder, content, successor_of)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

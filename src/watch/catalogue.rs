@@ -268,7 +268,7 @@ impl Catalogue {
             self.set_quiet(since.time().min(SystemTime::now()));
         }
         let mut looked = self.look_in(Stage::Beginning(since, progress), files);
-        if progress.aborted.load(Ordering::Relaxed) {
+        if progress.is_aborted() {
             self.vault.keep_indexes();
             return Err(Error::Aborted);
         }
@@ -979,7 +979,7 @@ impl Stage<'_> {
     fn is_aborted(self) -> bool {
         let Self::Beginning(_, progress) = self else { return false };
         progress.done.fetch_add(1, Ordering::Relaxed);
-        progress.aborted.load(Ordering::Relaxed)
+        progress.is_aborted()
     }
 }
 
