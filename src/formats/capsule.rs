@@ -87,6 +87,15 @@ impl<'a> Header<'a> {
     }
 }
 
+/// The UUID that a text states as a capsule of an instance does, whatever else it is; not if it names another instance.
+#[must_use]
+pub fn stated_uuid(text: &[u8], instance: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let [metadata, ..] = sections(&text).ok()?;
+    let [name, uuid] = json::members(metadata?.text(), ["instance_name", "uuid"]);
+    text_of(uuid?).filter(|_| name.and_then(text_of).is_none_or(|name| name == instance))
+}
+
 /// A capsule's time in microseconds since 1970, as Python counts them. One without a zone is taken as UTC, so that the order
 /// of capsules does not depend on the machine.
 #[must_use]

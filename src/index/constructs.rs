@@ -203,6 +203,8 @@ impl Constructs {
             let Ok(Versions { indexed, strays }) = versions.map_err(|problem| found.problem = Some(problem)) else {
                 continue;
             };
+            // A version that has the UUID is it.
+            let is_found = matches!(version, Version::Uuid(_)) && !indexed.is_empty();
             for path in indexed {
                 let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
@@ -212,7 +214,7 @@ impl Constructs {
                 }
                 found.rejected.push(capsule);
             }
-            let strays = strays.into_iter();
+            let strays = strays.into_iter().filter(|_| !is_found);
             capsules.extend(strays.filter_map(|path| self.read_as(store, (&path, None), (wanted, &place), found)));
         }
         capsules

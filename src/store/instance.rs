@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::files::{Files, is_temporary_name, open_file, temporary_name};
 use super::journal::{self, Journal, Record};
 use crate::Error;
-use crate::formats::capsule::Header;
+use crate::formats::capsule::{self, Header};
 use crate::formats::fingerprint::sha256;
 use crate::formats::instance_index::{Entry, InstanceIndex, Salvaged};
 use crate::formats::{integrity, json};
@@ -76,8 +76,8 @@ struct State {
     /// Entries whose files are other capsules'.
     foreign: HashSet<Box<str>>,
     folder_seen: Option<Signature>,
-    /// Files that are in no index for a reason, and their UUIDs. Without a state it is looked at again.
-    strays: HashMap<Box<str>, (Option<Signature>, Option<String>)>,
+    /// Files that are in no index for a reason.
+    strays: HashMap<Box<str>, Stray>,
     /// What was seen and is to be written down.
     unrecorded: Vec<Record>,
     /// The text of an index that could not be read: kept beside the new one.
@@ -257,7 +257,7 @@ impl Instance {
                 state.healed = Some(Instant::now());
             }
             let names = state.names.clone();
-            let strays = state.strays.iter().filter(|(_, (_, uuid))| uuid.is_none()).map(|(name, _)| name.clone());
+            let strays = state.strays.iter().filter(|(_, stray)| !stray.is_earlier).map(|(name, _)| name.clone());
             let strays = strays.collect();
             (state.index.clone().map(|index| Listing { index, names }), strays, ahead)
         };
@@ -448,7 +448,7 @@ impl Instance {
         if state.folder_seen == Some(signature) {
             let is_same = |name: &str, seen| folder.file_signature(name, &self.places.boundary).ok() == Some(seen);
             if !index_changed
-                && state.strays.iter().all(|(name, (seen, _))| seen.is_some_and(|seen| is_same(name, seen)))
+                && state.strays.iter().all(|(name, stray)| stray.seen.is_some_and(|seen| is_same(name, seen)))
             {
                 return Ok(false);
             }
@@ -463,8 +463,8 @@ impl Instance {
         if index_changed {
             // An earlier state only of what has an entry that is no copy from before: else it may be all that is left.
             let State { strays, journal, .. } = &mut *state;
-            strays.retain(|name, (_, uuid)| {
-                let Some(uuid) = uuid else { return true };
+            strays.retain(|name, stray| {
+                let Some(uuid) = stray.uuid.as_ref().filter(|_| stray.is_earlier) else { return true };
                 let entry = known.and_then(|index| index.entry(uuid));
                 entry.is_some_and(|entry| !journal.has_moved(uuid, name, entry))
             });
@@ -478,11 +478,11 @@ impl Instance {
             return Ok(false);
         }
         let (strays, journal) = (&state.strays, &state.journal);
-        let found: Vec<(Box<str>, Result<Found, Stray>)> = unknown
+        let found: Vec<(Box<str>, Looked)> = unknown
             .into_par_iter()
             .filter_map(|name| {
                 let signature = folder.file_signature(name, &self.places.boundary).ok()?;
-                if strays.get(name).is_some_and(|(seen, _)| *seen == Some(signature)) {
+                if strays.get(name).is_some_and(|stray| stray.seen == Some(signature)) {
                     return None;
                 }
                 Some((name.clone(), self.look_at(&folder, name, known, journal, began)))
@@ -492,13 +492,13 @@ impl Instance {
         for (name, found) in found {
             match found {
                 Ok(found) => births.push((name, found)),
-                Err(Stray { signature, uuid, content }) => {
+                Err((stray, content)) => {
                     if let Some(content) = content {
                         let filename = name.to_string();
                         state.unrecorded.push(Record::Superseded { filename, content });
                         state.ahead = true;
                     }
-                    state.strays.insert(name, (signature, uuid));
+                    state.strays.insert(name, stray);
                 }
             }
         }
@@ -573,23 +573,21 @@ impl Instance {
         index: Option<&InstanceIndex>,
         journal: &Journal,
         began: SystemTime,
-    ) -> Result<Found, Stray> {
+    ) -> Looked {
         let mut text = Vec::new();
         let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
-        let Ok((signature, length)) = read else { return Err(Stray { signature: None, uuid: None, content: None }) };
+        let Ok((signature, length)) = read else { return Err((Stray::default(), None)) };
         let text = &text[..length];
-        let settled = signature.is_settled(began, folder.is_local()).then_some(signature);
-        let Ok(header) = Header::parse(text) else {
-            return Err(Stray { signature: settled, uuid: None, content: None });
+        let seen = signature.is_settled(began, folder.is_local()).then_some(signature);
+        let header = match Header::parse(text) {
+            Ok(header) if header.instance_name() == self.name => header,
+            _ => return Err((Stray { seen, uuid: capsule::stated_uuid(text, &self.name), is_earlier: false }, None)),
         };
         let uuid = header.uuid();
-        if header.instance_name() != self.name {
-            // Its UUID is none of this instance's.
-            return Err(Stray { signature: settled, uuid: None, content: None });
-        }
+        let earlier = |uuid| Stray { seen, uuid: Some(uuid), is_earlier: true };
         let content = sha256(text);
         if journal.is_superseded(name, &content) {
-            return Err(Stray { signature: settled, uuid: Some(uuid), content: None });
+            return Err((earlier(uuid), None));
         }
         // Of several files of one capsule, the one that the index names is it, if it is one of them.
         let entry = index.and_then(|index| index.entry(&uuid));
@@ -599,7 +597,7 @@ impl Instance {
         {
             // A copy of what it is now is no earlier state.
             let is_copy = self.read(current).is_ok_and(|current| current == text);
-            return Err(Stray { signature: settled, uuid: Some(uuid), content: (!is_copy).then_some(content) });
+            return Err((earlier(uuid), (!is_copy).then_some(content)));
         }
         let born = iso(signature.modified());
         Ok(Found {
@@ -863,8 +861,8 @@ impl Instance {
                     let had_file = self.has_file(index, uuid);
                     let filename = index.entry(uuid).map(|entry| entry.filename().to_owned());
                     let removed = index.remove(uuid, now);
-                    // Earlier states of it go too, also where nothing else is left of it.
-                    let others = state.strays.iter().filter(|(_, (_, own))| own.as_ref() == Some(uuid));
+                    // Earlier states of it go too, and what VVAULT can't take for a version, also where nothing else is left.
+                    let others = state.strays.iter().filter(|(_, stray)| stray.uuid.as_ref() == Some(uuid));
                     let others: Vec<String> = others.map(|(name, _)| name.to_string()).collect();
                     if removed.is_some() || !others.is_empty() {
                         if had_file || !others.is_empty() {
@@ -1199,13 +1197,18 @@ struct Found {
     sound: bool,
 }
 
-/// A file that gets no entry. Without a signature it is looked at again.
+/// What a capsule file was found to be; of an earlier state of a version that nobody has written down, with its content.
+type Looked = Result<Found, (Stray, Option<String>)>;
+
+/// A file that gets no entry.
+#[derive(Debug, Default)]
 struct Stray {
-    signature: Option<Signature>,
-    /// Of a capsule of this instance.
+    /// Its state when it was looked at; without one it is looked at again.
+    seen: Option<Signature>,
+    /// What it states.
     uuid: Option<String>,
-    /// Of an earlier state of a capsule.
-    content: Option<String>,
+    /// Whether it is an earlier state of a version, or a copy of one.
+    is_earlier: bool,
 }
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.

@@ -442,7 +442,8 @@ impl Store {
 
     fn change(&self, name: &str, change: Change) -> Result<bool, Error> {
         self.with_instance(name, |instance| {
-            if instance.listing()?.is_none() {
+            let (listing, strays) = instance.contents()?;
+            if listing.is_none() && strays.is_empty() {
                 return Ok(false);
             }
             Ok(instance.change(change)? == Outcome::Changed(true))

@@ -1088,6 +1088,25 @@ fn changes_of_one_capsule_at_once_come_one_after_the_other() {
     }
 }
 
+/// What VVAULT can't take for a version, and states the UUID of one.
+#[test]
+fn what_states_a_uuid_is_deleted_with_it() {
+    let vault = Vault::new();
+    let stray = |uuid: &str| json!({"metadata": {"instance_name": "Nova", "uuid": uuid}, "memory": {}}).to_string();
+    vault.store.store(capsule("Nova", "a", "2026", "a").as_bytes()).expect("stored");
+    let place = |name: &str| vault.root().join("capsules/Nova").join(name);
+    for (name, uuid) in [("a.capsule", "a"), ("b.capsule", "b"), ("c.capsule", "c")] {
+        fs::write(place(name), stray(uuid)).expect("a file");
+    }
+    let strays = || vault.store.versions("Nova", &Version::Latest).expect("files").strays.len();
+    assert_eq!(strays(), 3);
+    for (uuid, left) in [("a", 2), ("b", 1)] {
+        assert_eq!(vault.store.delete("Nova", uuid), Ok(true));
+        assert_eq!((strays(), vault.store.delete("Nova", uuid)), (left, Ok(false)));
+    }
+    assert!(place("c.capsule").exists() && !place("a.capsule").exists());
+}
+
 /// As Python does, which knows no lock: it puts a capsule under a name that was free just now, or writes over ours.
 #[derive(Debug)]
 struct Usurper {

@@ -145,6 +145,16 @@ impl Told {
 struct Heading {
     format: u32,
     record: String,
+    /// The record, and the number in it, that it was begun from.
+    #[serde(default)]
+    begun: Option<(String, u64)>,
+}
+
+impl Heading {
+    /// Whether it was begun for who came back with this cursor.
+    fn is_begun_at(&self, cursor: &Cursor) -> bool {
+        self.begun.as_ref().is_some_and(|(record, number)| *record == cursor.record && *number == cursor.number)
+    }
 }
 
 /// So many files that are gone are remembered for who comes back with a cursor.
@@ -168,8 +178,8 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Record {
     id: String,
-    /// The record that it was begun from, as somebody else goes on with that.
-    origin: Option<String>,
+    /// The record, and the number in it, that it was begun from.
+    begun: Option<(String, u64)>,
     /// By path, relative to the root.
     lines: HashMap<Box<str>, Told>,
     number: u64,
@@ -195,7 +205,7 @@ impl Record {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Self {
             id,
-            origin: None,
+            begun: None,
             lines: HashMap::new(),
             number: 0,
             quiet: SystemTime::now(),
@@ -213,12 +223,22 @@ impl Record {
     pub(super) fn open(cache: &Path, root: &Path, since: Option<&Cursor>) -> Self {
         let Ok(paths) = paths_in(cache, root) else { return Self::forgetful() };
         let meant = since.and_then(|since| {
-            let is_meant = |path: &&PathBuf| heading(path).is_some_and(|id| id == since.record);
-            Some((since, paths.iter().find(is_meant)?))
+            let headings: Vec<(&PathBuf, Heading)> =
+                paths.iter().filter_map(|path| Some((path, heading(path)?))).collect();
+            let own = headings.iter().find(|(_, heading)| heading.record == since.record);
+            // What it was begun from may be gone.
+            let begun = || headings.iter().find(|(_, heading)| heading.is_begun_at(since));
+            Some((since, own.or_else(begun)?.0))
         });
         let found = match meant {
             Some((since, meant)) => Self::come_back(&paths, meant, since),
-            None => paths.iter().find_map(|path| Self::open_file(path, since, None).ok()),
+            None => paths.iter().find_map(|path| {
+                let record = Self::open_file(path, since, None).ok()?;
+                if !record.is_new {
+                    set_shared(path);
+                }
+                Some(record)
+            }),
         };
         found.unwrap_or_else(Self::forgetful)
     }
@@ -227,22 +247,65 @@ impl Record {
     /// Else one of his own, begun from it: in that one, what he is told at once happened at once.
     fn come_back(paths: &[PathBuf], meant: &Path, since: &Cursor) -> Option<Self> {
         let own = Self::open_file(meant, Some(since), None).ok();
+        if own.is_none() {
+            set_shared(meant);
+        }
+        let origin = own.as_ref().filter(|own| own.id == since.record).and_then(|own| own.begun.as_ref());
+        if let Some((origin, _)) = origin {
+            // Who has a cursor of this one needs that no more.
+            let left = paths.iter().find(|path| heading(path).is_some_and(|heading| heading.record == *origin));
+            if let Some(path) = left.filter(|path| !is_shared(path)) {
+                set_used(path, UNIX_EPOCH);
+            }
+        }
         if own.as_ref().is_some_and(|own| own.lines.values().all(|line| line.number <= since.number)) {
             return own;
         }
-        let written = |path: &&PathBuf| path.metadata().ok()?.modified().ok();
+        let used = |path: &&PathBuf| path.metadata().ok()?.modified().ok();
+        let is_own = |path: &PathBuf| heading(path).is_some_and(|heading| heading.is_begun_at(since));
         let mut others: Vec<&PathBuf> = paths.iter().filter(|path| *path != meant).collect();
-        // Where there is none yet; else in the place of the one that nobody has used for longest.
-        others.sort_by_key(written);
-        let begun = others.into_iter().find_map(|path| Self::open_file(path, Some(since), Some(meant)).ok());
-        if begun.is_some() && own.is_some() {
-            // Who had it has left it; another who was told by it may come back.
-            let _ = File::options().write(true).open(meant).and_then(|file| file.set_modified(UNIX_EPOCH));
-        }
-        begun.or(own)
+        let is_shared = is_shared(meant);
+        // Where it was begun before, and nothing of it was dealt with (by another, perhaps, if others have the same cursor); in
+        // the place of one that was left; where there is none.
+        let rank = |path: &PathBuf| match (is_own(path), used(&path)) {
+            (true, _) if !is_shared => 0,
+            (_, Some(UNIX_EPOCH)) => 1,
+            (_, None) => 2,
+            (true, _) => 3,
+            _ => 4,
+        };
+        others.sort_by_key(|path| (rank(path), used(path)));
+        let (free, rest): (Vec<&PathBuf>, Vec<&PathBuf>) = others.into_iter().partition(|path| rank(path) < 4);
+        let begin = |path: &PathBuf| Self::open_file(path, Some(since), Some(meant)).ok();
+        let made = free.into_iter().find_map(begin);
+        made.or_else(|| match own {
+            // Rather than in the place of anybody else's.
+            Some(mut own) if !is_shared => {
+                own.begin_from(since);
+                Some(own)
+            }
+            own => rest.into_iter().find_map(begin).or(own),
+        })
     }
 
-    /// The record in a file, or one with what stands in another, that is kept there from now on.
+    /// Makes it one that is begun at a cursor.
+    fn begin_from(&mut self, since: &Cursor) {
+        self.id = uuid::Uuid::new_v4().simple().to_string();
+        self.begun = Some((since.record.clone(), since.number));
+        for (path, mut told) in std::mem::take(&mut self.lines) {
+            told = told.told_at_once(since.number);
+            // Of no use to any cursor of the new record.
+            told.before.retain(|(_, end)| *end > since.number);
+            if told.digest.is_some() || !told.before.is_empty() {
+                self.lines.insert(path, told);
+            }
+        }
+        if let Some(Kept { path, .. }) = self.file.take() {
+            self.begin_again_at(path);
+        }
+    }
+
+    /// The record in a file, or one that is begun from another, and kept there from now on.
     fn open_file(path: &Path, since: Option<&Cursor>, origin: Option<&Path>) -> io::Result<Self> {
         let lock = options().truncate(false).open(path.with_extension("lock"))?;
         if [path, &path.with_extension("lock")].into_iter().any(|path| path.exists() && open_own(path).is_none()) {
@@ -268,36 +331,32 @@ impl Record {
             // A line that a kill cut off was of an event that nobody heard of.
             is_whole = rest.is_empty() && lines.iter().all(Option::is_some);
             record.lines.reserve(count);
-            let begins = origin.and(since).map(|since| since.number);
-            for (path, mut told) in lines.into_iter().flatten() {
+            for (path, told) in lines.into_iter().flatten() {
                 record.number = record.number.max(told.number);
-                if let Some(begins) = begins {
-                    told = told.told_at_once(begins);
-                    // Of no use to any cursor of the new record.
-                    told.before.retain(|(_, end)| *end > begins);
-                    if told.digest.is_none() && told.before.is_empty() {
-                        record.lines.remove(path);
-                        continue;
-                    }
-                }
                 record.lines.insert(path.into(), told);
             }
             // Its end was lost: numbers that were told must not be told again of other events.
             let is_lost = since.is_some_and(|since| since.record == heading.record && since.number > record.number);
-            if origin.is_some() {
-                record.origin = Some(heading.record);
-            } else if !is_lost {
-                record.id = heading.record;
+            if !is_lost {
+                (record.id, record.begun) = (heading.record, heading.begun);
             }
-            is_whole &= !is_lost && origin.is_none();
+            is_whole &= !is_lost;
         }
-        let has_forgotten = record.forget_oldest();
-        record.file = Some(if record.is_new || !is_whole || has_forgotten || record.is_longer_than_needed(count) {
-            record.begin_again(path.to_owned())?
-        } else {
-            Kept { path: path.to_owned(), file: options().append(true).open(path)?, lines: count }
-        });
         record.lock = Some(lock);
+        let has_forgotten = record.forget_oldest();
+        let is_as_kept = !record.is_new && is_whole && !has_forgotten && !record.is_longer_than_needed(count);
+        let opened = || options().append(true).open(path).ok();
+        if let Some(since) = origin.and(since) {
+            let _ = std::fs::remove_file(path.with_extension(SHARED));
+            record.failed = Some((path.to_owned(), Instant::now()));
+            record.begin_from(since);
+            record.try_again(Duration::ZERO);
+        } else if let Some(file) = opened().filter(|_| is_as_kept) {
+            set_used(path, SystemTime::now());
+            record.file = Some(Kept { path: path.to_owned(), file, lines: count });
+        } else {
+            record.begin_again_at(path.to_owned());
+        }
         Ok(record)
     }
 
@@ -306,9 +365,19 @@ impl Record {
     }
 
     fn write_anew(&self, path: &Path) -> io::Result<()> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = io::BufWriter::new(options().truncate(true).open(&temporary)?);
-        serde_json::to_writer(&mut file, &Heading { format: FORMAT, record: self.id.clone() })?;
+        // Of who has the lock: nobody else writes it.
+        let temporary = path.with_extension("tmp");
+        let written = self.write_to(&temporary).and_then(|()| std::fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn write_to(&self, temporary: &Path) -> io::Result<()> {
+        let mut file = io::BufWriter::new(options().truncate(true).open(temporary)?);
+        let heading = Heading { format: FORMAT, record: self.id.clone(), begun: self.begun.clone() };
+        serde_json::to_writer(&mut file, &heading)?;
         file.write_all(b"\n")?;
         let mut frame = Vec::new();
         for (path, told) in &self.lines {
@@ -316,8 +385,7 @@ impl Record {
             write_line(&mut frame, path, told);
             file.write_all(&frame)?;
         }
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, path)
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     }
 
     /// Leaves out the files that have been gone for longest, if there are very many. Gives whether it did.
@@ -435,8 +503,9 @@ impl Record {
 
     /// Whether a cursor is of this record. One beyond its end is of lines that were lost.
     pub(super) fn is_of(&self, cursor: &Cursor) -> bool {
-        let is_own = cursor.record == self.id || self.origin.as_ref() == Some(&cursor.record);
-        is_own && cursor.number <= self.number
+        let is_begun =
+            self.begun.as_ref().is_some_and(|(record, number)| *record == cursor.record && *number == cursor.number);
+        (cursor.record == self.id || is_begun) && cursor.number <= self.number
     }
 
     /// Whether a file was there, told of as a capsule, at a cursor.
@@ -488,11 +557,28 @@ fn line_in((check, content): (u32, &[u8])) -> Option<(&str, Told)> {
     (crc32fast::hash(content) == check).then(|| postcard::from_bytes(content).ok()).flatten()
 }
 
-/// The id of the record in a file.
-fn heading(path: &Path) -> Option<String> {
+/// What the record in a file is.
+fn heading(path: &Path) -> Option<Heading> {
     let mut line = String::new();
     io::BufReader::new(open_own(path)?.take(1024)).read_line(&mut line).ok()?;
-    serde_json::from_str::<Heading>(&line).ok().map(|heading| heading.record)
+    serde_json::from_str(&line).ok()
+}
+
+/// How the name of a file ends that says of a record that others may come back to it, too, than who goes on with it.
+const SHARED: &str = "shared";
+
+fn set_shared(path: &Path) {
+    let _ = options().open(path.with_extension(SHARED));
+}
+
+fn is_shared(path: &Path) -> bool {
+    path.with_extension(SHARED).exists()
+}
+
+/// When a record was used last, which says whose place is taken: the modification time of its file.
+fn set_used(path: &Path, when: SystemTime) {
+    // It fails where nothing can be written, and nobody's place is taken either.
+    let _ = File::options().write(true).open(path).and_then(|file| file.set_modified(when));
 }
 
 /// Where the records of a vault may be kept in a cache folder, which is made for its owner alone.
@@ -683,6 +769,39 @@ mod tests {
         assert_eq!(two.id, cursor_of_two.record);
         let third = open(&folder, Some(&cursor_of_third));
         assert_eq!(third.id, cursor_of_third.record);
+    }
+
+    #[test]
+    fn who_is_ended_again_and_again_takes_no_place_but_his_own() {
+        let (folder, _) = cache();
+        let note = |record: &mut Record, name: &str| {
+            let number = record.draw();
+            record.note(name, told(number));
+            record.write();
+        };
+        let files = || {
+            let names = std::fs::read_dir(folder.path()).expect("a folder").map(|item| item.expect("a file").path());
+            names.filter(|path| path.extension().is_some_and(|kind| kind == "watch")).count()
+        };
+        let mut one = open(&folder, None);
+        note(&mut one, "a");
+        let mut two = open(&folder, None);
+        note(&mut two, "a");
+        let (cursor_of_one, mut cursor_of_two) = (one.present(), two.present());
+        note(&mut two, "b");
+        drop((one, two));
+        for round in 0..60 {
+            // He deals with what he is told in every third life only.
+            let mut two = open(&folder, Some(&cursor_of_two));
+            assert!(two.is_of(&cursor_of_two) && two.line("b").is_some(), "{round}");
+            if round % 3 == 2 {
+                cursor_of_two = two.present();
+                note(&mut two, "b");
+            }
+        }
+        assert!(files() <= 4, "{} files", files());
+        let one = open(&folder, Some(&cursor_of_one));
+        assert_eq!(one.id, cursor_of_one.record);
     }
 
     #[test]
