@@ -99,8 +99,10 @@ struct Kept<'a> {
 struct State {
     snapshot: Arc<Snapshot>,
     kept: KeptState,
-    /// When the sweep that made it began.
+    /// When the sweep that made it began,
     swept: Option<Ticket>,
+    /// and which folder was swept.
+    of: Option<Signature>,
     /// What the folder was when its names were listed, if it was settled then.
     listed: Option<Listed>,
     /// The folder that somebody watches, every change of which he applies.
@@ -125,6 +127,7 @@ impl State {
             snapshot: Arc::new(snapshot),
             kept: KeptState::NotLookedFor,
             swept: None,
+            of: None,
             listed: None,
             watched: None,
             pending: HashMap::new(),
@@ -199,7 +202,10 @@ impl Folder {
                 State { kept: KeptState::Known, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
         }
         let mut broken = Vec::new();
-        if state.swept.is_none_or(|swept| swept <= asked) {
+        let own = directory.signature()?;
+        // What somebody else has read meanwhile may be another folder, which had this one's place.
+        let is_of_another = state.of.is_some_and(|of| !of.is_same_file(&own));
+        if is_of_another || state.swept.is_none_or(|swept| swept <= asked) {
             if state.boundary.as_ref() != Some(boundary) {
                 state.boundary = Some(boundary.clone());
             }
@@ -214,7 +220,7 @@ impl Folder {
                 let mut texts = TextReader::default();
                 broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
             }
-            state.swept = Some(swept);
+            (state.swept, state.of) = (Some(swept), Some(own));
         }
         let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
         Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind: state.is_behind() })

@@ -27,7 +27,7 @@ use crate::index::{
 use crate::lock::lock;
 use crate::vault::{
     ConstructName, Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user,
-    instances, is_exhausted, is_shard, state_of, with_buffer,
+    instances, is_exhausted, is_shard, with_buffer,
 };
 
 /// One that is whole but unsound may be in the middle of being written over.
@@ -465,16 +465,6 @@ impl Catalogue {
         damaged.map(|(folder, _)| folder.as_path().into()).collect()
     }
 
-    /// The folders of memories that are not what they were, of which a mount tells nothing.
-    #[cfg(target_os = "linux")]
-    pub(super) fn replaced(&self) -> Vec<PathBuf> {
-        let folders = lock(&self.state).folders.clone();
-        let is_other = |(_, known): &(PathBuf, WatchedFolder)| {
-            state_of(&known.real).is_none_or(|own| !own.is_same_file(&known.own))
-        };
-        folders.into_iter().filter(is_other).map(|(folder, _)| folder).collect()
-    }
-
     /// Forgets which constructs were found for whom: a folder has come or gone.
     pub(super) fn forget_constructs(&self) {
         let state = lock(&self.state);
@@ -649,7 +639,6 @@ impl Catalogue {
         looking: &mut Looking<'_>,
     ) -> Option<Arc<Folder>> {
         let found = found.and_then(|(real, directory)| Some((real, directory, directory.signature().ok()?)));
-        let mut is_partial = false;
         if let Some(known) = state.folders.get(folder) {
             match found {
                 Some((real, _, own))
@@ -669,12 +658,13 @@ impl Catalogue {
             state.known.change_in(folder, |known| {
                 (known.signature, known.settled) = (Signature::default(), false);
             });
-            is_partial = found.is_some();
-            if is_partial {
-                looking.looked.again.push((folder.into(), Duration::ZERO));
-            }
         }
         let (real, directory, own) = found?;
+        // Of one that was not listed for this look there may be more files.
+        let is_partial = matches!(looking.stage, Stage::Running(_));
+        if is_partial && !state.listed.get(folder).is_some_and(|listed| listed.is_same_file(&own)) {
+            looking.looked.again.push((folder.into(), Duration::ZERO));
+        }
         let index = self.vault.watched().folder(real);
         let is_direct = real.strip_prefix(self.vault.boundary().root()).is_ok_and(|real| real == folder);
         let (real, is_local) = (real.clone(), directory.is_local());

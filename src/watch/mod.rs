@@ -45,6 +45,8 @@ const QUEUE_BYTES: usize = 64 << 20;
 const TURN: Duration = Duration::from_millis(200);
 /// and who reads for so long before he reads the disk himself.
 const READERS_TURN: Duration = Duration::from_millis(50);
+/// Beyond so many hints who reads goes to the disk, and so many are taken at a time: to choose a few each time would take long.
+const MANY: usize = 16 << 10;
 /// So many files are looked at in one go,
 const BATCH: usize = 512;
 /// at first only so many, and after large ones fewer: what they hold is in memory at once.
@@ -374,18 +376,6 @@ impl Shared {
         }
     }
 
-    /// Has the folders looked at that lie elsewhere by now.
-    #[cfg(target_os = "linux")]
-    fn hint_replaced(&self) {
-        let replaced = self.catalogue.replaced();
-        let mut hints = lock(&self.hints);
-        for folder in replaced {
-            self.note(&mut hints, &folder, Urgency::Now);
-        }
-        drop(hints);
-        self.hinted.notify_all();
-    }
-
     /// The folder inside the vault that a link leads to.
     fn target_of(&self, folder: &Path) -> Option<Signature> {
         if !self.catalogue.is_inside_folder(folder) {
@@ -415,7 +405,7 @@ impl Shared {
         loop {
             match queue.wait() {
                 inotify::Woken::Stopped => return,
-                inotify::Woken::Mounted => self.hint_replaced(),
+                inotify::Woken::Mounted => self.hint_everything(None),
                 inotify::Woken::Notified => {}
             }
             self.drain(queue);
@@ -652,10 +642,11 @@ impl Shared {
         let mut hints = lock(&self.hints);
         let now = Instant::now();
         let mut due: Vec<(&RelativePath, &Due)> = hints.paths.iter().filter(|(_, due)| all || due.at <= now).collect();
-        if !all && due.len() > BATCH {
+        let most = if due.len() > MANY { MANY } else { BATCH };
+        if !all && due.len() > most {
             // Those that have waited longest.
-            due.select_nth_unstable_by_key(BATCH, |(_, due)| due.first);
-            due.truncate(BATCH);
+            due.select_nth_unstable_by_key(most, |(_, due)| due.first);
+            due.truncate(most);
         }
         let paths: Vec<RelativePath> = due.into_iter().map(|(path, _)| path.clone()).collect();
         for path in &paths {
@@ -830,6 +821,10 @@ impl Watch {
                 self.shared.come_home();
             }
             self.shared.drain(&queue);
+            if lock(&self.shared.hints).paths.len() > MANY {
+                // The watching thread is quicker alone.
+                return false;
+            }
             let _turn = lock(&self.shared.turn);
             self.shared.look_at(self.shared.take_hints(true), READERS_TURN)
         }
