@@ -117,6 +117,9 @@ function warnings(t) {
   return told;
 }
 
+/** An event of one of ann's memories. */
+const IMPORTED = { format: 'memory', userId: 'ann', userIds: ['ann'], instanceName: null, memories: [] };
+
 /**
  * As a vault does it.
  *
@@ -828,13 +831,7 @@ test('an import reaches an orchestrator once, however many of its attachments it
   await attachOrchestrator(vault, first, NOVA);
   await attachOrchestrator(vault, first, { userId: 'ann', constructId: 'katana-001' });
   await attachOrchestrator(vault, second, NOVA);
-  vault.emit('capsule:imported', {
-    format: 'memory',
-    userId: 'ann',
-    userIds: ['ann'],
-    instanceName: null,
-    memories: [],
-  });
+  vault.emit('capsule:imported', IMPORTED);
   assert.deepEqual(received, [first, second]);
 });
 
@@ -850,13 +847,7 @@ test('an orchestrator that fails to receive breaks nothing', async (t) => {
   for (const each of [throwing, rejecting, sound]) await attachOrchestrator(vault, each, NOVA);
   const warned = warnings(t);
   for (let time = 0; time < 2; time++) {
-    vault.emit('capsule:imported', {
-      format: 'memory',
-      userId: 'ann',
-      userIds: ['ann'],
-      instanceName: null,
-      memories: [],
-    });
+    vault.emit('capsule:imported', IMPORTED);
   }
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(received.mock.callCount(), 2);
@@ -874,13 +865,7 @@ test('nothing is ever written', async () => {
   });
   const { detach } = await attachOrchestrator(vault, orchestrator, NOVA);
   await orchestrator.prepareMemoryContext();
-  vault.emit('capsule:imported', {
-    format: 'memory',
-    userId: 'ann',
-    userIds: ['ann'],
-    instanceName: null,
-    memories: [],
-  });
+  vault.emit('capsule:imported', IMPORTED);
   detach();
 });
 

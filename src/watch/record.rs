@@ -623,6 +623,13 @@ mod tests {
         Record::open(folder.path(), Path::new("/vault"), since)
     }
 
+    /// An event tells of a file.
+    fn note(record: &mut Record, name: &str) {
+        let number = record.draw();
+        record.note(name, told(number));
+        record.write();
+    }
+
     #[test]
     fn keeps_what_was_told() {
         let (folder, path) = cache();
@@ -743,11 +750,6 @@ mod tests {
     #[test]
     fn who_comes_back_to_a_record_that_went_on_has_one_of_his_own_and_takes_nobodys() {
         let (folder, _) = cache();
-        let note = |record: &mut Record, name: &str| {
-            let number = record.draw();
-            record.note(name, told(number));
-            record.write();
-        };
         // Two applications, each with a record.
         let mut one = open(&folder, None);
         note(&mut one, "a");
@@ -774,11 +776,6 @@ mod tests {
     #[test]
     fn who_is_ended_again_and_again_takes_no_place_but_his_own() {
         let (folder, _) = cache();
-        let note = |record: &mut Record, name: &str| {
-            let number = record.draw();
-            record.note(name, told(number));
-            record.write();
-        };
         let files = || {
             let names = std::fs::read_dir(folder.path()).expect("a folder").map(|item| item.expect("a file").path());
             names.filter(|path| path.extension().is_some_and(|kind| kind == "watch")).count()
