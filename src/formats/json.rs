@@ -62,7 +62,28 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value<'a> {
     kind: Kind,
-    bytes: &'a [u8],
+    text: Text<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text<'a> {
+    String(StringText<'a>),
+    Other(&'a [u8]),
+}
+
+/// A string as it stands in its file, with its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StringText<'a> {
+    text: &'a str,
+    has_escapes: bool,
+}
+
+impl<'a> StringText<'a> {
+    /// What it says, in WTF-8.
+    fn decoded(self) -> Cow<'a, [u8]> {
+        let content = &self.text.as_bytes()[1..self.text.len() - 1];
+        if self.has_escapes { Cow::Owned(unescape(content)) } else { Cow::Borrowed(content) }
+    }
 }
 
 impl<'a> Value<'a> {
@@ -75,15 +96,25 @@ impl<'a> Value<'a> {
     /// Its text, valid by itself, without white space around it.
     #[must_use]
     pub fn text(&self) -> &'a str {
-        // The scanner has seen that strings are UTF-8, and outside of them there is only ASCII.
-        std::str::from_utf8(self.bytes).unwrap_or("null")
+        match self.text {
+            Text::String(string) => string.text,
+            // The scanner has seen that strings are UTF-8, and outside of them there is only ASCII.
+            Text::Other(bytes) => std::str::from_utf8(bytes).unwrap_or("null"),
+        }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        match self.text {
+            Text::String(string) => string.text.as_bytes(),
+            Text::Other(bytes) => bytes,
+        }
     }
 
     /// Where it stands in the text that it was found in. Told without a look at the value, which may be long.
     #[must_use]
     pub fn place_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        let start = self.bytes.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-        let end = start.checked_add(self.bytes.len())?;
+        let start = self.bytes().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        let end = start.checked_add(self.bytes().len())?;
         (end <= text.len()).then_some(start..end)
     }
 
@@ -93,7 +124,7 @@ impl<'a> Value<'a> {
         match self.kind {
             Kind::Null | Kind::False => false,
             Kind::True | Kind::Array | Kind::Object => true,
-            Kind::String => self.bytes.len() > 2,
+            Kind::String => self.bytes().len() > 2,
             Kind::Number => self.number() != Some(0.0),
         }
     }
@@ -107,7 +138,7 @@ impl<'a> Value<'a> {
     /// The bytes of the string, if it is one: WTF-8, which is UTF-8 that can also hold a lone surrogate.
     #[must_use]
     pub fn string(&self) -> Option<Cow<'a, [u8]>> {
-        if self.kind == Kind::String { Some(unescape(&self.bytes[1..self.bytes.len() - 1])) } else { None }
+        if let Text::String(string) = self.text { Some(string.decoded()) } else { None }
     }
 }
 
@@ -294,7 +325,7 @@ impl<'a> Scanner<'a> {
                 let key = self.key()?;
                 self.white_space();
                 let value = self.value()?;
-                member(unescape(key), value);
+                member(key.decoded(), value);
                 self.white_space();
                 match self.peek() {
                     Some(b',') => {
@@ -309,17 +340,15 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        Ok(Value { kind: Kind::Object, bytes: &self.bytes[start..self.at] })
+        Ok(self.value_from(start, Kind::Object))
     }
 
-    /// A key and its colon; gives the text between the quotes.
-    fn key(&mut self) -> Result<&'a [u8], SyntaxError> {
+    /// A key and its colon.
+    fn key(&mut self) -> Result<StringText<'a>, SyntaxError> {
         if self.peek() != Some(b'"') {
             return Err(self.error("expected a key in double quotes"));
         }
-        let start = self.at;
-        self.string()?;
-        let key = &self.bytes[start + 1..self.at - 1];
+        let key = self.string()?;
         self.white_space();
         if self.peek() != Some(b':') {
             return Err(self.error("expected ':'"));
@@ -331,9 +360,8 @@ impl<'a> Scanner<'a> {
     /// One value, however deep. Iterative: what is open is kept in `nesting`.
     fn value(&mut self) -> Result<Value<'a>, SyntaxError> {
         let start = self.at;
-        let first = self.peek();
-        let kind = match first {
-            Some(b'"') => Kind::String,
+        let kind = match self.peek() {
+            Some(b'"') => return Ok(Value { kind: Kind::String, text: Text::String(self.string()?) }),
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
             Some(b't') => Kind::True,
@@ -344,7 +372,7 @@ impl<'a> Scanner<'a> {
         let outside = self.nesting.depth;
         'value: loop {
             match self.peek() {
-                Some(b'"') => self.string()?,
+                Some(b'"') => drop(self.string()?),
                 Some(b'-' | b'0'..=b'9') => self.number()?,
                 Some(b'[') => {
                     self.at += 1;
@@ -377,7 +405,7 @@ impl<'a> Scanner<'a> {
             }
             loop {
                 if self.nesting.depth == outside {
-                    return Ok(Value { kind, bytes: &self.bytes[start..self.at] });
+                    return Ok(self.value_from(start, kind));
                 }
                 self.white_space();
                 match (self.peek(), self.nesting.in_array()) {
@@ -402,6 +430,10 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
+    }
+
+    fn value_from(&self, start: usize, kind: Kind) -> Value<'a> {
+        Value { kind, text: Text::Other(&self.bytes[start..self.at]) }
     }
 
     fn literal(&mut self, word: &'static [u8]) -> Result<(), SyntaxError> {
@@ -453,23 +485,24 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), SyntaxError> {
-        self.at += 1;
+    fn string(&mut self) -> Result<StringText<'a>, SyntaxError> {
         let start = self.at;
+        let mut has_escapes = false;
+        self.at += 1;
         loop {
             self.at += plain_length(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
-                    let content = &self.bytes[start..self.at];
-                    if !content.is_ascii()
-                        && let Err(error) = std::str::from_utf8(content)
-                    {
-                        return Err(SyntaxError { offset: start + error.valid_up_to(), problem: "invalid UTF-8" });
-                    }
                     self.at += 1;
-                    return Ok(());
+                    return match std::str::from_utf8(&self.bytes[start..self.at]) {
+                        Ok(text) => Ok(StringText { text, has_escapes }),
+                        Err(error) => {
+                            Err(SyntaxError { offset: start + error.valid_up_to(), problem: "invalid UTF-8" })
+                        }
+                    };
                 }
                 Some(b'\\') => {
+                    has_escapes = true;
                     self.at += 1;
                     match self.peek() {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -496,7 +529,14 @@ impl<'a> Scanner<'a> {
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     let mut at = 0;
+    // Without a branch, which would keep the compiler from comparing many at once.
+    while let Some(block) = bytes[at..].first_chunk::<16>()
+        && !block.iter().fold(false, |found, byte| found | special(byte))
+    {
+        at += 16;
+    }
     while let Some(chunk) = bytes[at..].first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
         let zero = |word: u64| word.wrapping_sub(ONES) & !word;
@@ -507,15 +547,11 @@ fn plain_length(bytes: &[u8]) -> usize {
         }
         at += 8;
     }
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
     at + bytes[at..].iter().position(special).unwrap_or(bytes.len() - at)
 }
 
 /// The text between a valid string's quotes, decoded to WTF-8.
-fn unescape(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'\\', bytes).is_none() {
-        return Cow::Borrowed(bytes);
-    }
+fn unescape(bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -546,7 +582,7 @@ fn unescape(bytes: &[u8]) -> Cow<'_, [u8]> {
         decoded.push(plain);
     }
     decoded.extend_from_slice(rest);
-    Cow::Owned(decoded)
+    decoded
 }
 
 fn hexadecimal(digits: &[u8]) -> u32 {

@@ -101,12 +101,14 @@ fn claim(members: &Members<'_>) -> Claim {
     // Neither `null` nor an empty text states a hash.
     let is_stated = |hash: &Value<'_>| hash.kind() != Kind::Null && (hash.kind() != Kind::String || hash.is_truthy());
     let stated = members.raw_sha256.filter(is_stated);
-    let (Some(raw), Some(stated)) = (members.raw.and_then(|raw| raw.string()), stated) else {
+    let (Some(raw), Some(stated)) = (members.raw.filter(|raw| raw.kind() == Kind::String), stated) else {
         return Claim::None;
     };
-    if !raw.is_empty() && stated.is_truthy() && stated.kind() == Kind::String {
-        Claim::HashOfContent
-    } else if stated.string().is_some_and(|stated| stated.as_ref() == sha256(&raw).as_bytes()) {
+    if raw.is_truthy() && stated.is_truthy() && stated.kind() == Kind::String {
+        return Claim::HashOfContent;
+    }
+    let raw = raw.string().unwrap_or_default();
+    if stated.string().is_some_and(|stated| stated.as_ref() == sha256(&raw).as_bytes()) {
         Claim::Right
     } else {
         Claim::Wrong

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Scanner, SyntaxError, unescape};
+use super::{Scanner, SyntaxError};
 
 /// How deep a text may nest: as far as Python's `json` goes.
 const DEEPEST: usize = 990;
@@ -112,10 +112,7 @@ impl<'a> Scanner<'a> {
         }
         let start = self.at;
         match self.peek() {
-            Some(b'"') => {
-                self.string()?;
-                Ok(Node::String(unescape(&self.bytes[start + 1..self.at - 1])))
-            }
+            Some(b'"') => Ok(Node::String(self.string()?.decoded())),
             Some(b't') => self.literal(b"true").map(|()| Node::Bool(true)),
             Some(b'f') => self.literal(b"false").map(|()| Node::Bool(false)),
             Some(b'n') => self.literal(b"null").map(|()| Node::Null),
@@ -167,7 +164,7 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.white_space();
-            let key = unescape(self.key()?);
+            let key = self.key()?.decoded();
             self.white_space();
             members.push((key, self.node(dialect, depth + 1)?));
             self.white_space();
