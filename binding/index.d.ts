@@ -359,8 +359,6 @@ export interface ReadingRequest {
   until?: number
   /** The present time. */
   now: number
-  /** The same as an ISO date. */
-  nowText: string
   /** Only memories behind this cursor. */
   before?: string
   /** Where indexes are kept beyond the process; of a vault, what it was opened with counts. */

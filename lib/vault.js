@@ -11,7 +11,18 @@ const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
 const { escapeLine } = require('./harmless');
-const { freshnessOf, invalid, memoriesOf, requestOf, rows, turn, unchangedOf, warn } = require('./reading');
+const {
+  TURN_MS,
+  freshnessOf,
+  invalid,
+  memoriesOf,
+  now,
+  requestOf,
+  rows,
+  turn,
+  unchangedOf,
+  warn,
+} = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -40,9 +51,6 @@ const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transc
 
 /** A folder among the users that is one of users, as Chatty shards them. */
 const SHARD = /^shard_[0-9]+$/;
-
-/** Listeners have the JavaScript thread for so many milliseconds, then it is others' turn. */
-const SLICE = 4;
 
 /** Only `Vault.open` makes vaults. */
 const OPENING = Symbol('opening');
@@ -606,15 +614,15 @@ class Vault extends EventEmitter {
 
   async #deliverAll() {
     for (let text = this.#engine?.take() ?? null; text !== null; text = this.#engine?.take() ?? null) {
-      let began = performance.now();
+      let began = now();
       for (const event of JSON.parse(text)) {
         if (this.#engine === null) return;
         this.#tell(event);
         this.#taken += 1;
         this.#release(this.#taken);
-        if (performance.now() - began > SLICE) {
+        if (now() - began > TURN_MS) {
           await turn();
-          began = performance.now();
+          began = now();
         }
       }
       await turn();

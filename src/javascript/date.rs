@@ -78,6 +78,14 @@ fn digits(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
+/// `new Date(time).toISOString()` of a time in the years 0 to 9998, in milliseconds since 1970.
+#[must_use]
+pub fn to_iso(time: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, reason = "a time that is no date becomes one")]
+    let time = jiff::Timestamp::from_millisecond(time as i64).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
 fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -99,7 +107,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_iso, from_number};
+    use super::{from_iso, from_number, to_iso};
 
     #[test]
     fn decides_iso_dates_with_a_zone() {
@@ -156,6 +164,18 @@ mod tests {
         ];
         for text in undecided {
             assert_eq!(from_iso(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_dates_as_javascript_does() {
+        for text in [
+            "1970-01-01T00:00:00.000Z",
+            "1969-12-31T23:59:59.001Z",
+            "0001-02-03T04:05:06.070Z",
+            "9998-12-31T23:59:59.999Z",
+        ] {
+            assert_eq!(from_iso(text.as_bytes()).map(to_iso).as_deref(), Some(text));
         }
     }
 

@@ -19,6 +19,7 @@ use crate::index::{
     Comparison, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source,
     Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
 };
+use crate::javascript::date;
 use crate::lock::lock;
 use crate::watch::Watch;
 
@@ -57,8 +58,6 @@ pub struct ReadingRequest {
     pub until: Option<f64>,
     /// The present time.
     pub now: f64,
-    /// The same as an ISO date.
-    pub now_text: String,
     /// Only memories behind this cursor.
     pub before: Option<String>,
     /// Where indexes are kept beyond the process; of a vault, what it was opened with counts.
@@ -490,7 +489,7 @@ impl MemoryReading {
             construct: request.construct,
             query,
             problem,
-            now_text: request.now_text,
+            now_text: date::to_iso(request.now),
             warnings: Vec::new(),
             rejected: Vec::new(),
             source: Source::NoUser,
