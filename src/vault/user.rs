@@ -41,19 +41,27 @@ pub enum UserFolder {
     Outside(PathBuf),
 }
 
-/// Finds a user's folder: in `users` itself, else in the first of its shards that has it.
+/// Finds a user's folder: in `users` itself, else in the first of its shards that has it. What leads out of the vault hides
+/// none that a later shard has.
 #[must_use]
 pub fn find_user(path: &UserPath, boundary: &Boundary) -> UserFolder {
     if path.own.exists() {
         return inside(path.own.clone(), boundary);
     }
     let shards = Directory::open(&path.users).and_then(|users| users.list()).unwrap_or_default();
-    let mut shards = shards.into_iter().filter(|name| is_shard(name));
-    let sharded = shards.find_map(|shard| {
+    let mut outside = UserFolder::Missing;
+    for shard in shards.into_iter().filter(|name| is_shard(name)) {
         let folder = path.users.join(shard.as_ref()).join(&path.below);
-        folder.exists().then_some(folder)
-    });
-    sharded.map_or(UserFolder::Missing, |folder| inside(folder, boundary))
+        if !folder.is_dir() {
+            continue;
+        }
+        match inside(folder, boundary) {
+            UserFolder::Found(folder) => return UserFolder::Found(folder),
+            found if outside == UserFolder::Missing => outside = found,
+            _ => {}
+        }
+    }
+    outside
 }
 
 fn inside(folder: PathBuf, boundary: &Boundary) -> UserFolder {
@@ -114,5 +122,16 @@ mod tests {
         let find = |user: &str| find_user(&UserPath::new(&users, &users.join(user)).expect("a path"), &boundary);
         assert_eq!(find("out"), UserFolder::Outside(users.join("out")));
         assert_eq!(find("in"), UserFolder::Found(users.join("in")));
+        fs::create_dir(other.path().join("bob")).expect("a folder");
+        std::os::unix::fs::symlink(other.path(), users.join("shard_0000")).expect("a link");
+        assert_eq!(find("bob"), UserFolder::Outside(users.join("shard_0000/bob")));
+        fs::create_dir_all(users.join("shard_0001")).expect("a folder");
+        fs::write(users.join("shard_0001/bob"), "").expect("a file");
+        fs::create_dir_all(users.join("shard_0002/bob")).expect("a folder");
+        assert_eq!(
+            find("bob"),
+            UserFolder::Found(users.join("shard_0002/bob")),
+            "neither a link out nor a file hides him"
+        );
     }
 }
