@@ -49,6 +49,17 @@ test('process.env.TZ changes between two calls', async (t) => {
   assert.deepStrictEqual(ended, { code: 0, signal: null, stdout, stderr: '' });
 });
 
+test('process.env.TZ changes during a call', async (t) => {
+  const program = `
+    const asked = readMemories(vault.config, 'ann', { limit: 1 });
+    process.env.TZ = 'America/New_York';
+    console.log((await asked)[0].content);
+    process.env.TZ = 'UTC';
+    console.log((await readMemories(vault.config, 'ann', { limit: 1 }))[0].content);`;
+  const ended = await runProgram(vaultOfTwo(t), program, { env: { TZ: 'UTC' } });
+  assert.deepStrictEqual(ended, { code: 0, signal: null, stdout: 'zoneless\nzoned\n', stderr: '' });
+});
+
 test('dates in any form that V8 reads, and those that it does not', async (t) => {
   const vault = temporaryVault(t);
   const stamps = [

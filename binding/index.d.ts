@@ -67,8 +67,11 @@ export declare class MemoryReading {
    * [`Error::Aborted`]
    */
   undecided(): string | null
-  /** Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place. */
-  decide(times: Float64Array, thrown: Array<ThrownDate>): void
+  /**
+   * Takes the times of the dates that `undecided` gave last, told in this time zone; for those that threw, the messages by
+   * place.
+   */
+  decide(times: Float64Array, thrown: Array<ThrownDate>, zone: string): void
   /**
    * Selects, after the undecided dates were told. If the memories had to be read again, dates may be undecided again.
    *

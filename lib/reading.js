@@ -197,7 +197,8 @@ async function decideDates(reading) {
         return Number.NaN;
       }
     });
-    reading.decide(Float64Array.from(times), thrown);
+    // Not the one of the call: it may have been set since.
+    reading.decide(Float64Array.from(times), thrown, timeZone());
     await turn();
   }
   return reading.select();

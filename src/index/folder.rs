@@ -119,6 +119,8 @@ struct State {
     boundary: Option<Boundary>,
     /// So many files could not go into the segment.
     left: usize,
+    /// What turned out broken for somebody who did not come to tell it.
+    untold: Vec<BrokenFile>,
 }
 
 impl State {
@@ -136,6 +138,7 @@ impl State {
             used: None,
             boundary: None,
             left: 0,
+            untold: Vec::new(),
         }
     }
 
@@ -221,9 +224,27 @@ impl Folder {
                 broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
             }
             (state.swept, state.of) = (Some(swept), Some(own));
+            Self::add_untold(&mut state, &mut broken);
         }
         let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
         Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind: state.is_behind() })
+    }
+
+    /// Takes back what turned out broken, from somebody who does not come to tell it.
+    pub(super) fn take_back(&self, broken: Vec<BrokenFile>) {
+        lock(&self.state).untold.extend(broken);
+    }
+
+    /// Adds what nobody came to tell, as far as it is still so.
+    fn add_untold(state: &mut State, broken: &mut Vec<BrokenFile>) {
+        let mut texts = TextReader::default();
+        for untold in std::mem::take(&mut state.untold) {
+            let is_so =
+                state.snapshot.find(&untold.name).and_then(|row| row.broken(&mut texts)).as_ref() == Some(&untold);
+            if is_so && !broken.contains(&untold) {
+                broken.push(untold);
+            }
+        }
     }
 
     /// The folder's files, if nothing has changed since they were read and that can be told without waiting.
@@ -416,6 +437,7 @@ impl Folder {
         let Swept { snapshot, listed, broken } = sweep.run(state, looked)?;
         state.snapshot = snapshot;
         if sweep.progress.is_aborted() {
+            state.untold.extend(broken);
             state.listed = None;
             return Err(io::ErrorKind::Interrupted.into());
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cache::{self, Key};
 use super::compaction;
-use super::entry::{Entry, FolderKind};
+use super::entry::{BrokenFile, Entry, FolderKind};
 use super::folder::{Folder, Freshness, Progress, Ticket};
 use super::snapshot::Snapshot;
 use super::storage::Storage;
@@ -170,8 +170,14 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         UserFolder::Missing => return nobody(),
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
-    let mut reading =
-        Reading { boundary, request, warnings: Vec::new(), freshness: Freshness::Watched, aborted: false };
+    let mut reading = Reading {
+        boundary,
+        request,
+        warnings: Vec::new(),
+        freshness: Freshness::Watched,
+        aborted: false,
+        broken: Vec::new(),
+    };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
         let is_folders_name = capsules.to_string_lossy().ends_with(std::path::is_separator);
@@ -235,11 +241,16 @@ struct Reading<'a> {
     warnings: Vec<Warning>,
     freshness: Freshness,
     aborted: bool,
+    /// What turned out broken in each folder, and is among the warnings.
+    broken: Vec<(Arc<Folder>, Vec<BrokenFile>)>,
 }
 
 impl Reading<'_> {
     fn found(self, source: Source, folder: Option<PathBuf>, view: View) -> Result<Found, Error> {
         if self.aborted {
+            for (folder, broken) in self.broken {
+                folder.take_back(broken);
+            }
             return Err(Error::Aborted);
         }
         Ok(Found { source, folder, view, warnings: self.warnings, freshness: self.freshness })
@@ -322,11 +333,14 @@ impl Reading<'_> {
             cache::give_back_watches();
         }
         cache::note(&key, &refreshed);
-        self.warnings.extend(refreshed.broken.into_iter().map(|broken| Warning {
+        self.warnings.extend(refreshed.broken.iter().map(|broken| Warning {
             kind: if broken.empty { WarningKind::EmptyCapsule } else { file },
-            name: broken.name.into(),
-            message: broken.message.into(),
+            name: broken.name.clone().into(),
+            message: broken.message.clone().into(),
         }));
+        if !refreshed.broken.is_empty() {
+            self.broken.push((folder, refreshed.broken));
+        }
         Ok(refreshed.snapshot)
     }
 

@@ -259,6 +259,10 @@ impl State {
     }
 
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
+        self.undecided = self.view.undecided(&self.query.zone)?.into();
+        if !self.undecided.is_empty() {
+            return Ok(self.outcome());
+        }
         self.selection = self.view.select(&self.query)?;
         self.begin_rows()
     }
@@ -375,11 +379,14 @@ impl MemoryReading {
         Ok((!state.asked.is_empty()).then_some(text))
     }
 
-    /// Takes the times of the dates that `undecided` gave last; for those that threw, the messages by place.
+    /// Takes the times of the dates that `undecided` gave last, told in this time zone; for those that threw, the messages by
+    /// place.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
-    pub fn decide(&self, times: Float64Array, thrown: Vec<ThrownDate>) {
+    pub fn decide(&self, times: Float64Array, thrown: Vec<ThrownDate>, zone: String) {
         let mut state = lock(&self.state);
+        // The question is then put in that one, in which other dates may be undecided again.
+        state.query.zone = zone.into();
         let zone = state.query.zone.clone();
         for (place, (date, time)) in state.asked.drain(..).zip(times.iter()).enumerate() {
             let thrown = thrown.iter().find(|thrown| usize::try_from(thrown.place) == Ok(place));

@@ -127,6 +127,22 @@ fn pair(name: &str, raw: &str) -> (String, Option<String>) {
 
 /// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
 #[test]
+fn what_nobody_came_to_tell_is_told_to_the_next() {
+    for vault in Vault::both() {
+        for name in ["a.json", "b.json"] {
+            fs::write(vault.path(name), "{").expect("a file");
+        }
+        let broken = vault.refresh(Ticket::draw()).broken;
+        assert_eq!(broken.len(), 2);
+        assert!(vault.refresh(Ticket::draw()).broken.is_empty());
+        vault.folder.take_back(broken.clone());
+        vault.write("b.json", "mended");
+        assert_eq!(vault.refresh(Ticket::draw()).broken, broken[..1]);
+        assert!(vault.refresh(Ticket::draw()).broken.is_empty());
+    }
+}
+
+#[test]
 fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
     for vault in Vault::both() {
         for round in 0..3000 {
