@@ -3,6 +3,7 @@
 // A watched vault where folders are links, files come and go more than once, and others read, write or watch meanwhile.
 
 const assert = require('node:assert');
+const { execFileSync } = require('node:child_process');
 const { EventEmitter, errorMonitor, once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -352,6 +353,48 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
     await record.quiet(600);
     fs.chmodSync(at('users/ann'), 0o700);
     await record.expect([]);
+  });
+
+  test('a folder that was closed while nobody watched', unix, async (t) => {
+    if (process.getuid?.() === 0) return t.skip('no mode keeps root out');
+    const { vault, root, cacheDir, at } = await watchVault(t, true, {
+      prepare: (write) => write(`${MEMORIES}/a.json`, memoryText('a')),
+    });
+    const since = vault.cursor;
+    await vault.close();
+    for (const mode of [0, 0, 0o700]) {
+      fs.chmodSync(at('users/ann'), mode);
+      const again = await watchVault(t, true, { root, cacheDir, since });
+      await again.record.quiet(600);
+      await again.record.expect([], `of mode ${mode}`);
+      await again.vault.close();
+    }
+  });
+
+  test('files that could not be read any more while nobody watched are rejected, each once', unix, async (t) => {
+    const { vault, root, cacheDir, at } = await watchVault(t, true, {
+      prepare: (write) => ['a', 'b'].forEach((name) => void write(`${MEMORIES}/${name}.json`, memoryText(name))),
+    });
+    let since = vault.cursor;
+    await vault.close();
+    for (const name of ['a', 'b']) {
+      fs.rmSync(at(MEMORIES, `${name}.json`));
+      execFileSync('mkfifo', [at(MEMORIES, `${name}.json`)]);
+    }
+    const files = new Set([at(MEMORIES, 'a.json'), at(MEMORIES, 'b.json')]);
+    for (;;) {
+      const again = await watchVault(t, true, { root, cacheDir, since });
+      const told = () => again.record.told().map(({ kind, path: file }) => `${kind} ${file}`);
+      await again.record.until(() => told().length >= files.size, 'the rejections');
+      await again.record.quiet(200);
+      assert.deepStrictEqual(told().sort(), [...files].map((file) => `rejected ${file}`).sort());
+      await again.vault.close();
+      // As one who is ended after the first of them.
+      const [first] = again.record.told();
+      if (first === undefined) break;
+      files.delete(first.path);
+      since = first.cursor;
+    }
   });
 
   test('a vault that was away is answered from as soon as it is back', async (t) => {

@@ -278,20 +278,30 @@ impl Catalogue {
         }
         let mut events = std::mem::take(&mut looked.events);
         let mut state = lock(&self.state);
-        let State { known, record, .. } = &mut *state;
+        let State { known, record, unreadable, .. } = &mut *state;
         let is_there = |line: &Told| line.digest.is_some();
         // Most often all that were there still are.
         let all_are_there = record.lines().filter(|(_, line)| is_there(line)).count() == looked.as_told;
         // What can't be looked at now is not gone.
         let undecided: HashSet<&str> = looked.again.iter().filter_map(|(file, _)| file.to_str()).collect();
         let is_gone = |(path, line): &(&str, &Told)| {
-            !(all_are_there && is_there(line)) && known.get(Path::new(path)).is_none() && !undecided.contains(path)
+            !(all_are_there && is_there(line))
+                && known.get(Path::new(path)).is_none()
+                && !undecided.contains(path)
+                && !unreadable.contains_key(&RelativePath::from(*path))
         };
         let gone = record.lines().filter(is_gone).map(|(path, line)| (path.to_owned(), line.clone()));
         let mut gone: Vec<(String, Told)> = gone.collect();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (path, mut line) in gone {
-            if line.digest.is_some() {
+            if let Some(digest) = line.digest {
+                if self.is_withheld(&path) {
+                    // It is as it was told, until somebody can look.
+                    let (signature, sections) = (Signature::default(), Sections::default());
+                    let as_told = Known { signature, settled: false, digest, accepted: line.accepted, sections };
+                    known.insert(Path::new(&path), as_told);
+                    continue;
+                }
                 line = Told::followed_by(Some(&line), record.draw(), None, Happening::Removed);
                 line = record.caught_up(since, line);
                 record.note(&path, line.clone());
@@ -311,6 +321,12 @@ impl Catalogue {
         *lock(&self.present) = record.present();
         events.sort_by_key(|(number, _)| *number);
         Ok(Looked { events, ..looked })
+    }
+
+    /// Whether the system does not tell if there is such a file, as it lies in a folder that may not be entered.
+    fn is_withheld(&self, file: &str) -> bool {
+        let found = self.root().join(file).symlink_metadata();
+        found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     fn event(
@@ -822,8 +838,10 @@ impl Catalogue {
                 }
                 state.known.remove(file);
                 state.unreadable.insert(file.to_owned(), problem.clone());
+                // In place of its content's, so that it is not taken for gone.
+                let digest = Some(digest(problem.as_bytes()));
                 let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
-                self.tell(state, Noticed::new(file, place, Happening::Rejected, verdict), looking);
+                self.tell(state, Noticed { digest, ..Noticed::new(file, place, Happening::Rejected, verdict) }, looking);
             }
             Found::Read(read) => {
                 let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
@@ -875,7 +893,12 @@ impl Catalogue {
                     let noticed = Noticed::new(file, place, happening, verdict);
                     self.tell(
                         state,
-                        Noticed { content: Some(content), read: Some((digest, signature)), ..noticed },
+                        Noticed {
+                            content: Some(content),
+                            digest: Some(digest),
+                            changed: Some(signature.changed()),
+                            ..noticed
+                        },
                         looking,
                     );
                 }
@@ -889,19 +912,17 @@ impl Catalogue {
 
     /// Records what was noticed, and tells it if it is news to who listens.
     fn tell(&self, state: &mut State, noticed: Noticed<'_>, looking: &mut Looking<'_>) {
-        let Noticed { file, place, mut happening, content, verdict, read } = noticed;
+        let Noticed { file, place, mut happening, content, verdict, digest, changed } = noticed;
         let record = &mut state.record;
         let path = file.to_string_lossy();
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
-        let digest = read.map(|(digest, _)| digest);
         let before = record.line(&path).cloned();
-        let when = read.map(|(_, signature)| signature.changed());
         let is_told = |line: &&Told| line.digest == digest && line.accepted == accepted;
         let number = match (looking.stage, before.as_ref().filter(is_told)) {
             (Stage::Beginning(..), Some(told)) => told.number,
             // What was there before anything was recorded.
             (Stage::Beginning(since, _), None)
-                if record.is_new() && !since.is_some_and(|since| record.is_behind(since, 0, when)) =>
+                if record.is_new() && !since.is_some_and(|since| record.is_behind(since, 0, changed)) =>
             {
                 0
             }
@@ -916,7 +937,7 @@ impl Catalogue {
         }
         let whole = self.root().join(file);
         if let Stage::Beginning(since, _) = looking.stage {
-            let Some(since) = since.filter(|since| record.is_behind(since, number, when)) else {
+            let Some(since) = since.filter(|since| record.is_behind(since, number, changed)) else {
                 let is_rejected = happening == Happening::Rejected;
                 let was_told = is_rejected && number > 0 && before.as_ref().is_some_and(|told| told.number == number);
                 self.vault.note_told(&whole, was_told);
@@ -988,12 +1009,14 @@ struct Noticed<'a> {
     happening: Happening,
     content: Option<Content>,
     verdict: Verdict,
-    read: Option<([u8; 16], Signature)>,
+    digest: Option<[u8; 16]>,
+    /// When the system says that it was changed last: nanoseconds since 1970.
+    changed: Option<i64>,
 }
 
 impl<'a> Noticed<'a> {
     fn new(file: &'a Path, place: &'a Place, happening: Happening, verdict: Verdict) -> Self {
-        Self { file, place, happening, content: None, verdict, read: None }
+        Self { file, place, happening, content: None, verdict, digest: None, changed: None }
     }
 }
 
