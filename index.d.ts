@@ -766,7 +766,9 @@ export class VVAULTClient {
 export interface CapsuleHandlerOptions {
   /**
    * Decides whether a request is served, also as a promise: if not, it is answered with 401. Without it only callers on this
-   * machine are, who address it by a loopback name and come through no proxy; and no web page of another origin can store.
+   * machine are, who address it by a loopback name and come through no proxy that tells of itself; and no web page of another
+   * origin can store. Behind a proxy that adds no header, as nginx unless it is told to, everybody is on this machine: then it
+   * is needed.
    */
   authorize?: (request: any) => unknown;
   /** The path of the list. `/api/capsules` if it is not given. */

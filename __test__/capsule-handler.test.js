@@ -310,6 +310,8 @@ test('only this machine is served, by its own names, where nobody authorizes', a
     [{ forwarded: 'for=10.0.0.1' }, 403],
     [{ 'x-real-ip': '10.0.0.1' }, 403],
     [{ 'x-forwarded-host': 'vault.example' }, 403],
+    [{ 'x-forwarded-proto': 'https' }, 403],
+    [{ 'cf-connecting-ip': '10.0.0.1' }, 403],
     [{ via: '1.1 proxy' }, 403],
   ])) {
     const answer = await ask(port, '/api/capsules', { headers });

@@ -288,6 +288,12 @@ test('show: an unsound version is shown, and told as unsound', async (t) => {
   assert.match(shown.stdout, /\nnot sound: .*F1(.*\n)*.*oak tree/);
   const raw = await vvault(nova('show', 'Nova', '--raw'));
   assert.deepStrictEqual([raw.code, raw.stdout], [1, changed]);
+
+  fs.mkdirSync(at('instances/luna-001/identity'), { recursive: true });
+  fs.writeFileSync(at('instances/luna-001/identity/luna-001.capsule'), changed.replaceAll('Nova', 'Luna'));
+  const elsewhere = await vvault(nova('show', 'luna-001', '--integrity', 'report'));
+  assert.strictEqual(elsewhere.code, 1);
+  assert.match(elsewhere.stdout, /\nnot sound: (.*\n)*.*oak tree/);
 });
 
 test('import: byte for byte, from files and the standard input, past what is refused', async (t) => {

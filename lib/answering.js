@@ -27,7 +27,8 @@ const LONGEST_SENDING = 120_000;
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** What proxies add, who may be sent by anybody. */
-const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
+const FORWARDED =
+  /^(forwarded|via|x-real-ip|x-client-ip|x-original-.+|x-forwarded-.+|x-cluster-client-ip|(cf|true|fastly)-.*ip)$/;
 
 /** What each error of the vault means to a client who stores. Of any other, nothing is told. */
 const STATUS_OF_CODE = new Map([
@@ -68,7 +69,7 @@ async function admit(req, authorize) {
     return;
   }
   const { remoteAddress } = req.socket;
-  if (!isLoopbackAddress(remoteAddress) || FORWARDED.some((name) => req.headers[name] !== undefined)) {
+  if (!isLoopbackAddress(remoteAddress) || Object.keys(req.headers).some((name) => FORWARDED.test(name))) {
     throw new Refusal(403, 'Only callers on this machine are served');
   }
   demandLoopbackName(req);

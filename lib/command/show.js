@@ -98,7 +98,9 @@ async function storedCapsule(vault, name, version) {
 async function constructCapsule(vault, name, { version, uuid, tag, user }) {
   const wanted = uuid ?? (version === 'latest' ? undefined : version);
   const state = await vault.restoreConstruct(name, { uuid: wanted, tag, userId: user });
-  return { state, metadata: null, integrity: null, reason: null };
+  // Only a vault that lets it pass has it, and marks its memories.
+  const isUnsound = state.memories.some(({ metadata }) => 'integrity' in metadata);
+  return { state, metadata: null, integrity: null, reason: isUnsound ? 'its hash is not that of what it holds' : null };
 }
 
 /** @param {string} name */

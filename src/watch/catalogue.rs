@@ -284,12 +284,12 @@ impl Catalogue {
         let all_are_there = record.lines().filter(|(_, line)| is_there(line)).count() == looked.as_told;
         // What can't be looked at now is not gone.
         let undecided: HashSet<&str> = looked.again.iter().filter_map(|(file, _)| file.to_str()).collect();
-        let is_gone = |(path, line): &(&str, &Told)| {
-            !(all_are_there && is_there(line))
-                && known.get(Path::new(path)).is_none()
-                && !undecided.contains(path)
-                && !unreadable.contains_key(&RelativePath::from(*path))
+        let is_found = |path: &str| {
+            known.get(Path::new(path)).is_some()
+                || undecided.contains(path)
+                || unreadable.contains_key(&RelativePath::from(path))
         };
+        let is_gone = |(path, line): &(&str, &Told)| !(all_are_there && is_there(line) || is_found(path));
         let gone = record.lines().filter(is_gone).map(|(path, line)| (path.to_owned(), line.clone()));
         let mut gone: Vec<(String, Told)> = gone.collect();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -838,10 +838,11 @@ impl Catalogue {
                 }
                 state.known.remove(file);
                 state.unreadable.insert(file.to_owned(), problem.clone());
-                // In place of its content's, so that it is not taken for gone.
-                let digest = Some(digest(problem.as_bytes()));
+                let reason = digest(problem.as_bytes());
                 let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
-                self.tell(state, Noticed { digest, ..Noticed::new(file, place, Happening::Rejected, verdict) }, looking);
+                let noticed = Noticed::new(file, place, Happening::Rejected, verdict);
+                // In place of its content's digest, so that it is not taken for gone.
+                self.tell(state, Noticed { digest: Some(reason), ..noticed }, looking);
             }
             Found::Read(read) => {
                 let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
@@ -890,17 +891,8 @@ impl Catalogue {
                         (true, true) => Happening::Updated,
                         (true, false) => Happening::Imported,
                     };
-                    let noticed = Noticed::new(file, place, happening, verdict);
-                    self.tell(
-                        state,
-                        Noticed {
-                            content: Some(content),
-                            digest: Some(digest),
-                            changed: Some(signature.changed()),
-                            ..noticed
-                        },
-                        looking,
-                    );
+                    let noticed = Noticed::new(file, place, happening, verdict).of(content, digest, &signature);
+                    self.tell(state, noticed, looking);
                 }
                 if is_news && entry.is_some() {
                     apply(looking, entry);
@@ -1017,6 +1009,10 @@ struct Noticed<'a> {
 impl<'a> Noticed<'a> {
     fn new(file: &'a Path, place: &'a Place, happening: Happening, verdict: Verdict) -> Self {
         Self { file, place, happening, content: None, verdict, digest: None, changed: None }
+    }
+
+    fn of(self, content: Content, digest: [u8; 16], signature: &Signature) -> Self {
+        Self { content: Some(content), digest: Some(digest), changed: Some(signature.changed()), ..self }
     }
 }
 
