@@ -125,7 +125,6 @@ fn pair(name: &str, raw: &str) -> (String, Option<String>) {
     (name.to_owned(), Some(raw.to_owned()))
 }
 
-/// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
 #[test]
 fn what_nobody_came_to_tell_is_told_to_the_next() {
     for vault in Vault::both() {
@@ -142,6 +141,7 @@ fn what_nobody_came_to_tell_is_told_to_the_next() {
     }
 }
 
+/// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
 #[test]
 fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
     for vault in Vault::both() {
