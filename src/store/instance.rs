@@ -950,9 +950,10 @@ impl Instance {
                 Err(error) => return Err(Error::system(&error, "unlink", &path)),
             }
         }
-        if !plan.removals.is_empty() {
+        let folder = &self.places.folder;
+        // Somebody may have removed all of it.
+        if !plan.removals.is_empty() && folder.is_dir() {
             // Else the index might say so after a power failure, and the folder not.
-            let folder = &self.places.folder;
             files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
         }
         Ok(true)

@@ -520,6 +520,16 @@ fn what_was_stored_again_keeps_its_tags_when_an_earlier_index_comes_back() {
 }
 
 #[test]
+fn a_capsule_whose_folder_is_gone_is_deleted_like_one_whose_file_is() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "2026", "x").as_bytes()).expect("stored");
+    fs::remove_dir_all(vault.root().join("capsules/Nova")).expect("removed");
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!(store.delete("Nova", "a"), Ok(false));
+    }
+}
+
+#[test]
 fn what_is_stored_again_after_its_deletion_is_no_earlier_state() {
     let vault = Vault::new();
     let states = ["1", "2"].map(|time| capsule("Nova", "a", time, time));
