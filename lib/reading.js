@@ -52,6 +52,21 @@ function requestOf(vaultPath, directories, userId, options) {
 /** The JavaScript thread works for so many milliseconds, then it is others' turn. */
 const TURN_MS = 1;
 
+/** Long work, in turns of the event loop. */
+class Turns {
+  #began = now();
+
+  /** @returns {Promise<void> | undefined} Until the next turn, if this one was long enough. */
+  next() {
+    return now() - this.#began < TURN_MS ? undefined : this.rest();
+  }
+
+  async rest() {
+    await turn();
+    this.#began = now();
+  }
+}
+
 /**
  * The memories of a reading that has been run. Many come as several texts: while some are parsed the next are made, and
  * the event loop has its turns. It fails at the next text once the reading has been ended.
@@ -75,12 +90,11 @@ async function memoriesOf(reading, found, tell = warn) {
     const making = more ? reading.more() : undefined;
     // If it fails before it is awaited, that is told then.
     making?.catch(() => {});
-    let began = now();
+    const turns = new Turns();
     for (let text = reading.next(); text !== null; text = reading.next()) {
       takeRows(text, memories);
-      if (now() - began < TURN_MS) continue;
-      await turn();
-      began = now();
+      const next = turns.next();
+      if (next) await next;
     }
     if (!making) return pageOf(memories, outcome.next ?? null);
     const made = await making;
@@ -282,4 +296,4 @@ function isValidDate(date) {
   return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
-module.exports = { TURN_MS, freshnessOf, invalid, memoriesOf, now, requestOf, rows, turn, unchangedOf, warn };
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn };

@@ -11,18 +11,7 @@ const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
 const { escapeLine } = require('./harmless');
-const {
-  TURN_MS,
-  freshnessOf,
-  invalid,
-  memoriesOf,
-  now,
-  requestOf,
-  rows,
-  turn,
-  unchangedOf,
-  warn,
-} = require('./reading');
+const { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -613,19 +602,17 @@ class Vault extends EventEmitter {
   }
 
   async #deliverAll() {
+    const turns = new Turns();
     for (let text = this.#engine?.take() ?? null; text !== null; text = this.#engine?.take() ?? null) {
-      let began = now();
       for (const event of JSON.parse(text)) {
         if (this.#engine === null) return;
         this.#tell(event);
         this.#taken += 1;
         this.#release(this.#taken);
-        if (now() - began > TURN_MS) {
-          await turn();
-          began = now();
-        }
+        const next = turns.next();
+        if (next) await next;
       }
-      await turn();
+      await turns.rest();
     }
   }
 

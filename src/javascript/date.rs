@@ -4,6 +4,8 @@
 //! that nearly every file has, ISO 8601 with a zone (or a bare date, which JavaScript takes as UTC); every other string
 //! is put to JavaScript's own `Date`.
 
+use jiff::Timestamp;
+
 /// The largest distance from 1970 that a JavaScript date can have, in milliseconds.
 const LIMIT: f64 = 8.64e15;
 
@@ -82,7 +84,17 @@ fn digits(digits: &[u8]) -> Option<i64> {
 #[must_use]
 pub fn to_iso(time: f64) -> String {
     #[allow(clippy::cast_possible_truncation, reason = "a time that is no date becomes one")]
-    let time = jiff::Timestamp::from_millisecond(time as i64).unwrap_or_default();
+    let time = Timestamp::from_millisecond(time as i64).unwrap_or_default();
+    iso_text(time)
+}
+
+/// The same of the present time.
+#[must_use]
+pub fn now_as_iso() -> String {
+    iso_text(Timestamp::now())
+}
+
+fn iso_text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 

@@ -24,6 +24,7 @@ use crate::formats::memory::Memory;
 use crate::index::{
     ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
 };
+use crate::javascript::date;
 use crate::lock::lock;
 use crate::vault::{
     ConstructName, Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user,
@@ -338,7 +339,7 @@ impl Catalogue {
         verdict: Verdict,
         cursor: &Cursor,
     ) -> Event {
-        let seen = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let seen = date::now_as_iso();
         let (path, cursor) = (self.root().join(file), cursor.to_string());
         let (user, construct, nothing) = match place {
             Place::Memory { user } => (Some(user.clone()), None, Content::Memory(None)),

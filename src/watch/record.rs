@@ -69,7 +69,7 @@ pub(super) struct Told {
     pub(super) number: u64,
     /// Of the event that told of its import, if it is there.
     pub(super) imported: u64,
-    /// The content; `None` if it is gone.
+    /// The content, or of a file that could not be read the reason; `None` if it is gone.
     pub(super) digest: Option<[u8; 16]>,
     /// Whether it was told of as a capsule, not as a rejected file.
     pub(super) accepted: bool,
