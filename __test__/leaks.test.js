@@ -22,8 +22,9 @@ for (const [what, rounds] of /** @type {const} */ ([
     const told = JSON.stringify(moments, null, 1);
     assert.ok(growthOf(moments, 'rss') < MEGABYTE / 4, told);
     assert.ok(growthOf(moments, 'heapUsed') < MEGABYTE / 4, told);
-    // The blocking threads of the pool, of which there are 8 at most, come as they are needed.
-    assert.ok(end.threads - settled.threads <= 8, told);
+    // The blocking threads of the pool come as they are needed, more of them where others have the cores, and stay for ten
+    // seconds. One that each round left behind would be seen: there are 40 rounds and more behind the settled moment.
+    assert.ok(end.threads - settled.threads <= 32, told);
     assert.ok(end.descriptors - settled.descriptors <= 1, told);
   });
 }
