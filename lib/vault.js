@@ -625,9 +625,14 @@ class Vault extends EventEmitter {
   /** @param {string[]} events */
   #tellOf(events) {
     for (const event of events) {
-      // A listener may have closed the vault.
-      if (this.#engine !== null) this.#tell({ ...JSON.parse(event), cursor: this.#cursor });
+      // A listener may have closed the vault. Nobody waits for the parsing of what nobody listens to.
+      if (this.#engine === null || !this.#isHeard()) return;
+      this.#tell({ ...JSON.parse(event), cursor: this.#cursor });
     }
+  }
+
+  #isHeard() {
+    return this.eventNames().some((name) => String(name).startsWith('capsule:'));
   }
 
   /**

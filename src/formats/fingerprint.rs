@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 
+use highway::{HighwayHash as _, HighwayHasher};
 use sha2::{Digest as _, Sha256};
 
 use super::json::tree::{Dialect, Node};
@@ -133,11 +134,12 @@ fn hexadecimal(digest: &[u8]) -> String {
     })
 }
 
-/// What tells one content of a file from another: half of its SHA-256.
+/// What tells one content of a file from another: its `HighwayHash`. Whoever could make two contents with one digest would hide
+/// no more than his own change of his own file; SHA-256 takes six times as long, a tenth of all that an event costs.
 #[must_use]
 pub fn digest(text: &[u8]) -> [u8; 16] {
-    let whole: [u8; 32] = Sha256::digest(text).into();
-    std::array::from_fn(|at| whole[at])
+    let [low, high] = HighwayHasher::default().hash128(text).map(u64::to_le_bytes);
+    std::array::from_fn(|at| if at < 8 { low[at] } else { high[at - 8] })
 }
 
 /// SHA-256 of a text in lower-case hexadecimals: a memory's `raw_sha256`.

@@ -2,7 +2,7 @@
 //!
 //! Whatever a watcher says is only a reason to look. What happened follows from comparing the file with what was known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::Writer;
@@ -17,7 +18,7 @@ use super::known::KnownFiles;
 use super::layout::{CapsuleFolder, Layout, Place, RelativePath};
 use super::record::{Cursor, Record, Told};
 use crate::Error;
-use crate::formats::fingerprint::digest;
+use crate::formats::fingerprint::{self, digest};
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json;
 use crate::formats::memory::Memory;
@@ -26,6 +27,7 @@ use crate::index::{
 };
 use crate::javascript::date;
 use crate::lock::lock;
+use crate::store::Options;
 use crate::vault::{
     ConstructName, Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user,
     instances, is_exhausted, is_shard, with_buffer,
@@ -230,6 +232,13 @@ impl Catalogue {
         Self { vault, layout, is_local, state: Mutex::new(state), instances: Mutex::default(), present }
     }
 
+    /// What the verdict on a file depends on besides the file, in short.
+    pub(super) fn settings(&self) -> String {
+        let Options { create: _, policy, expected_tether, largest_capsule } = self.vault.store().options();
+        let settings = format!("{policy:?} {expected_tether:?} {largest_capsule} {:?}", self.vault.directories());
+        fingerprint::sha256(settings.as_bytes())
+    }
+
     /// What was told by those before.
     pub(super) fn set_record(&self, record: Record) {
         *lock(&self.present) = record.present();
@@ -321,6 +330,7 @@ impl Catalogue {
         record.write();
         *lock(&self.present) = record.present();
         events.sort_by_key(|(number, _)| *number);
+        drop(undecided);
         Ok(Looked { events, ..looked })
     }
 

@@ -15,7 +15,7 @@ mod layout;
 mod library;
 mod record;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use catalogue::{Content, Event, Happening};
 pub use record::Cursor;
 
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use crate::Error;
@@ -790,7 +791,11 @@ impl Watch {
         }
         let (files, record) = rayon::join(
             || shared.visit(Path::new("")),
-            || request.cache.as_ref().map(|cache| Record::open(cache, &shared.root, request.since.as_ref())),
+            || {
+                let settings = shared.catalogue.settings();
+                let open = |cache: &PathBuf| Record::open(cache, &shared.root, &settings, request.since.as_ref());
+                request.cache.as_ref().map(open)
+            },
         );
         if let Some(problem) = lock(&shared.hints).exhausted.take() {
             return Err(problem);

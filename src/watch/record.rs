@@ -145,12 +145,18 @@ impl Told {
 struct Heading {
     format: u32,
     record: String,
+    /// The settings that files were judged by: what they make of a file is told of nobody else's.
+    settings: String,
     /// The record, and the number in it, that it was begun from.
     #[serde(default)]
     begun: Option<(String, u64)>,
 }
 
 impl Heading {
+    fn is_for(&self, settings: &str) -> bool {
+        self.format == FORMAT && self.settings == settings
+    }
+
     /// Whether it was begun for who came back with this cursor.
     fn is_begun_at(&self, cursor: &Cursor) -> bool {
         self.begun.as_ref().is_some_and(|(record, number)| *record == cursor.record && *number == cursor.number)
@@ -163,7 +169,18 @@ const MOST_GONE: usize = if cfg!(test) { 1000 } else { 100_000 };
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The present format; a record of another is begun anew.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+
+/// What a record goes on with.
+#[derive(Debug, Clone, Copy)]
+enum Origin<'a> {
+    /// What its file has.
+    Own,
+    /// What another's file has.
+    Other(&'a Path),
+    /// Nothing.
+    Nothing,
+}
 
 /// The file of a record, which is added to.
 #[derive(Debug)]
@@ -178,6 +195,8 @@ struct Kept {
 #[derive(Debug)]
 pub(super) struct Record {
     id: String,
+    /// Of the watch whose record it is.
+    settings: String,
     /// The record, and the number in it, that it was begun from.
     begun: Option<(String, u64)>,
     /// By path, relative to the root.
@@ -205,6 +224,7 @@ impl Record {
         let id = uuid::Uuid::new_v4().simple().to_string();
         Self {
             id,
+            settings: String::new(),
             begun: None,
             lines: HashMap::new(),
             number: 0,
@@ -218,9 +238,10 @@ impl Record {
         }
     }
 
-    /// The record of a vault in a cache folder: the one that a cursor is of, else the first that nobody else writes. Each
-    /// watch has one of its own, as what one has told another has not. If none can be written, one that is kept nowhere.
-    pub(super) fn open(cache: &Path, root: &Path, since: Option<&Cursor>) -> Self {
+    /// The record of a vault in a cache folder: the one that a cursor is of, else the first of a watch with the same settings
+    /// that nobody else writes. Each watch has one of its own, as what one has told another has not. If none can be written,
+    /// one that is kept nowhere.
+    pub(super) fn open(cache: &Path, root: &Path, settings: &str, since: Option<&Cursor>) -> Self {
         let Ok(paths) = paths_in(cache, root) else { return Self::forgetful() };
         let meant = since.and_then(|since| {
             let headings: Vec<(&PathBuf, Heading)> =
@@ -231,22 +252,36 @@ impl Record {
             Some((since, own.or_else(begun)?.0))
         });
         let found = match meant {
-            Some((since, meant)) => Self::come_back(&paths, meant, since),
-            None => paths.iter().find_map(|path| {
-                let record = Self::open_file(path, since, None).ok()?;
-                if !record.is_new {
-                    set_shared(path);
-                }
-                Some(record)
-            }),
+            Some((since, meant)) => Self::come_back(&paths, meant, settings, since),
+            None => Self::come(&paths, settings, since),
         };
         found.unwrap_or_else(Self::forgetful)
     }
 
+    /// A record for who has no cursor of any.
+    fn come(paths: &[PathBuf], settings: &str, since: Option<&Cursor>) -> Option<Self> {
+        let rank = |path: &PathBuf| match (heading(path), used(path)) {
+            (Some(heading), _) if heading.is_for(settings) => (0, None),
+            (None, _) | (_, Some(UNIX_EPOCH)) => (1, None),
+            // Of others, with other settings: the oldest.
+            (Some(_), used) => (2, used),
+        };
+        let mut ranked: Vec<_> = paths.iter().map(|path| (rank(path), path)).collect();
+        ranked.sort();
+        ranked.into_iter().find_map(|((rank, _), path)| {
+            if rank > 0 {
+                return Self::open_file(path, settings, since, Origin::Nothing).ok();
+            }
+            let record = Self::open_file(path, settings, since, Origin::Own).ok()?;
+            set_shared(path);
+            Some(record)
+        })
+    }
+
     /// The record that a cursor is of, if nobody else writes it, and all that stands in it was told to who has the cursor.
     /// Else one of his own, begun from it: in that one, what he is told at once happened at once.
-    fn come_back(paths: &[PathBuf], meant: &Path, since: &Cursor) -> Option<Self> {
-        let own = Self::open_file(meant, Some(since), None).ok();
+    fn come_back(paths: &[PathBuf], meant: &Path, settings: &str, since: &Cursor) -> Option<Self> {
+        let own = Self::open_file(meant, settings, Some(since), Origin::Own).ok();
         if own.is_none() {
             set_shared(meant);
         }
@@ -261,13 +296,12 @@ impl Record {
         if own.as_ref().is_some_and(|own| own.lines.values().all(|line| line.number <= since.number)) {
             return own;
         }
-        let used = |path: &&PathBuf| path.metadata().ok()?.modified().ok();
         let is_own = |path: &PathBuf| heading(path).is_some_and(|heading| heading.is_begun_at(since));
         let mut others: Vec<&PathBuf> = paths.iter().filter(|path| *path != meant).collect();
         let is_shared = is_shared(meant);
         // Where it was begun before, and nothing of it was dealt with (by another, perhaps, if others have the same cursor); in
         // the place of one that was left; where there is none.
-        let rank = |path: &PathBuf| match (is_own(path), used(&path)) {
+        let rank = |path: &PathBuf| match (is_own(path), used(path)) {
             (true, _) if !is_shared => 0,
             (_, Some(UNIX_EPOCH)) => 1,
             (_, None) => 2,
@@ -276,7 +310,7 @@ impl Record {
         };
         others.sort_by_key(|path| (rank(path), used(path)));
         let (free, rest): (Vec<&PathBuf>, Vec<&PathBuf>) = others.into_iter().partition(|path| rank(path) < 4);
-        let begin = |path: &PathBuf| Self::open_file(path, Some(since), Some(meant)).ok();
+        let begin = |path: &PathBuf| Self::open_file(path, settings, Some(since), Origin::Other(meant)).ok();
         let made = free.into_iter().find_map(begin);
         made.or_else(|| match own {
             // Rather than in the place of anybody else's.
@@ -305,16 +339,21 @@ impl Record {
         }
     }
 
-    /// The record in a file, or one that is begun from another, and kept there from now on.
-    fn open_file(path: &Path, since: Option<&Cursor>, origin: Option<&Path>) -> io::Result<Self> {
+    /// The record in a file, or one that is begun in its place, and kept there from now on.
+    fn open_file(path: &Path, settings: &str, since: Option<&Cursor>, origin: Origin<'_>) -> io::Result<Self> {
         let lock = options().truncate(false).open(path.with_extension("lock"))?;
         if [path, &path.with_extension("lock")].into_iter().any(|path| path.exists() && open_own(path).is_none()) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         lock.try_lock()?;
-        let mut record = Self::forgetful();
+        let mut record = Self { settings: settings.to_owned(), ..Self::forgetful() };
         let mut text = Vec::new();
-        if let Some(mut file) = open_own(origin.unwrap_or(path))
+        let source = match origin {
+            Origin::Own => Some(path),
+            Origin::Other(origin) => Some(origin),
+            Origin::Nothing => None,
+        };
+        if let Some(mut file) = source.and_then(open_own)
             && file.read_to_end(&mut text).is_err()
         {
             text.clear();
@@ -340,14 +379,16 @@ impl Record {
             if !is_lost {
                 (record.id, record.begun) = (heading.record, heading.begun);
             }
-            is_whole &= !is_lost;
+            is_whole &= !is_lost && heading.settings == settings;
         }
         record.lock = Some(lock);
         let has_forgotten = record.forget_oldest();
         let is_as_kept = !record.is_new && is_whole && !has_forgotten && !record.is_longer_than_needed(count);
         let opened = || options().append(true).open(path).ok();
-        if let Some(since) = origin.and(since) {
+        if !matches!(origin, Origin::Own) {
             let _ = std::fs::remove_file(path.with_extension(SHARED));
+        }
+        if let Some(since) = since.filter(|_| matches!(origin, Origin::Other(_))) {
             record.failed = Some((path.to_owned(), Instant::now()));
             record.begin_from(since);
             record.try_again(Duration::ZERO);
@@ -376,7 +417,8 @@ impl Record {
 
     fn write_to(&self, temporary: &Path) -> io::Result<()> {
         let mut file = io::BufWriter::new(options().truncate(true).open(temporary)?);
-        let heading = Heading { format: FORMAT, record: self.id.clone(), begun: self.begun.clone() };
+        let (record, settings, begun) = (self.id.clone(), self.settings.clone(), self.begun.clone());
+        let heading = Heading { format: FORMAT, record, settings, begun };
         serde_json::to_writer(&mut file, &heading)?;
         file.write_all(b"\n")?;
         let mut frame = Vec::new();
@@ -576,6 +618,10 @@ fn is_shared(path: &Path) -> bool {
 }
 
 /// When a record was used last, which says whose place is taken: the modification time of its file.
+fn used(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
 fn set_used(path: &Path, when: SystemTime) {
     // It fails where nothing can be written, and nobody's place is taken either.
     let _ = File::options().write(true).open(path).and_then(|file| file.set_modified(when));
@@ -620,7 +666,7 @@ mod tests {
     }
 
     fn open(folder: &tempfile::TempDir, since: Option<&Cursor>) -> Record {
-        Record::open(folder.path(), Path::new("/vault"), since)
+        Record::open(folder.path(), Path::new("/vault"), "settings", since)
     }
 
     /// An event tells of a file.
@@ -644,13 +690,14 @@ mod tests {
         let other = open(&folder, Some(&cursor));
         assert!(other.file.is_some() && other.id != record.id, "each has its own");
         assert!(other.is_of(&cursor) && other.line("a") == record.line("a"), "and knows what the other was told");
+        let other_path = other.file.as_ref().expect("a file").path.clone();
         drop((record, other));
         // A kill in the middle of a line.
         let mut text = std::fs::read(&path).expect("a file");
         text.extend_from_slice(&[40, 0, 0, 0, 1, 2, 3, 4, 1, b'c']);
         std::fs::write(&path, text).expect("written");
         for _ in 0..2 {
-            let held = Record::open(folder.path(), Path::new("/another"), None);
+            let held = Record::open(folder.path(), Path::new("/another"), "settings", None);
             let mut record = open(&folder, Some(&cursor));
             assert!(!record.is_new() && record.id == cursor.record && held.id != record.id);
             assert_eq!((record.lines.len(), record.line("a").map(|line| line.number)), (2, Some(3)));
@@ -665,6 +712,7 @@ mod tests {
         }
         assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
         std::fs::write(&path, "{\"format\":99,\"record\":\"x\"}\n").expect("written");
+        std::fs::remove_file(other_path).expect("removed");
         assert!(open(&folder, None).is_new(), "another format is begun anew");
     }
 
@@ -771,6 +819,33 @@ mod tests {
         assert_eq!(two.id, cursor_of_two.record);
         let third = open(&folder, Some(&cursor_of_third));
         assert_eq!(third.id, cursor_of_third.record);
+    }
+
+    #[test]
+    fn who_judges_by_other_settings_has_a_record_of_his_own() {
+        let (folder, _) = cache();
+        let other =
+            |settings: &str, since: Option<&Cursor>| Record::open(folder.path(), Path::new("/vault"), settings, since);
+        let mut one = open(&folder, None);
+        note(&mut one, "a");
+        let cursor = one.present();
+        drop(one);
+        let others: Vec<Record> = ["tether", "limit", "limit"].map(|settings| other(settings, None)).into();
+        assert!(others.iter().all(|record| record.is_new && record.file.is_some()));
+        let ids: Vec<String> = others.iter().map(|record| record.id.clone()).collect();
+        drop(others);
+        let one = open(&folder, Some(&cursor));
+        assert!(one.id == cursor.record && one.line("a") == Some(&told(1)));
+        drop(one);
+        assert_eq!(ids[..2], ["tether", "limit"].map(|settings| other(settings, None).id));
+        // Who has set another himself comes back to what he was told.
+        let one = other("tether", Some(&cursor));
+        assert!(one.id == cursor.record && one.line("a").is_some());
+        drop(one);
+        assert_eq!(other("tether", Some(&cursor)).id, cursor.record);
+        // Where there is no room, the place of who was away for longest is taken.
+        let many: Vec<Record> = (0..20).map(|place| other(&place.to_string(), None)).collect();
+        assert_eq!(many.iter().filter(|record| record.file.is_some()).count(), 16);
     }
 
     #[test]
