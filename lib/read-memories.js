@@ -111,7 +111,7 @@ function told(config, userId, options, memories) {
 readMemories.freshness = async (config, userId) => {
   const [problem] = invalid(userId, {});
   if (problem) throw refused(problem);
-  return freshnessOf(readingOf(config, userId, { limit: 1 }));
+  return freshnessOf(() => readingOf(config, userId, { limit: 1 }));
 };
 
 module.exports = { readMemories };

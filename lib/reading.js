@@ -170,18 +170,29 @@ function pageOf(memories, before) {
 }
 
 /**
- * How a reading knows that what it answers with is as it is on disk; `null` if there is no such user.
+ * How the next reading will know that what it answers with is as it is on disk; `null` if there is no such user.
  *
- * @param {import('../binding').MemoryReading} reading
+ * @param {() => import('../binding').MemoryReading} begin
  * @param {(outcome: Outcome) => void} [tell] Tells what was met: the next reading will not, as nothing has changed.
  */
-async function freshnessOf(reading, tell = warn) {
+async function freshnessOf(begin, tell = warn) {
+  const first = await outcomeOf(begin(), tell);
+  // A large folder is watched when it has been read.
+  const next = first.freshness === 'swept' ? await outcomeOf(begin(), tell) : first;
+  return next.source === 'none' ? null : next.freshness;
+}
+
+/**
+ * @param {import('../binding').MemoryReading} reading
+ * @param {(outcome: Outcome) => void} tell
+ */
+async function outcomeOf(reading, tell) {
   const found = await reading.run().catch((thrown) => {
     throw toVaultError(thrown);
   });
   tell(found);
   if (found.failure) throw toVaultError(new Error(found.failure));
-  return found.source === 'none' ? null : found.freshness;
+  return found;
 }
 
 /**

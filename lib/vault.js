@@ -297,8 +297,11 @@ class Vault extends EventEmitter {
     const engine = this.#open();
     const [problem] = invalid(userId, {});
     if (problem) throw refused(problem);
-    const reading = engine.reading(requestOf(this.#root, this.#directories, userId, { limit: 1 }));
-    return freshnessOf(reading, (outcome) => this.#tellOfReading(outcome));
+    const request = requestOf(this.#root, this.#directories, userId, { limit: 1 });
+    return freshnessOf(
+      () => engine.reading(request),
+      (outcome) => this.#tellOfReading(outcome),
+    );
   }
 
   /**

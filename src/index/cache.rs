@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
 use super::compaction;
@@ -72,6 +72,9 @@ pub(super) fn note(key: &Key, refreshed: &Refreshed) {
         if refreshed.behind {
             compaction::schedule(&kept.folder);
         }
+        if refreshed.unwatched {
+            watch_soon(Arc::downgrade(&kept.folder));
+        }
         let before = std::mem::replace(&mut kept.heap_size, heap_size);
         cache.heap_size = cache.heap_size - before + heap_size;
     }
@@ -84,6 +87,21 @@ pub(super) fn note(key: &Key, refreshed: &Refreshed) {
     }
     drop(cache);
     give_back_in_time();
+}
+
+/// Has a folder watched that was read without, by a thread. Who asks before does it himself.
+fn watch_soon(folder: Weak<Folder>) {
+    /// Who has just read it has to make his answer of it first.
+    const DELAY: Duration = Duration::from_millis(2);
+    let work = move || {
+        std::thread::sleep(DELAY);
+        if let Some(folder) = folder.upgrade() {
+            // If that fails, the next who asks is told why.
+            let _ = folder.watch();
+        }
+    };
+    // Without a thread the next who asks does it.
+    let _ = std::thread::Builder::new().name("vvault-watching".to_owned()).spawn(work);
 }
 
 /// Sees to it that what nobody needs any more is given back in time, by a thread, as long as any folder is known.

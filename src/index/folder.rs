@@ -30,6 +30,9 @@ use crate::vault::{
 const LARGE: u64 = 8 << 20;
 /// Reading files pays a second thread sooner than looking at them.
 const FEW_TO_READ: usize = SPLIT / 8;
+/// A folder of so many bytes, some thousand names, is read for the first time without being watched. The system looks at each
+/// file that is opened for who watches its folder: a tenth of the time. Instead it is looked at once more, when nobody waits.
+const WATCHED_LATER: u64 = 64 << 10;
 /// Fewer files than these are quickly read: no segment is made for them.
 const FEW: usize = if cfg!(test) { 2 } else { 256 };
 /// A segment is made anew when one in so many of its files is not as it says.
@@ -73,6 +76,8 @@ pub struct Folder {
     path: PathBuf,
     storage: Option<Arc<Storage>>,
     state: Mutex<State>,
+    /// From so many bytes on it is [read before it is watched](WATCHED_LATER).
+    watched_later: u64,
     /// One at a time.
     compacting: Mutex<()>,
 }
@@ -111,6 +116,8 @@ struct State {
     pending: HashMap<Box<str>, Option<Arc<Entry>>>,
     /// What the system tells since the sweep, and the folder that it tells of.
     notified: Option<(Notifications, Signature)>,
+    /// Whether it was read without being watched, and nobody has seen to that yet.
+    is_unwatched: bool,
     /// There was a file that can be changed by another name; perhaps somebody still has it open by that.
     escaped: bool,
     /// When somebody asked last.
@@ -134,6 +141,7 @@ impl State {
             watched: None,
             pending: HashMap::new(),
             notified: None,
+            is_unwatched: false,
             escaped: false,
             used: None,
             boundary: None,
@@ -165,6 +173,8 @@ pub struct Refreshed {
     pub freshness: Freshness,
     /// Whether it is time for [`compact`](Folder::compact).
     pub behind: bool,
+    /// Whether it is to be [watched](Folder::watch) from now on.
+    pub unwatched: bool,
 }
 
 /// How it is known that what was read once is still so.
@@ -183,7 +193,7 @@ impl Folder {
     #[must_use]
     pub fn new(kind: FolderKind, path: PathBuf, storage: Option<Arc<Storage>>) -> Self {
         let state = Mutex::new(State::new(Snapshot::empty(kind.clone())));
-        Self { kind, path, storage, state, compacting: Mutex::default() }
+        Self { kind, path, storage, state, watched_later: WATCHED_LATER, compacting: Mutex::default() }
     }
 
     /// The folder's files as they are now, at least as late as `asked`. Callers that asked before a refreshing began share
@@ -227,7 +237,19 @@ impl Folder {
             Self::add_untold(&mut state, &mut broken);
         }
         let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
-        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind: state.is_behind() })
+        let (behind, unwatched) = (state.is_behind(), std::mem::take(&mut state.is_unwatched));
+        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind, unwatched })
+    }
+
+    /// Begins to watch a folder that was read without, and looks at what came in between.
+    ///
+    /// # Errors
+    /// If the folder is not there; then the next who asks is told.
+    pub(super) fn watch(&self) -> io::Result<()> {
+        let Some(boundary) = lock(&self.state).boundary.clone() else { return Ok(()) };
+        let directory = Directory::open(&self.path)?;
+        self.take_back(self.refresh(&directory, &boundary, Ticket::draw(), &Progress::default())?.broken);
+        Ok(())
     }
 
     /// Takes back what turned out broken, from somebody who does not come to tell it.
@@ -298,9 +320,13 @@ impl Folder {
     }
 
     /// Takes what was kept of the folder, and looks at its files meanwhile: neither has to wait for the other. `None` if
-    /// nothing was kept, or names can't be told.
-    fn take_kept_and_look(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Looked>> {
-        let Some(kept) = self.open_kept(state) else { return Ok(None) };
+    /// names can't be told.
+    fn take_kept_and_look(
+        &self,
+        state: &mut State,
+        kept: Kept<'_>,
+        sweep: &Sweep<'_>,
+    ) -> io::Result<Option<Looked>> {
         let names = kept.names.clone();
         rayon::join(
             || self.take_kept(state, kept),
@@ -430,10 +456,17 @@ impl Folder {
     }
 
     fn sweep(&self, state: &mut State, mut sweep: Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
+        let kept = self.open_kept(state);
+        let is_first = kept.is_none() && state.snapshot.is_empty();
+        state.is_unwatched = is_first && sweep.local && sweep.own.size >= self.watched_later;
         // Before anything is looked at, so that no change comes in between.
-        let notified = Notifications::begin(sweep.directory).map(|notifications| (notifications, sweep.own));
+        let notified = (!state.is_unwatched).then(|| Notifications::begin(sweep.directory)).flatten();
+        let notified = notified.map(|notifications| (notifications, sweep.own));
         sweep.own = sweep.directory.signature()?;
-        let looked = self.take_kept_and_look(state, &sweep)?;
+        let looked = match kept {
+            Some(kept) => self.take_kept_and_look(state, kept, &sweep)?,
+            None => None,
+        };
         let Swept { snapshot, listed, broken } = sweep.run(state, looked)?;
         state.snapshot = snapshot;
         if sweep.progress.is_aborted() {

@@ -24,13 +24,15 @@ struct Vault {
     folder: Folder,
     /// By the system's notifications where they are to be had, or by sweeps alone.
     notified: bool,
+    /// It is read before it is watched.
+    later: bool,
 }
 
 impl Vault {
     fn new(notified: bool) -> Self {
         let (place, cache) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let folder = Self::folder(&place, &cache);
-        Self { place, cache, folder, notified }
+        Self { place, cache, folder, notified, later: false }
     }
 
     fn folder(place: &tempfile::TempDir, cache: &tempfile::TempDir) -> Folder {
@@ -38,9 +40,18 @@ impl Vault {
         Folder::new(FolderKind::Capsules, path, Some(Arc::new(Storage::new(cache.path()))))
     }
 
+    fn watched_later() -> Self {
+        let mut vault = Self { later: true, ..Self::new(true) };
+        vault.reopen();
+        vault
+    }
+
     /// As a process that begins anew.
     fn reopen(&mut self) {
         self.folder = Self::folder(&self.place, &self.cache);
+        if self.later {
+            self.folder.watched_later = 0;
+        }
     }
 
     /// The file that is kept of the folder.
@@ -57,8 +68,9 @@ impl Vault {
         self.folder.compact();
     }
 
-    fn both() -> [Self; 2] {
-        [Self::new(true), Self::new(false)]
+    /// By every way of knowing what has changed.
+    fn each() -> [Self; 3] {
+        [Self::new(true), Self::new(false), Self::watched_later()]
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -127,7 +139,7 @@ fn pair(name: &str, raw: &str) -> (String, Option<String>) {
 
 #[test]
 fn what_nobody_came_to_tell_is_told_to_the_next() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         for name in ["a.json", "b.json"] {
             fs::write(vault.path(name), "{").expect("a file");
         }
@@ -144,7 +156,7 @@ fn what_nobody_came_to_tell_is_told_to_the_next() {
 /// Faster than any file system's clock ticks, so that neither size nor time tells one state from the next.
 #[test]
 fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         for round in 0..3000 {
             let raw = format!("{round:06}");
             vault.write("a.json", &raw);
@@ -155,7 +167,7 @@ fn a_rewrite_of_the_same_size_within_one_tick_is_seen() {
 
 #[test]
 fn replacement_removal_and_a_new_folder_are_seen() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         vault.write("b.json", "1");
         vault.write("a.json", "1");
         vault.write("no.txt", "1");
@@ -188,7 +200,7 @@ fn a_settled_folder_is_not_read_again() {
 
 #[test]
 fn a_broken_file_is_told_once_for_each_of_its_states() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         fs::write(vault.path("a.json"), "{bad").expect("a file");
         vault.write("b.json", "1");
         let (snapshot, broken) = vault.sweep();
@@ -211,7 +223,7 @@ fn a_broken_file_is_told_once_for_each_of_its_states() {
 
 #[test]
 fn who_asked_before_a_sweep_began_shares_it() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         vault.write("a.json", "1");
         let early = Ticket::draw();
         let first = vault.sweep().0;
@@ -219,6 +231,26 @@ fn who_asked_before_a_sweep_began_shares_it() {
         assert!(Arc::ptr_eq(&first, &vault.refresh(early).snapshot));
         assert_eq!(vault.contents(), [pair("a.json", "2")]);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_folder_is_watched_once_it_has_been_read() {
+    let vault = Vault::watched_later();
+    vault.write("a.json", "1");
+    let first = vault.refresh(Ticket::draw());
+    assert_eq!((first.freshness, first.unwatched), (Freshness::Swept, true));
+    vault.write("b.json", "1");
+    fs::write(vault.path("c.json"), "{").expect("a file");
+    vault.folder.watch().expect("a folder");
+    vault.write("a.json", "2");
+    let second = vault.refresh(Ticket::draw());
+    assert_eq!((second.freshness, second.unwatched), (Freshness::Notified, false));
+    assert_eq!(second.broken.len(), 1, "what came in between is told");
+    assert_eq!(vault.contents(), [pair("a.json", "2"), pair("b.json", "1"), ("c.json".to_owned(), None)]);
+    // It was read before, so now it is watched first.
+    vault.folder.rest(Duration::ZERO);
+    assert_eq!(vault.refresh(Ticket::draw()).freshness, Freshness::Notified);
 }
 
 #[cfg(target_os = "linux")]
@@ -250,7 +282,7 @@ fn a_folder_is_swept_once_and_then_notified() {
 /// By a link whose first name has gone, of which the system tells nothing but that.
 #[test]
 fn a_file_that_is_written_by_a_lost_name_is_read_again() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         vault.write("a", "1");
         let mut file = fs::OpenOptions::new().write(true).open(vault.path("a")).expect("a file");
         fs::hard_link(vault.path("a"), vault.path("b.json")).expect("a link");
@@ -267,7 +299,7 @@ fn a_file_that_is_written_by_a_lost_name_is_read_again() {
 #[cfg(unix)]
 #[test]
 fn what_could_not_be_read_is_tried_again() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         std::os::unix::fs::symlink("below/b", vault.path("a.json")).expect("a link");
         assert_eq!(vault.contents(), [("a.json".to_owned(), None)]);
         fs::create_dir(vault.path("below")).expect("a folder");
@@ -281,7 +313,7 @@ fn what_could_not_be_read_is_tried_again() {
 /// Readers and a writer at once: what was written before a reader asked is in its answer.
 #[test]
 fn concurrent_readers_are_never_stale() {
-    for vault in Vault::both() {
+    for vault in Vault::each() {
         vault.write("a.json", "0");
         let (written, done) = (std::sync::atomic::AtomicU32::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
@@ -311,7 +343,7 @@ fn stored(snapshot: &Snapshot) -> usize {
 
 #[test]
 fn what_was_kept_is_not_read_again() {
-    for mut vault in Vault::both() {
+    for mut vault in Vault::each() {
         for number in 0..9 {
             vault.write(&format!("{number}.json"), &number.to_string());
         }
@@ -386,7 +418,7 @@ fn what_is_gone_from_the_vault_is_gone_from_what_is_kept() {
 
 #[test]
 fn a_tag_that_a_file_names_twice_counts_once() {
-    for mut vault in Vault::both() {
+    for mut vault in Vault::each() {
         for number in 0..9 {
             let tags = if number == 4 { "\"y\",\"x\",\"x\",\"y\",\"x\"" } else { "\"x\"" };
             let text = format!("{{\"raw\":\"1\",\"created_ts\":\"2026-01-01T00:00:0{number}Z\",\"tags\":[{tags}]}}");
@@ -484,7 +516,7 @@ fn names_are_kept_as_long_as_the_folder_is_as_it_was() {
         |vault| fs::rename(vault.path("1.json"), vault.path("2.json")).expect("renamed"),
         |vault| vault.write("2.json", "other"),
     ];
-    for mut vault in Vault::both() {
+    for mut vault in Vault::each() {
         for change in changes {
             for number in 0..6 {
                 vault.write(&format!("{number}.json"), &number.to_string());
@@ -527,7 +559,7 @@ fn texts_in_memory_are_as_good() {
 
 #[test]
 fn what_is_kept_of_a_folder_that_is_gone_goes() {
-    let [mut vault, other] = Vault::both();
+    let [mut vault, other] = [true, false].map(Vault::new);
     for number in 0..4 {
         vault.write(&format!("{number}.json"), "1");
         other.write(&format!("{number}.json"), "1");
@@ -605,7 +637,7 @@ fn a_damaged_file_is_no_file() {
 
 #[test]
 fn an_aborted_reading_is_gone_on_with() {
-    for mut vault in Vault::both() {
+    for mut vault in Vault::each() {
         for number in 0..500 {
             vault.write(&format!("{number:03}.json"), &number.to_string());
         }
@@ -634,7 +666,7 @@ fn an_aborted_reading_is_gone_on_with() {
 
 #[test]
 fn what_was_kept_stays_when_a_reading_is_aborted() {
-    for mut vault in Vault::both() {
+    for mut vault in Vault::each() {
         for number in 0..300 {
             vault.write(&format!("{number:03}.json"), &number.to_string());
         }
