@@ -321,12 +321,7 @@ impl Folder {
 
     /// Takes what was kept of the folder, and looks at its files meanwhile: neither has to wait for the other. `None` if
     /// names can't be told.
-    fn take_kept_and_look(
-        &self,
-        state: &mut State,
-        kept: Kept<'_>,
-        sweep: &Sweep<'_>,
-    ) -> io::Result<Option<Looked>> {
+    fn take_kept_and_look(&self, state: &mut State, kept: Kept<'_>, sweep: &Sweep<'_>) -> io::Result<Option<Looked>> {
         let names = kept.names.clone();
         rayon::join(
             || self.take_kept(state, kept),
