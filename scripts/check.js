@@ -27,10 +27,19 @@ const isInstalled = (command, ...rest) => spawnSync(command, rest, { cwd: REPOSI
 const clippy = (/** @type {string[]} */ ...features) =>
   succeeds('cargo', 'clippy', '--locked', '--all-targets', ...features, '--', '-D', 'warnings');
 
+/** Systems that are seldom at hand: there at least all of it compiles. */
+const others = ['aarch64-apple-darwin', 'x86_64-pc-windows-msvc'];
+const targets = spawnSync('rustup', ['target', 'list', '--installed'], { cwd: REPOSITORY, encoding: 'utf8' }).stdout ?? '';
+
 runSteps([
   { name: 'Rust: form', run: () => succeeds('cargo', 'fmt', '--check') },
   { name: 'Rust: lints', run: () => clippy() },
   { name: 'Rust: lints of the core alone', run: () => clippy('--no-default-features') },
+  ...others.map((target) =>
+    targets.includes(target)
+      ? { name: `Rust: lints for ${target}`, run: () => clippy('--target', target) }
+      : { name: `Rust: lints for ${target}`, leftOut: `rustup target add ${target}` },
+  ),
   isInstalled('cargo', 'deny', '--version')
     ? {
         name: 'Rust: licences and sources',

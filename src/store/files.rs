@@ -94,7 +94,6 @@ impl Files for SystemFiles {
     fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf> {
         let path = folder.join(temporary_name());
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        #[cfg(unix)]
         if let Some(other) = successor_of {
             take_after(&path, other);
         }
@@ -198,6 +197,10 @@ fn take_after(file: &Path, other: &Path) {
         let _ = fs::set_permissions(file, fs::Permissions::from_mode(mode));
     }
 }
+
+/// On Windows a new file has the rights of its folder.
+#[cfg(not(unix))]
+fn take_after(_file: &Path, _other: &Path) {}
 
 /// Does again what failed because another program has the file open. On Windows that is how things are: who looks for viruses
 /// or makes an index opens every new file, and Python lets nobody rename what it reads.

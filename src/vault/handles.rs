@@ -16,6 +16,7 @@ use crate::lock::lock;
 /// At most so many are open at once,
 const MOST: usize = 200;
 /// and one in so many of all that the process may have: the rest is the application's.
+#[cfg(unix)]
 const SHARE: u64 = 8;
 /// So many bytes at a file's end tell it from others of its length.
 const END: u64 = 32;

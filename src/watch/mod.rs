@@ -45,6 +45,7 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// The watching thread looks at what is hinted at for about so long before who reads may do it,
 const TURN: Duration = Duration::from_millis(200);
 /// and who reads for so long before he reads the disk himself.
+#[cfg(target_os = "linux")]
 const READERS_TURN: Duration = Duration::from_millis(50);
 /// Beyond so many hints who reads goes to the disk, and so many are taken at a time: to choose a few each time would take long.
 const MANY: usize = 16 << 10;

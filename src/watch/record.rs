@@ -262,9 +262,9 @@ impl Record {
     fn come(paths: &[PathBuf], settings: &str, since: Option<&Cursor>) -> Option<Self> {
         let rank = |path: &PathBuf| match (heading(path), used(path)) {
             (Some(heading), _) if heading.is_for(settings) => (0, None),
-            (None, _) | (_, Some(UNIX_EPOCH)) => (1, None),
             // Of others, with other settings: the oldest.
-            (Some(_), used) => (2, used),
+            (Some(_), used) if used != Some(LEFT) => (2, used),
+            _ => (1, None),
         };
         let mut ranked: Vec<_> = paths.iter().map(|path| (rank(path), path)).collect();
         ranked.sort();
@@ -290,7 +290,7 @@ impl Record {
             // Who has a cursor of this one needs that no more.
             let left = paths.iter().find(|path| heading(path).is_some_and(|heading| heading.record == *origin));
             if let Some(path) = left.filter(|path| !is_shared(path)) {
-                set_used(path, UNIX_EPOCH);
+                set_used(path, LEFT);
             }
         }
         if own.as_ref().is_some_and(|own| own.lines.values().all(|line| line.number <= since.number)) {
@@ -303,7 +303,7 @@ impl Record {
         // the place of one that was left; where there is none.
         let rank = |path: &PathBuf| match (is_own(path), used(path)) {
             (true, _) if !is_shared => 0,
-            (_, Some(UNIX_EPOCH)) => 1,
+            (_, used) if used == Some(LEFT) => 1,
             (_, None) => 2,
             (true, _) => 3,
             _ => 4,
@@ -616,6 +616,9 @@ fn set_shared(path: &Path) {
 fn is_shared(path: &Path) -> bool {
     path.with_extension(SHARED).exists()
 }
+
+/// When nobody comes back to a record any more.
+const LEFT: SystemTime = UNIX_EPOCH;
 
 /// When a record was used last, which says whose place is taken: the modification time of its file.
 fn used(path: &Path) -> Option<SystemTime> {
