@@ -29,7 +29,8 @@ const clippy = (/** @type {string[]} */ ...features) =>
 
 /** Systems that are seldom at hand: there at least all of it compiles. */
 const others = ['aarch64-apple-darwin', 'x86_64-pc-windows-msvc'];
-const targets = spawnSync('rustup', ['target', 'list', '--installed'], { cwd: REPOSITORY, encoding: 'utf8' }).stdout ?? '';
+const targets =
+  spawnSync('rustup', ['target', 'list', '--installed'], { cwd: REPOSITORY, encoding: 'utf8' }).stdout ?? '';
 
 runSteps([
   { name: 'Rust: form', run: () => succeeds('cargo', 'fmt', '--check') },
