@@ -90,6 +90,7 @@ fn files_of<'a, T>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use proptest::prelude::*;
@@ -103,6 +104,9 @@ mod tests {
             paths in prop::collection::btree_map("([ab-]{1,2}/){0,3}[ab-]{1,2}", any::<bool>(), 0..20),
             folder in "(([ab-]{1,2}/){0,2}[ab-]{1,2})?",
         ) {
+            let native = |path: &String| path.replace('/', std::path::MAIN_SEPARATOR_STR);
+            let (paths, folder): (BTreeMap<String, bool>, String) =
+                (paths.iter().map(|(path, stays)| (native(path), *stays)).collect(), native(&folder));
             let mut known = KnownFiles::default();
             for path in paths.keys() {
                 known.insert(Path::new(path), path.clone());
@@ -113,8 +117,8 @@ mod tests {
             for (path, stays) in &paths {
                 prop_assert_eq!(known.get(Path::new(path)), stays.then_some(path));
             }
-            let as_written = |path: &Path| path.to_string_lossy().replace('\\', "/");
-            let mut found: Vec<String> = known.below(Path::new(&folder)).iter().map(|path| as_written(path)).collect();
+            let as_text = |path: &Path| path.to_string_lossy().into_owned();
+            let mut found: Vec<String> = known.below(Path::new(&folder)).iter().map(|path| as_text(path)).collect();
             found.sort_unstable();
             let below = |path: &String| Path::new(path).starts_with(&folder);
             let expected: Vec<String> =
