@@ -653,15 +653,17 @@ fn quoted(text: &str) -> Box<str> {
 }
 
 /// A value as Python would write it, strings without needless escapes; but `null` for numbers that only Python has, and what
-/// would keep Python from reading or writing the index at all otherwise: a half of a surrogate pair, or more digits than it
-/// takes.
+/// would keep Python from reading or writing the index at all otherwise: a half of a surrogate pair, more digits than it
+/// takes, or too deep a nesting.
 fn plain(value: &Value<'_>) -> Box<str> {
     /// Python takes 4,300 digits.
     const LONGEST: usize = 4096;
     if let Some(text) = value.string() {
         return quoted(&String::from_utf8_lossy(&text));
     }
-    let plain = json::without_python_numbers(value.text()).filter(|text| text.len() <= LONGEST);
+    // Of what `serde_json` takes Python takes all.
+    let is_fit = |text: &str| value.kind() == Kind::Number || serde_json::from_str::<serde_json::Value>(text).is_ok();
+    let plain = json::without_python_numbers(value.text()).filter(|text| text.len() <= LONGEST && is_fit(text));
     plain.map_or_else(|| "null".into(), Cow::into)
 }
 

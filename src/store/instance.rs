@@ -1228,9 +1228,10 @@ fn filename(instance: &str, timestamp: &str) -> String {
     format!("{instance}_{}.capsule", timestamp.replace([':', '.', '+'], "-"))
 }
 
-/// Whether a name stays in its folder. On Windows `C:x` lies on another drive, and `x:y` in another file.
+/// Whether a name stays in its folder. On Windows `C:x` lies on another drive, and `x:y` in another file; elsewhere `x\y` is one
+/// name, which VVAULT gives where a timestamp has it.
 fn is_plain(name: &str) -> bool {
-    let is_elsewhere = |character| matches!(character, '/' | '\\' | '\0') || cfg!(windows) && character == ':';
+    let is_elsewhere = |character| matches!(character, '/' | '\0') || cfg!(windows) && matches!(character, '\\' | ':');
     !name.is_empty() && name != "." && name != ".." && !name.contains(is_elsewhere)
 }
 

@@ -227,10 +227,17 @@ fn a_damaged_index_is_told_from_an_unfinished_one() {
 /// Else it would begin a new index, or cut this one off.
 #[test]
 fn has_nothing_that_python_can_t_read_or_write() {
-    let digits = "1".repeat(5000);
-    for (given, kept) in
-        [("\"a\\ud800\"", "\"a\u{fffd}\u{fffd}\u{fffd}\""), ("NaN", "null"), ("-Infinity", "null"), (&*digits, "null")]
-    {
+    let (digits, deep) = ("1".repeat(5000), "[".repeat(500) + &"]".repeat(500));
+    for (given, kept) in [
+        ("\"a\\ud800\"", "\"a\u{fffd}\u{fffd}\u{fffd}\""),
+        ("NaN", "null"),
+        ("-Infinity", "null"),
+        (&*digits, "null"),
+        ("[\"\\ud800\"]", "null"),
+        ("{\"\\udc00\":1}", "null"),
+        ("{\"a\":[\"\\ud83d\\ude00\",1e5]}", "{\"a\":[\"\\ud83d\\ude00\",1e5]}"),
+        (&*deep, "null"),
+    ] {
         let value = text::scan_python(given.as_bytes(), |_, _| {}).expect("JSON");
         assert_eq!(&*super::plain(&value), kept);
     }
