@@ -210,35 +210,49 @@ impl Folder {
     ) -> io::Result<Refreshed> {
         let mut state = lock(&self.state);
         state.used = Some(Instant::now());
+        let mut broken = self.update(&mut state, directory, boundary, asked, progress)?;
+        // Also what others have found whose result this is.
+        Self::add_untold(&mut state, &mut broken);
+        let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
+        let (behind, unwatched) = (state.is_behind(), std::mem::take(&mut state.is_unwatched));
+        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind, unwatched })
+    }
+
+    /// Gives what turned out broken.
+    fn update(
+        &self,
+        state: &mut State,
+        directory: &Directory,
+        boundary: &Boundary,
+        asked: Ticket,
+        progress: &Progress,
+    ) -> io::Result<Vec<BrokenFile>> {
         if state.snapshot.is_damaged() {
             *state =
                 State { kept: KeptState::Known, used: state.used, ..State::new(Snapshot::empty(self.kind.clone())) };
         }
-        let mut broken = Vec::new();
         let own = directory.signature()?;
         // What somebody else has read meanwhile may be another folder, which had this one's place.
         let is_of_another = state.of.is_some_and(|of| !of.is_same_file(&own));
-        if is_of_another || state.swept.is_none_or(|swept| swept <= asked) {
-            if state.boundary.as_ref() != Some(boundary) {
-                state.boundary = Some(boundary.clone());
-            }
-            Self::apply_pending(&mut state);
-            let swept = Ticket::draw();
-            let sweep = Sweep::new(&self.kind, directory, boundary, progress)?;
-            broken = match self.apply_notified(&mut state, &sweep)? {
-                Some(broken) => broken,
-                None => self.sweep(&mut state, sweep)?,
-            };
-            if std::mem::replace(&mut state.kept, KeptState::Known) == KeptState::Untold {
-                let mut texts = TextReader::default();
-                broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
-            }
-            (state.swept, state.of) = (Some(swept), Some(own));
-            Self::add_untold(&mut state, &mut broken);
+        if !is_of_another && state.swept.is_some_and(|swept| swept > asked) {
+            return Ok(Vec::new());
         }
-        let freshness = if state.notified.is_some() { Freshness::Notified } else { Freshness::Swept };
-        let (behind, unwatched) = (state.is_behind(), std::mem::take(&mut state.is_unwatched));
-        Ok(Refreshed { snapshot: state.snapshot.clone(), broken, freshness, behind, unwatched })
+        if state.boundary.as_ref() != Some(boundary) {
+            state.boundary = Some(boundary.clone());
+        }
+        Self::apply_pending(state);
+        let swept = Ticket::draw();
+        let sweep = Sweep::new(&self.kind, directory, boundary, progress)?;
+        let mut broken = match self.apply_notified(state, &sweep)? {
+            Some(broken) => broken,
+            None => self.sweep(state, sweep)?,
+        };
+        if std::mem::replace(&mut state.kept, KeptState::Known) == KeptState::Untold {
+            let mut texts = TextReader::default();
+            broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
+        }
+        (state.swept, state.of) = (Some(swept), Some(own));
+        Ok(broken)
     }
 
     /// Begins to watch a folder that was read without, and looks at what came in between.
@@ -246,9 +260,12 @@ impl Folder {
     /// # Errors
     /// If the folder is not there; then the next who asks is told.
     pub(super) fn watch(&self) -> io::Result<()> {
-        let Some(boundary) = lock(&self.state).boundary.clone() else { return Ok(()) };
         let directory = Directory::open(&self.path)?;
-        self.take_back(self.refresh(&directory, &boundary, Ticket::draw(), &Progress::default())?.broken);
+        let mut state = lock(&self.state);
+        let Some(boundary) = state.boundary.clone() else { return Ok(()) };
+        let broken = self.update(&mut state, &directory, &boundary, Ticket::draw(), &Progress::default())?;
+        // The next who asks tells it.
+        state.untold.extend(broken);
         Ok(())
     }
 
@@ -275,7 +292,7 @@ impl Folder {
         let mut state = self.state.try_lock().ok()?;
         let (notifications, _) = state.notified.as_ref().filter(|(_, known)| known.is_same_file(own))?;
         let is_known = state.swept.is_some() && state.pending.is_empty() && state.snapshot.is_at_hand();
-        if !is_known || !notifications.are_none() {
+        if !is_known || !state.untold.is_empty() || !notifications.are_none() {
             return None;
         }
         state.used = Some(Instant::now());
@@ -452,7 +469,7 @@ impl Folder {
 
     fn sweep(&self, state: &mut State, mut sweep: Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
         let kept = self.open_kept(state);
-        let is_first = kept.is_none() && state.snapshot.is_empty();
+        let is_first = kept.is_none() && state.swept.is_none() && state.snapshot.is_empty();
         state.is_unwatched = is_first && sweep.local && sweep.own.size >= self.watched_later;
         // Before anything is looked at, so that no change comes in between.
         let notified = (!state.is_unwatched).then(|| Notifications::begin(sweep.directory)).flatten();

@@ -260,7 +260,7 @@ impl Catalogue {
     }
 
     /// Takes the files that are there at the beginning for known. Told are only those that came, changed or went since
-    /// `since`, in the order in which that was noticed.
+    /// `since`, in the order in which that was noticed. `began` is a time before anything was listed.
     ///
     /// What somebody is just writing is decided on later.
     ///
@@ -270,6 +270,7 @@ impl Catalogue {
         &self,
         files: &[RelativePath],
         since: Option<&Cursor>,
+        began: SystemTime,
         progress: &Progress,
     ) -> Result<Looked, Error> {
         progress.total.store(files.len() as u64, Ordering::Relaxed);
@@ -328,8 +329,15 @@ impl Catalogue {
             }
         }
         record.write();
-        *lock(&self.present) = record.present();
         events.sort_by_key(|(number, _)| *number);
+        if undecided.is_empty() {
+            // Who has heard the last of it has heard all.
+            record.set_quiet(began);
+            if let Some((number, last)) = events.last_mut() {
+                last.cursor = record.cursor(*number).to_string();
+            }
+        }
+        *lock(&self.present) = record.present();
         drop(undecided);
         Ok(Looked { events, ..looked })
     }

@@ -184,11 +184,13 @@ struct Hints {
     rootless: bool,
     /// How often everything is looked at; `None` where notifications tell of changes.
     polling: Option<Duration>,
-    /// When everything was looked at last.
+    /// When everything was looked at last,
     polled: Option<Instant>,
+    /// and that by the clock of files.
+    polled_from: Option<SystemTime>,
     /// When what is not notified is looked after next.
     next_check: Option<Instant>,
-    /// When there was nothing left to look at.
+    /// All that was changed before has been looked at.
     quiet: Option<SystemTime>,
     /// How many hints came since.
     noted: usize,
@@ -656,7 +658,7 @@ impl Shared {
         }
         let everything = std::mem::take(&mut hints.everything);
         if everything {
-            hints.polled = Some(now);
+            (hints.polled, hints.polled_from) = (Some(now), Some(SystemTime::now()));
             hints.noted = 0;
         }
         Hinted { paths, everything, trouble: hints.trouble.take() }
@@ -691,7 +693,8 @@ impl Shared {
             }
             hints.phase = Phase::Idle;
             if hints.paths.is_empty() {
-                hints.quiet = Some(SystemTime::now());
+                // What comes between two looks, nothing tells of.
+                hints.quiet = if hints.polling.is_some() { hints.polled_from } else { Some(SystemTime::now()) };
             }
             self.idle.notify_all();
             let next =
@@ -783,6 +786,7 @@ impl Watch {
             let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
             started.map_err(|error| Error::system(&error, "watch", &shared.root))
         };
+        let began = SystemTime::now();
         match Means::begin(&shared, request.method) {
             Ok(means) => *lock(&shared.means) = means,
             Err(trouble) => shared.fall_back(trouble),
@@ -802,7 +806,7 @@ impl Watch {
             return Err(problem);
         }
         shared.catalogue.set_record(record.unwrap_or_else(Record::forgetful));
-        let looked = shared.catalogue.begin(&files, request.since.as_ref(), &request.progress)?;
+        let looked = shared.catalogue.begin(&files, request.since.as_ref(), began, &request.progress)?;
         shared.take_over(looked);
         shared.set_watched();
         #[cfg(target_os = "linux")]
@@ -938,7 +942,9 @@ impl Watch {
     /// The cursor behind everything that was told.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.shared.catalogue.cursor()
+        // Who asks must not wait. Asked for first: what is found by then is behind the cursor.
+        let quiet = self.shared.hints.try_lock().ok().and_then(|hints| hints.quiet);
+        self.shared.catalogue.cursor().at_least(quiet)
     }
 
     /// Ends the watch. When this returns nothing more comes, and nothing of the system is held.

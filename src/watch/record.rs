@@ -50,6 +50,11 @@ impl Cursor {
         self.number
     }
 
+    /// The same, if its time is not before this one.
+    pub(super) fn at_least(self, time: Option<SystemTime>) -> Self {
+        Self { time: time.map_or(0, milliseconds).max(self.time), ..self }
+    }
+
     /// Its time.
     pub(super) fn time(&self) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_millis(self.time)).unwrap_or(UNIX_EPOCH)
@@ -534,8 +539,7 @@ impl Record {
 
     /// The cursor behind the event of this number. Its time is one before which nothing was left to be told.
     pub(super) fn cursor(&self, number: u64) -> Cursor {
-        let time = self.quiet.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Cursor { record: self.id.clone(), number, time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
+        Cursor { record: self.id.clone(), number, time: milliseconds(self.quiet) }
     }
 
     /// The cursor behind everything that was told.
@@ -565,6 +569,11 @@ impl Record {
         let from = cursor.time.saturating_sub(if cursor.record.is_empty() { 0 } else { MARGIN });
         changed.is_some_and(|changed| u64::try_from(changed / 1_000_000).is_ok_and(|changed| changed >= from))
     }
+}
+
+/// Since 1970.
+fn milliseconds(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a line takes besides its content.
