@@ -1126,6 +1126,11 @@ describe('a watched vault', { concurrency: 2 }, () => {
       await lost.vault.close();
       const none = await openAgain(t, method, closed, { since: closed.cursor, cacheDir: /** @type {any} */ (null) });
       await expected(none.record);
+      const heard = Date.now();
+      await none.record.quiet();
+      await none.record.quiet();
+      const [, , time] = String(none.vault.cursor).split('.');
+      assert.ok(Number(time) >= heard, 'who has heard all is told of nothing older again');
     });
 
     test('what is no cursor is refused', async (t) => {

@@ -251,6 +251,22 @@ fn a_large_folder_is_watched_once_it_has_been_read() {
     // It was read before, so now it is watched first.
     vault.folder.rest(Duration::ZERO);
     assert_eq!(vault.refresh(Ticket::draw()).freshness, Freshness::Notified);
+    let empty = Vault::watched_later();
+    assert!(empty.refresh(Ticket::draw()).unwatched);
+    assert_eq!(empty.refresh(Ticket::draw()).freshness, Freshness::Notified);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_found_broken_while_nobody_asks_is_told_to_the_next() {
+    let vault = Vault::watched_later();
+    vault.write("a.json", "1");
+    vault.refresh(Ticket::draw());
+    fs::write(vault.path("b.json"), "{").expect("a file");
+    let asked = Ticket::draw();
+    vault.folder.watch().expect("a folder");
+    assert_eq!(vault.refresh(asked).broken.len(), 1, "also to who shares what was found");
+    assert!(vault.refresh(Ticket::draw()).broken.is_empty());
 }
 
 #[cfg(target_os = "linux")]
