@@ -170,14 +170,8 @@ pub fn read(request: &Request) -> Result<Found, Error> {
         UserFolder::Missing => return nobody(),
         UserFolder::Outside(path) => return Ok(nothing(Source::NoUser, vec![outside(&path)])),
     };
-    let mut reading = Reading {
-        boundary,
-        request,
-        warnings: Vec::new(),
-        freshness: Freshness::Watched,
-        aborted: false,
-        broken: Vec::new(),
-    };
+    let mut reading =
+        Reading { boundary, request, warnings: Vec::new(), freshness: None, aborted: false, broken: Vec::new() };
     if let Some(capsules) = &request.capsules {
         let path = join(&user, capsules);
         let is_folders_name = capsules.to_string_lossy().ends_with(std::path::is_separator);
@@ -239,7 +233,8 @@ struct Reading<'a> {
     boundary: Boundary,
     request: &'a Request,
     warnings: Vec<Warning>,
-    freshness: Freshness,
+    /// Of the folders that were read so far.
+    freshness: Option<Freshness>,
     aborted: bool,
     /// What turned out broken in each folder, and is among the warnings.
     broken: Vec<(Arc<Folder>, Vec<BrokenFile>)>,
@@ -253,7 +248,9 @@ impl Reading<'_> {
             }
             return Err(Error::Aborted);
         }
-        Ok(Found { source, folder, view, warnings: self.warnings, freshness: self.freshness })
+        // Without any folder there is nothing that could tell of a change.
+        let freshness = self.freshness.unwrap_or(Freshness::Swept);
+        Ok(Found { source, folder, view, warnings: self.warnings, freshness })
     }
 
     fn capsules(&mut self, path: &Path, real: &Path) -> View {
@@ -261,6 +258,7 @@ impl Reading<'_> {
             && let Some(own) = state_of(real)
             && let Some(snapshot) = watched.snapshot(real, &own)
         {
+            self.freshness = Some(Freshness::Watched);
             return View::of_folder(path, snapshot);
         }
         let found = Directory::open(real).and_then(|directory| self.folder(&directory, FolderKind::Capsules));
@@ -328,7 +326,7 @@ impl Reading<'_> {
             compaction::schedule(&folder);
         }
         let refreshed = refreshed?;
-        self.freshness = self.freshness.max(refreshed.freshness);
+        self.freshness = self.freshness.max(Some(refreshed.freshness));
         if refreshed.freshness == Freshness::Notified {
             cache::give_back_watches();
         }

@@ -656,7 +656,11 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // A pipe of somebody else's that nobody reads would be waited for.
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
     options
 }
 
