@@ -607,13 +607,30 @@ test('listeners of error that throw or reject break nothing', async (t) => {
   assert.deepEqual([...told].sort(), ['A listener of error failed: at once', 'A listener of error failed: late']);
 });
 
-test('a vault that is closed holds no orchestrator', async (t) => {
-  const vault = await Vault.open(temporaryVault(t).root);
-  const attached = await vault.attachOrchestrator(new Orchestrator(), NOVA);
+test('a vault that is closed holds no orchestrator, and is held by none', async (t) => {
+  const { root } = temporaryVault(t);
+  const [vault, other] = [await Vault.open(root), await Vault.open(root)];
+  const orchestrator = new Orchestrator();
+  const reads = t.mock.method(vault, 'readMemories');
+  const attached = await vault.attachOrchestrator(orchestrator, NOVA);
+  const last = await other.attachOrchestrator(orchestrator, NOVA);
+  await orchestrator.prepareMemoryContext();
+  const before = reads.mock.callCount();
+  assert.notEqual(before, 0);
   assert.notDeepEqual(vault.eventNames(), []);
   await vault.close();
   assert.deepEqual(vault.eventNames(), []);
+  await orchestrator.prepareMemoryContext();
+  assert.equal(reads.mock.callCount(), before, 'it is asked no more');
   attached.detach();
+  assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), true, 'the other vault is still there');
+  await other.close();
+  assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), false);
+  await orchestrator.prepareMemoryContext();
+  const again = await attachOrchestrator(new FakeVault(), orchestrator, NOVA);
+  last.detach();
+  assert.equal(Object.hasOwn(orchestrator, 'prepareMemoryContext'), true, 'another attachment is none of its business');
+  again.detach();
 });
 
 test('one vault in trouble does not keep the memories of another away', async (t) => {
@@ -833,6 +850,26 @@ test('an import reaches an orchestrator once, however many of its attachments it
   await attachOrchestrator(vault, second, NOVA);
   vault.emit('capsule:imported', IMPORTED);
   assert.deepEqual(received, [first, second]);
+});
+
+test('who is detached while an import is handed over, or whose vault is closed, does not get it', async (t) => {
+  for (const end of ['detach', 'close']) {
+    const vault = await Vault.open(temporaryVault(t).root, { create: true });
+    const [first, second] = [new Orchestrator(), new Orchestrator()];
+    /** @type {any[]} */
+    const received = [];
+    first.receiveRestoredMemories = async () => {
+      received.push(first);
+      if (end === 'close') vault.close();
+      else attached.detach();
+    };
+    second.receiveRestoredMemories = () => received.push(second);
+    await vault.attachOrchestrator(first, NOVA);
+    const attached = await vault.attachOrchestrator(second, NOVA);
+    await vault.storeCapsule(makeCapsule({ instanceName: 'nova-001', uuid: 'a', timestamp: at(0), memories: ['x'] }));
+    assert.deepEqual(received, [first], end);
+    await vault.close();
+  }
 });
 
 test('an orchestrator that fails to receive breaks nothing', async (t) => {

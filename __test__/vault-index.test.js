@@ -428,13 +428,23 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
     assert.deepStrictEqual(told.at(-1), { userId: 'ann', done: 250, total: 250 });
     assert.ok(told.every(({ done }, at) => at === 0 || done > told[at - 1].done));
     told.length = 0;
+    const failure = new Error('late');
+    const logged = t.mock.method(console, 'error', () => {});
     const watched = await Vault.open(vault.root, {
       cacheDir: null,
       watch: true,
-      onProgress: (progress) => told.push(progress),
+      onProgress: async (progress) => {
+        told.push(progress);
+        throw failure;
+      },
     });
     await watched.close();
     assert.deepStrictEqual(told.at(-1), { done: 250, total: 250 });
+    const failed = ['❌ A listener to progress failed:', failure];
+    assert.deepStrictEqual(
+      logged.mock.calls.map((call) => call.arguments),
+      told.map(() => failed),
+    );
     await assert.rejects(Vault.open(vault.root, { onProgress: /** @type {any} */ (5) }), {
       code: 'VVAULT_INVALID_ARGUMENT',
     });

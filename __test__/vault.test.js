@@ -194,6 +194,21 @@ test('an import raises one event, and no listener can break the store', async (t
   assert.strictEqual(logged.mock.callCount(), 1, 'the same once more is no import');
 });
 
+test('a listener that closes the vault is the last that hears, but of the end and of trouble', async (t) => {
+  const { vault } = await openVault(t);
+  /** @type {string[]} */
+  const heard = [];
+  vault.on('capsule:imported', () => {
+    heard.push('imported');
+    vault.close();
+  });
+  vault.on('capsule:imported', () => heard.push('imported, after the end'));
+  vault.on('close', () => heard.push('close'));
+  vault.on('close', () => heard.push('close, too'));
+  await vault.storeCapsule(nova('a', 1));
+  assert.deepStrictEqual(heard, ['imported', 'close', 'close, too']);
+});
+
 test('a vault that is not there, and one that is closed', async (t) => {
   const { root, vault } = await openVault(t);
   await assert.rejects(Vault.open(path.join(root, 'nowhere')), {

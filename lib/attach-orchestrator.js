@@ -58,9 +58,13 @@ const hooks = new WeakMap();
 
 const ofImports = new Audience((/** @type {Attachment[]} */ attachments, event) => {
   // Once for each orchestrator: two constructs of one user share that user's memory capsules.
-  const receivers = new Map();
-  for (const each of attachments) if (each.concerns(event)) receivers.set(each.orchestrator, each);
-  for (const each of receivers.values()) each.deliver(event);
+  const receivers = new Set();
+  for (const each of attachments) {
+    // Who received it before may have detached this one, or closed the vault.
+    if (receivers.has(each.orchestrator) || !each.isAttached || !each.concerns(event)) continue;
+    receivers.add(each.orchestrator);
+    each.deliver(event);
+  }
 });
 const ofTheEnd = new Audience((/** @type {Attachment[]} */ attachments) => {
   for (const each of attachments) each.leave();
@@ -73,6 +77,8 @@ class Attachment {
 
   /** @type {Means} */
   #means;
+  /** @type {Hook} */
+  #hook;
 
   /**
    * @param {MemoryVault} vault
@@ -81,6 +87,7 @@ class Attachment {
    * @param {Means} means
    */
   constructor(vault, orchestrator, { userId, constructId }, means) {
+    this.#hook = hookOf(orchestrator);
     this.vault = vault;
     this.orchestrator = orchestrator;
     this.userId = userId;
@@ -122,15 +129,23 @@ class Attachment {
     return constructIds?.some((name) => native.isSameConstruct(name, this.constructId)) ?? false;
   }
 
-  /** Hears of imports until `leave`, or until the vault is closed: then nothing comes, and it must hold no orchestrator. */
-  listen() {
+  get isAttached() {
+    return this.#hook.attachments.has(this);
+  }
+
+  /** Until `leave`, or until the vault is closed: then nothing comes, and neither may hold the other. */
+  join() {
+    this.#hook.attachments.add(this);
     for (const name of ARRIVALS) ofImports.join(this.vault, name, this);
     ofTheEnd.join(this.vault, 'close', this);
   }
 
   leave() {
+    const { attachments } = this.#hook;
+    if (!attachments.delete(this)) return;
     for (const name of ARRIVALS) ofImports.leave(this.vault, name, this);
     ofTheEnd.leave(this.vault, 'close', this);
+    if (attachments.size === 0) unhook(this.orchestrator, this.#hook);
   }
 
   /**
@@ -187,30 +202,16 @@ async function attachOrchestrator(vault, orchestrator, options, means) {
       );
     }
   }
-  const hook = hookOf(orchestrator);
   const attachment = new Attachment(vault, orchestrator, { userId, constructId }, means);
-  hook.attachments.add(attachment);
-  attachment.listen();
-  return handleOf(attachment, hook);
+  attachment.join();
+  return handleOf(attachment);
 }
 
-/**
- * @param {Attachment} attachment
- * @param {Hook} hook
- */
-function handleOf(attachment, hook) {
-  /** @type {Attachment | undefined} A handle that is kept after `detach` keeps no vault. */
-  let held = attachment;
-  return {
-    detach() {
-      if (held === undefined) return;
-      const { orchestrator } = held;
-      hook.attachments.delete(held);
-      held.leave();
-      held = undefined;
-      if (hook.attachments.size === 0) unhook(orchestrator, hook);
-    },
-  };
+/** @param {Attachment} attachment */
+function handleOf(attachment) {
+  // The vault and the orchestrator hold it for as long as there is something to detach. A handle that is kept keeps neither.
+  const reference = new WeakRef(attachment);
+  return { detach: () => reference.deref()?.leave() };
 }
 
 /**

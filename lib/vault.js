@@ -41,6 +41,9 @@ const DIRECTORIES = { users: 'users', capsules: 'capsules', transcripts: 'transc
 /** A folder among the users that is one of users, as Chatty shards them. */
 const SHARD = /^shard_[0-9]+$/;
 
+/** What is told also of a vault that is closed. @type {Set<string | symbol>} */
+const TOLD_AFTER_CLOSE = new Set(['close', 'error', EventEmitter.errorMonitor]);
+
 /** Only `Vault.open` makes vaults. */
 const OPENING = Symbol('opening');
 
@@ -665,14 +668,12 @@ class Vault extends EventEmitter {
    */
   #call(name, argument) {
     for (const listener of this.rawListeners(name)) {
-      try {
-        const result = listener.call(this, argument);
-        if (typeof result?.catch === 'function') {
-          result.catch((/** @type {unknown} */ error) => this.#report(name, error));
-        }
-      } catch (error) {
-        this.#report(name, error);
-      }
+      // The one before may have closed the vault.
+      if (this.#closed !== undefined && !TOLD_AFTER_CLOSE.has(name)) return;
+      guarded(
+        () => listener.call(this, argument),
+        (error) => this.#report(name, error),
+      );
     }
   }
 
@@ -754,6 +755,21 @@ function settled(promise) {
   });
 }
 
+/**
+ * Calls what a caller has given; its failure, also as a promise, is only reported.
+ *
+ * @param {() => any} call
+ * @param {(error: unknown) => void} report
+ */
+function guarded(call, report) {
+  try {
+    const result = call();
+    if (typeof result?.catch === 'function') result.catch(report);
+  } catch (error) {
+    report(error);
+  }
+}
+
 /** How often it is told how far a long work has come, in milliseconds. */
 const PROGRESS_INTERVAL = 100;
 
@@ -773,11 +789,10 @@ async function followed(promise, work, signal, tell) {
     const [done, total] = work.counts();
     if (done === told) return;
     told = done;
-    try {
-      tell?.({ done, total });
-    } catch (error) {
-      console.error('❌ A listener to progress failed:', error);
-    }
+    guarded(
+      () => tell?.({ done, total }),
+      (error) => console.error('❌ A listener to progress failed:', error),
+    );
   };
   const timer = tell && setInterval(tellNews, PROGRESS_INTERVAL);
   let abort = () => {};
