@@ -436,11 +436,12 @@ impl Catalogue {
         }
     }
 
-    /// The files in a folder and below it that are known or waited for.
+    /// The files in a folder and below it that are known or waited for, or can't be read.
     pub(super) fn below(&self, folder: &Path) -> Vec<RelativePath> {
         let state = lock(&self.state);
         let mut files = state.known.below(folder);
-        files.extend(state.waiting.keys().filter(|file| file.starts_with(folder)).cloned());
+        let others = state.waiting.keys().chain(state.unreadable.keys());
+        files.extend(others.filter(|file| file.starts_with(folder)).cloned());
         files
     }
 

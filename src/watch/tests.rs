@@ -189,3 +189,30 @@ fn nothing_of_a_storm_is_missed_by_any_method() {
         watch.stop();
     }
 }
+
+/// What went with its folder is news when it comes back, also if it can't be read.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_told_again_when_its_folder_comes_back() {
+    for method in [Method::Notified, Method::Polling(Duration::from_millis(20))] {
+        let (folder, watch, told) = watched(method);
+        let next = || told.recv_timeout(Duration::from_secs(10)).expect("an event");
+        let both = || {
+            let mut both = [next(), next()];
+            both.sort_by(|(_, one), (_, other)| one.cmp(other));
+            both
+        };
+        let [own, away] = ["users/ann/instances/nova-001", "away"].map(|name| folder.path().join(name));
+        fs::create_dir_all(&own).expect("a folder");
+        std::os::unix::fs::symlink("loop.capsule", own.join("loop.capsule")).expect("a link");
+        fs::write(own.join("sound.capsule"), "{}").expect("a file");
+        let came =
+            [(Happening::Rejected, "loop.capsule".to_owned()), (Happening::Imported, "sound.capsule".to_owned())];
+        assert_eq!(both(), came, "{method:?}");
+        fs::rename(&own, &away).expect("renamed");
+        assert_eq!(next(), (Happening::Removed, "sound.capsule".to_owned()), "{method:?}");
+        fs::rename(&away, &own).expect("renamed");
+        assert_eq!(both(), came, "{method:?}");
+        watch.stop();
+    }
+}
