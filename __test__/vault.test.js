@@ -194,6 +194,20 @@ test('an import raises one event, and no listener can break the store', async (t
   assert.strictEqual(logged.mock.callCount(), 1, 'the same once more is no import');
 });
 
+test('a large memory is judged as it is read: the limit is for constructs', async (t) => {
+  const { root, vault } = await openVault(t, { maxCapsuleBytes: 1000 });
+  fs.mkdirSync(path.join(root, 'users/ann/capsules'), { recursive: true });
+  fs.writeFileSync(path.join(root, 'users/ann/capsules/m.json'), JSON.stringify({ raw: 'x'.repeat(2000) }));
+  fs.mkdirSync(path.join(root, 'capsules'), { recursive: true });
+  fs.writeFileSync(path.join(root, 'capsules/x.capsule'), nova('a', 1, ['x'.repeat(2000)]));
+  assert.strictEqual((await vault.readMemories('ann')).length, 1);
+  const verdicts = (await vault.verifyCapsules()).map(({ format, integrity }) => [format, integrity.valid]);
+  assert.deepStrictEqual(verdicts, [
+    ['construct', false],
+    ['memory', null],
+  ]);
+});
+
 test('a listener that closes the vault is the last that hears, but of the end and of trouble', async (t) => {
   const { vault } = await openVault(t);
   /** @type {string[]} */

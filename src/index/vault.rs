@@ -17,7 +17,8 @@ use crate::formats::json::{self, Kind};
 use crate::lock::lock;
 use crate::store::{Store, Version};
 use crate::vault::{
-    Boundary, Directory, FileProblem, UserFolder, UserPath, describe, find_user, is_capsule, is_memory,
+    Boundary, Directory, FileProblem, LARGEST_FILE, UserFolder, UserPath, describe, find_user, is_capsule, is_memory,
+    read_file,
 };
 
 /// How deep folders are searched.
@@ -417,7 +418,6 @@ impl Vault {
                 })
             }
         };
-        let limit = self.store.options().largest_capsule;
         let unknown = closed.into_iter().map(|(path, error)| {
             let reason = Some(describe(&error, "scandir", &path));
             Verified { path, is_construct: true, verdict: Verdict { valid: None, recipe: None, tether: None, reason } }
@@ -425,8 +425,9 @@ impl Vault {
         let judged = files.into_par_iter().map(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
             let is_construct = path.parent().zip(name).is_some_and(|(folder, name)| is_construct(folder, name));
-            let text = crate::vault::read_file(&path, limit);
-            let verdict = match text {
+            // As readers have it: a limit is for constructs.
+            let limit = if is_construct { self.store.options().largest_capsule } else { LARGEST_FILE };
+            let verdict = match read_file(&path, limit) {
                 // A tether binds constructs; a memory has none.
                 Ok(text) if is_construct => self.store.judge(&text),
                 Ok(text) => judge(&text, None),
