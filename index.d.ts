@@ -304,7 +304,7 @@ export interface VaultOptions {
    * and may be deleted. In `VVAULT_CACHE_DIR` or the system's cache folder if it is not given; `null`: nowhere.
    */
   cacheDir?: string | null;
-  /** Is told how far an opening with `watch` has come, which reads the whole vault. */
+  /** Is told how far an opening with `watch` has come, which reads the whole vault. If it fails, that goes to `console.error`. */
   onProgress?: (progress: ReadProgress) => void;
   /**
    * Ends the opening early: it rejects with the signal's `reason`. What has been read until then is kept, and not read again
@@ -538,7 +538,7 @@ export interface VaultEvents {
   progress: [progress: ReadProgress & { userId: string }];
   /** The watch, or an attached orchestrator, is in trouble: what `code` says, at `path`. Without a listener it goes to `console.error`. */
   error: [error: Error & { code: string; path?: string }];
-  /** `close()` was called: no other event comes. */
+  /** `close()` was called: no other event comes, but for an `error` of what is still under way. */
   close: [];
 }
 
@@ -569,7 +569,10 @@ export class Vault extends EventEmitter {
   /** The cursor behind everything that the watch has found so far; `null` if the vault is not watched. */
   readonly cursor: string | null;
 
-  /** Closes the vault. Calls that are under way end as they would; later ones are refused, and no event comes any more. */
+  /**
+   * Closes the vault. Calls that are under way end as they would; later ones are refused, and no event comes any more. Attached
+   * orchestrators are detached.
+   */
   close(): Promise<void>;
 
   /**
@@ -790,9 +793,9 @@ export interface CapsuleHandler {
  *
  * - `GET {basePath}` → `{ success, capsules, count }`: what `discoverCapsules` tells, with paths from the vault's folder.
  * - `GET {basePath}/:name` → `{ success, capsule }`: the capsule's own text, so that its hash holds. The name is a file's, a
- *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound,
- *   409 if several users have a file or a construct of this name. A construct or a path costs its own file, a file's name a look
- *   at all.
+ *   path from the list, or any name of a construct, for its newest sound capsule. 404 if there is none, 422 if it is not sound
+ *   or larger than the vault's `maxCapsuleBytes`, 409 if several users have a file or a construct of this name. A construct or a
+ *   path costs its own file, a file's name a look at all.
  * - `POST {basePath}`, as `application/json` → 201 `{ success, capsule }` with the name of the file: stored byte for byte; what
  *   Express has parsed already only if its hash still holds. 400, 408 (not whole within two minutes), 409 (locked: try again),
  *   413, 415 or 422 otherwise.

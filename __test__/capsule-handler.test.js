@@ -104,13 +104,14 @@ test('lists, and gives each by its names, byte for byte', async (t) => {
   write('users/ann/instances/nova-001/identity/nova-001.capsule', capsuleOf('Nova', 2));
   write('instances/forge-001/forge-001.capsule', forged);
   write('capsules/odd name é.capsule', exact);
+  write('users/ann/instances/luna-001/identity/capsule.json', capsuleOf('Luna'));
 
   const listed = await ask(port, '/api/capsules');
   assert.equal(listed.status, 200);
   assert.equal(listed.headers['content-type'], 'application/json; charset=utf-8');
   assert.ok(!listed.text.includes(root));
   const { success, capsules, count } = JSON.parse(listed.text);
-  assert.deepEqual([success, count, capsules.length], [true, 4, 4]);
+  assert.deepEqual([success, count, capsules.length], [true, 5, 5]);
   const odd = capsules.find((/** @type {any} */ { name }) => name === 'odd name é.capsule');
   const { size, modified, ...rest } = odd;
   assert.deepEqual([size, Number.isNaN(Date.parse(modified))], [Buffer.byteLength(exact), false]);
@@ -132,6 +133,9 @@ test('lists, and gives each by its names, byte for byte', async (t) => {
     ['Nova', capsuleOf('Nova', 2)],
     ['gpt-nova-001', capsuleOf('Nova', 2)],
     ['forge-001.capsule', forged],
+    ['users/ann/instances/luna-001/identity/capsule.json', capsuleOf('Luna')],
+    ['capsule.json', capsuleOf('Luna')],
+    ['luna', capsuleOf('Luna')],
   ])) {
     const { status, text: body } = await ask(port, `/api/capsules/${encodeURIComponent(name)}`);
     assert.deepEqual([status, body], [200, `{"success":true,"capsule":${text}}`], name);
@@ -198,6 +202,73 @@ test('nothing outside of the vault, and nothing unsound, is given', async (t) =>
   const told = client.errors.get('eve-001');
   assert.equal(told?.code, 'VVAULT_HTTP_STATUS');
   assert.match(told?.message ?? '', /status 409: Several users have .* by its path, as the list has it$/);
+});
+
+test('of all files, those that the list has are given, and no others', async (t) => {
+  const { port, vault, write, root } = await serveVault(t);
+  const outside = temporaryVault(t);
+  fs.writeFileSync(outside.path('capsule.json'), capsuleOf('Secret'));
+  const folders = (/** @type {number} */ count) => 'd/'.repeat(count);
+  for (const file of [
+    'identity/capsule.json',
+    'users/ann/identity/capsule.json',
+    'users/bob/instances/eve-001/identity/capsule.json',
+    'instances/nova-001/capsule.json',
+    'instances/nova-001/identity/other.json',
+    'instances/nova-001/identity/nova-001.capsule',
+    'instances/nova-001/identity/capsule.json/x.json',
+    'users/ann/capsules/capsule.json',
+    'users/ann/capsules/memory.json',
+    'indexes/Nova.json',
+    'config.json',
+    'capsule.json',
+    'Identity/capsule.json',
+    'identity/CAPSULE.JSON',
+    `${folders(23)}identity/capsule.json`,
+    `${folders(24)}identity/capsule.json`,
+    `${folders(24)}deep.capsule`,
+    `${folders(25)}deep.capsule`,
+  ]) {
+    write(file, capsuleOf('Nova'));
+  }
+  fs.symlinkSync(outside.root, path.join(root, 'instances/identity'));
+  fs.mkdirSync(path.join(root, 'instances/linked-001/identity'), { recursive: true });
+  fs.symlinkSync(outside.path('capsule.json'), path.join(root, 'instances/linked-001/identity/capsule.json'));
+  const { capsules } = JSON.parse((await ask(port, '/api/capsules')).text);
+  const listed = capsules.map((/** @type {any} */ capsule) => capsule.path);
+  const files = fs.readdirSync(root, { recursive: true, encoding: 'utf8' });
+  const answered = [];
+  for (const file of [...files, 'instances/identity/capsule.json']) {
+    const place = file.replaceAll(path.sep, '/');
+    const { status } = await ask(port, `/api/capsules/${encodeURIComponent(place)}`);
+    if (place.includes('/') && status === 200) answered.push(place);
+  }
+  assert.equal(listed.length, 6);
+  assert.deepEqual(answered.sort(), listed.sort());
+  const several = await ask(port, '/api/capsules/capsule.json');
+  assert.equal(several.status, 409);
+  await vault.close();
+  const { status } = await ask(port, `/api/capsules/${encodeURIComponent('identity/capsule.json')}`);
+  assert.equal(status, 503);
+});
+
+test('a capsule that is larger than the vault takes is not given by any name', async (t) => {
+  const place = temporaryVault(t);
+  const large = `capsules/nova-001/nova-001.capsule`;
+  fs.mkdirSync(path.dirname(place.path(large)), { recursive: true });
+  fs.writeFileSync(place.path(large), capsuleOf('nova-001', 1, ['x'.repeat(2000)]));
+  for (const [maxCapsuleBytes, expected] of [
+    [1000, 422],
+    [10_000, 200],
+  ]) {
+    const vault = await Vault.open(place.root, { cacheDir: null, maxCapsuleBytes });
+    atEnd(t, () => vault.close());
+    const { port } = await serve(t, createCapsuleHandler(vault));
+    for (const name of ['nova', 'nova-001.capsule', large]) {
+      const { status } = await ask(port, `/api/capsules/${encodeURIComponent(name)}`);
+      assert.equal(status, expected, `${name} ${maxCapsuleBytes}`);
+    }
+  }
 });
 
 test('HEAD, ETag and 304', async (t) => {
@@ -563,7 +634,6 @@ test('a client that takes no answer is let go', async (t) => {
 test('a construct or a path costs its own file, not a look at all', async (t) => {
   const { port, vault, write, root } = await serveVault(t);
   write('users/ann/instances/nova-001/identity/nova-001.capsule', capsuleOf('Nova', 1));
-  // A place that the list does not have.
   write('users/ann/instances/nova-001/identity/capsule.json', capsuleOf('Nova', 2));
   const linked = 'users/ann/instances/eve-001/eve-001.capsule';
   write('users/ann/kept/eve-001.capsule', capsuleOf('Eve'));
@@ -576,6 +646,7 @@ test('a construct or a path costs its own file, not a look at all', async (t) =>
   };
   assert.equal(await get('gpt-nova-001'), capsuleOf('Nova', 2));
   assert.equal(await get('users/ann/instances/nova-001/identity/nova-001.capsule'), capsuleOf('Nova', 1));
+  assert.equal(await get('users/ann/instances/nova-001/identity/capsule.json'), capsuleOf('Nova', 2));
   assert.equal(await get('eve'), capsuleOf('Eve'), 'readers follow a link inside of the vault');
   assert.equal(await get(linked), 404, 'the list has no links');
   for (const name of [

@@ -213,6 +213,8 @@ test('what the page is told', async (t) => {
       put(`users/${MIRA}/instances/nova-001/nova-001.capsule`, capsuleOf('Nova', 1));
       put(`users/${MIRA}/instances/nova-001/identity/nova-001.capsule`, capsuleOf('Nova', 2));
       put('users/shard_0000/tomas/capsules/m.json', memoryOf('in a shard'));
+      put('instances/luna-001/identity/capsule.json', capsuleOf('Luna', 4));
+      put('instances/luna-001/identity/other.json', capsuleOf('Luna', 5));
       put('users/.hidden/x.txt', '');
       put('users/shard_x/y.txt', '');
       put('capsules/Nova/Nova_1.capsule', capsuleOf('Nova', 3).replace('a memory', 'no memory'));
@@ -234,7 +236,7 @@ test('what the page is told', async (t) => {
 
   assert.deepEqual(await vault.listUsers(), [MIRA, 'shard_x', 'tomas'].sort());
   const told = (await get('/api/overview')).json();
-  assert.deepEqual([told.vault, told.isWatched, told.userCount, told.capsuleCount], ['north-harbour', true, 3, 3]);
+  assert.deepEqual([told.vault, told.isWatched, told.userCount, told.capsuleCount], ['north-harbour', true, 3, 4]);
   assert.deepEqual(told.users, await vault.listUsers());
   const brief = told.constructs.map((/** @type {any} */ { owner, name, instances, versions }) => [
     owner,
@@ -243,6 +245,7 @@ test('what the page is told', async (t) => {
     versions.map((/** @type {any} */ { uuid, path: place }) => [uuid, place]),
   ]);
   assert.deepEqual(brief, [
+    [null, 'luna-001', [], [['Luna-4', 'instances/luna-001/identity/capsule.json']]],
     [null, 'Nova', ['Nova'], [['Nova-3', 'capsules/Nova/Nova_1.capsule']]],
     [
       MIRA,
@@ -257,13 +260,17 @@ test('what the page is told', async (t) => {
   assert.deepEqual((await get('/api/versions?instance=Nova')).json().versions[0].tags, ['kept']);
 
   const verdicts = (await get('/api/verdicts')).json();
-  assert.deepEqual([verdicts.count, verdicts.unsound, verdicts.unstated], [29, 1, 26]);
+  assert.deepEqual([verdicts.count, verdicts.unsound, verdicts.unstated], [30, 1, 26]);
   assert.deepEqual(verdicts.problems[0].path, 'capsules/Nova/Nova_1.capsule');
   assert.match(verdicts.problems[0].reason, /fingerprint/);
   const capsule = (await get(`/api/capsule?path=${encodeURIComponent(verdicts.problems[0].path)}`)).json();
   assert.deepEqual([capsule.integrity.valid, capsule.reason], [false, verdicts.problems[0].reason]);
   assert.deepEqual(capsule.traits.entries[0], { group: '', name: 'empathy', value: 8 });
+  const own = await get(`/api/capsule?path=${encodeURIComponent('instances/luna-001/identity/capsule.json')}`);
+  assert.deepEqual([own.status, own.json().uuid], [200, 'Luna-4']);
   for (const place of [
+    'instances/luna-001/identity/other.json',
+    `users/${MIRA}/capsules/m0.json`,
     '../x.capsule',
     'users/link/secret.capsule',
     '/etc/passwd',
@@ -314,6 +321,31 @@ test('what the page is told', async (t) => {
     assert.deepEqual([json().success, typeof json().error], [false, 'string']);
     assert.ok(!text.includes(root));
   }
+});
+
+test('where the vault is, is not told, however it is named', { skip: process.platform === 'win32' }, async (t) => {
+  const place = temporaryVault(t);
+  const real = path.join(fs.realpathSync(place.root), 'real');
+  fs.mkdirSync(path.join(real, 'instances/nova-001'), { recursive: true });
+  // Its name is a part of the real one, as on macOS the name of a temporary file is.
+  const named = path.join(place.root, 're');
+  fs.symlinkSync(real, named);
+  const vault = await Vault.open(named, { watch: true, cacheDir: null });
+  atEnd(t, () => vault.close());
+  const server = await serveVault(vault, { port: 0 });
+  atEnd(t, () => server.close());
+  const port = Number(new URL(server.url).port);
+  const request = http.get({ host: '127.0.0.1', port, path: '/api/events', agent: false });
+  const [response] = await once(request, 'response');
+  response.setEncoding('utf8');
+  const rejected = once(vault, 'capsule:rejected');
+  fs.symlinkSync(place.root, path.join(real, 'instances/nova-001/out.capsule'));
+  assert.match((await rejected)[0].reason, new RegExp(`${real}/instances`), 'to the program it is told');
+  let text = '';
+  while (!text.includes('event: rejected')) text += (await once(response, 'data'))[0];
+  request.destroy();
+  const [, data] = /event: rejected\n.*\ndata: (.*)\n/.exec(text) ?? assert.fail(text);
+  assert.match(JSON.parse(data).reason, / '\/instances\/nova-001\/out\.capsule'$/);
 });
 
 test('verdicts are asked for once, and again when something happens', async (t) => {

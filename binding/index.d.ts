@@ -115,6 +115,22 @@ export declare class NativeVault {
    * Only for a defect of the engine.
    */
   close(): Promise<void>
+  /** The vault's folder, behind all links. */
+  realRoot(): string
+  /**
+   * Reads and judges a construct's capsule file. One that can't be read is told in `errorMessage`.
+   *
+   * # Errors
+   * Only for a defect of the engine.
+   */
+  loadCapsule(path: string): Promise<LoadedCapsule>
+  /**
+   * Reads and judges a construct's capsule file, and makes the answer that gives it; `null` if it can't be read.
+   *
+   * # Errors
+   * Only for a defect of the engine.
+   */
+  answerWithCapsule(path: string): Promise<CapsuleAnswer | null>
   /** A question to this vault: see `MemoryReading`. */
   reading(request: ReadingRequest): MemoryReading
   /**
@@ -265,17 +281,9 @@ export declare class RetrievedCapsule {
   text(): string | null
 }
 
-/**
- * Reads and judges a capsule file, and makes the answer that gives it; `null` if it can't be read.
- *
- * # Errors
- * Only for a defect of the engine.
- */
-export declare function answerWithCapsule(path: string, expectedTether?: string | undefined | null): Promise<CapsuleAnswer | null>
-
 /** What answers a request for a capsule over HTTP. */
 export interface CapsuleAnswer {
-  /** `{ success, capsule }` as JSON; absent if the capsule is not sound, or no object that JavaScript could parse. */
+  /** `{ success, capsule }` as JSON; absent if the capsule is not sound, too large, or no object that JavaScript could parse. */
   body?: Buffer
   /** The body's SHA-256 in hexadecimals. */
   sha256?: string

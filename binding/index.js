@@ -842,7 +842,6 @@ module.exports.NativeVault = nativeBinding.NativeVault
 module.exports.ReadingProgress = nativeBinding.ReadingProgress
 module.exports.RestoredConstruct = nativeBinding.RestoredConstruct
 module.exports.RetrievedCapsule = nativeBinding.RetrievedCapsule
-module.exports.answerWithCapsule = nativeBinding.answerWithCapsule
 module.exports.isSameConstruct = nativeBinding.isSameConstruct
 module.exports.judgeAnswer = nativeBinding.judgeAnswer
 module.exports.loadCapsule = nativeBinding.loadCapsule

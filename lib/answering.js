@@ -9,6 +9,7 @@ const { inspect } = require('node:util');
 const { isWithin } = require('./absolute');
 const { Audience } = require('./audience');
 const { escapeHarmful } = require('./harmless');
+const { insideOf } = require('./vault');
 
 /**
  * A request of Node.js, and what Express adds to it.
@@ -25,6 +26,9 @@ const STALLED = 60_000;
 const LONGEST_SENDING = 120_000;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** A construct's capsule in a folder `identity`. */
+const IDENTITY_FILE = 'capsule.json';
 
 /** What proxies add, who may be sent by anybody. */
 const FORWARDED =
@@ -165,6 +169,21 @@ function relative(root, file) {
 }
 
 /**
+ * What leaves a vault's place out of a text.
+ *
+ * @param {import('../index').Vault} vault
+ * @returns {(text: string) => string}
+ */
+function withoutPlace(vault) {
+  // The longer first: one may be within the other, as /tmp in /private/tmp.
+  const roots = [vault.root, insideOf(vault).realRoot].sort((one, other) => other.length - one.length);
+  return (text) => roots.reduce((rest, root) => rest.replaceAll(root, ''), text);
+}
+
+/** How deep `discoverCapsules` looks into folders. */
+const DEEPEST = 24;
+
+/**
  * Where a file that the list may have really lies; `null` if there is none.
  *
  * @param {string} vault Its folder.
@@ -172,7 +191,9 @@ function relative(root, file) {
  */
 async function listedFile(vault, place) {
   const steps = place.split('/');
-  if (steps.some((step) => step === '' || step === '.' || step === '..')) return null;
+  if (steps.some((step) => step === '' || step === '.' || step === '..') || steps.length > DEEPEST + 1) return null;
+  const [folder, name] = [path.basename(vault), ...steps].slice(-2);
+  if (!(name.endsWith('.capsule') || (name === IDENTITY_FILE && folder === 'identity'))) return null;
   const root = await realPath(vault);
   if (root === null) return null;
   const file = path.join(root, ...steps);
@@ -277,10 +298,8 @@ function respondJson(req, res, status, answer, headers = {}) {
   });
 }
 
-/** Of whom the connections hear when they close. */
-const ofConnections = new Audience((/** @type {(() => void)[]} */ listeners) => {
-  for (const listener of listeners) listener();
-});
+/** Of whom the connections hear when they close. @type {InstanceType<typeof Audience<() => void>>} */
+const ofConnections = new Audience();
 
 /**
  * Whether nobody is there any more to take an answer.
@@ -345,6 +364,7 @@ function respond(req, res, status, body, headers) {
 }
 
 module.exports = {
+  IDENTITY_FILE,
   Refusal,
   Vanished,
   admit,
@@ -361,4 +381,5 @@ module.exports = {
   respondJson,
   respondTagged,
   shared,
+  withoutPlace,
 };

@@ -13,8 +13,8 @@ class Audience {
   #of = new WeakMap();
   #tell;
 
-  /** @param {(members: Member[], event: any) => void} tell What is done with an event. */
-  constructor(tell) {
+  /** @param {(members: Member[], event: any) => void} [tell] What is done with an event. Members are functions if it is not given. */
+  constructor(tell = callAll) {
     this.#tell = tell;
   }
 
@@ -50,6 +50,14 @@ class Audience {
     emitter.off(name, joined.listener);
     named?.delete(name);
   }
+}
+
+/**
+ * @param {any[]} listeners
+ * @param {any} event
+ */
+function callAll(listeners, event) {
+  for (const listener of listeners) listener(event);
 }
 
 module.exports = { Audience };

@@ -1,10 +1,9 @@
 'use strict';
 
 const path = require('node:path');
-const native = require('./native');
 const { isWithin } = require('./absolute');
-const { Refusal, Vanished, admit, demandMethod, fail, listedFile, realPath } = require('./answering');
-const { relative, respondJson, respondTagged, shared } = require('./answering');
+const { IDENTITY_FILE, Refusal, Vanished, admit, demandMethod, fail, listedFile } = require('./answering');
+const { realPath, relative, respondJson, respondTagged, shared } = require('./answering');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
 const { insideOf } = require('./vault');
@@ -34,7 +33,7 @@ const SEVERAL = /^several users have a /;
  * @param {import('../index').CapsuleHandlerOptions} [options]
  */
 function createCapsuleHandler(vault, options = {}) {
-  const { expectedTether, isClosed } = insideOf(vault);
+  const { answerWith, isClosed } = insideOf(vault);
   // One that is misspelt would leave the door open.
   for (const name of Object.keys(options ?? {})) if (!OPTIONS.has(name)) throw refused(`there is no option ${name}`);
   const { authorize, basePath = '/api/capsules', maxBodyBytes = LARGEST_BODY } = options ?? {};
@@ -97,7 +96,7 @@ function createCapsuleHandler(vault, options = {}) {
    */
   async function single(req, res, name) {
     demandMethod(req, SINGLE);
-    const { body, sha256 } = await answerOfSound(await filesOf(vault, name, discovered), expectedTether);
+    const { body, sha256 } = await answerOfSound(await filesOf(vault, name, discovered), answerWith);
     respondTagged(req, res, body, { sha256 });
   }
 
@@ -153,7 +152,7 @@ function decoded(segment) {
  * @returns {Promise<(string | null)[]>} `null` where no file is that may be given.
  */
 async function filesOf(vault, name, discovered) {
-  if (name.endsWith('.capsule')) {
+  if (name.endsWith('.capsule') || path.posix.basename(name) === IDENTITY_FILE) {
     if (name.includes('/')) return [await listedFile(vault.root, name)];
     const named = newestFirst(await discovered()).filter((capsule) => capsule.name === name);
     const places = named.map((capsule) => relative(vault.root, capsule.path));
@@ -178,12 +177,12 @@ async function filesOf(vault, name, discovered) {
  * The answer with the first capsule that is sound.
  *
  * @param {(string | null)[]} files
- * @param {string | undefined} expectedTether
+ * @param {ReturnType<typeof insideOf>['answerWith']} answerWith
  */
-async function answerOfSound(files, expectedTether) {
+async function answerOfSound(files, answerWith) {
   let refusal = missing();
   for (const file of files) {
-    const answer = file === null ? null : await native.answerWithCapsule(file, expectedTether);
+    const answer = file === null ? null : await answerWith(file);
     if (answer?.body) return { body: answer.body, sha256: answer.sha256 };
     if (answer !== null) refusal = unsound();
   }
@@ -203,7 +202,7 @@ function newestFirst(capsules) {
  * @param {string} file From the vault's folder.
  */
 function ownerOf(file) {
-  return `/${file}`.split(/\/(?:instances|capsules|account|archive|constructs)\//, 1)[0];
+  return `/${file}`.split(/\/(?:instances|capsules|account|archive|constructs)\/|\/identity\/capsule\.json$/, 1)[0];
 }
 
 function missing() {

@@ -1,7 +1,7 @@
 'use strict';
 
 const crypto = require('node:crypto');
-const { Refusal, isOver, onceOver, relative } = require('./answering');
+const { Refusal, isOver, onceOver, relative, withoutPlace } = require('./answering');
 const { Audience } = require('./audience');
 
 /** @typedef {import('../index').Vault} Vault */
@@ -29,9 +29,8 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-const audience = new Audience((/** @type {((event: any) => void)[]} */ listeners, event) => {
-  for (const listener of listeners) listener(event);
-});
+/** @type {InstanceType<typeof Audience<(event: any) => void>>} */
+const audience = new Audience();
 
 /** Events of a vault as server-sent events, and whoever listens to them over HTTP. */
 class EventStream {
@@ -49,6 +48,7 @@ class EventStream {
   /** @type {NodeJS.Timeout | undefined} */
   #heart;
   #vault;
+  #withoutPlace;
   #kinds;
   /** One for all clients, so that it does not matter how many there are, and those who come back have missed nothing. */
   #listener = (/** @type {CapsuleEvent} */ event) => this.#tell(event);
@@ -60,6 +60,7 @@ class EventStream {
    */
   constructor(vault, kinds) {
     this.#vault = vault;
+    this.#withoutPlace = withoutPlace(vault);
     this.#kinds = kinds;
     this.#before = this.#localId();
     for (const kind of kinds) audience.join(vault, `capsule:${kind}`, this.#listener);
@@ -133,10 +134,8 @@ class EventStream {
     this.#count += 1;
     const { memories, path: file, cursor, reason, ...rest } = event;
     const id = typeof cursor === 'string' && /^[\x20-\x7e]+$/.test(cursor) ? cursor : this.#localId();
-    const { root } = this.#vault;
-    const place = { path: relative(root, file), cursor };
-    // Where the vault is, is nobody's business.
-    const why = reason?.replaceAll(root, '') ?? null;
+    const place = { path: relative(this.#vault.root, file), cursor };
+    const why = reason ? this.#withoutPlace(reason) : null;
     let data = JSON.stringify({ ...rest, reason: why, ...place, memoryCount: memories?.length ?? 0 });
     // The capsule's own members can have any size.
     if (data.length > LONGEST_EVENT) data = JSON.stringify({ kind: event.kind, format: event.format, ...place });

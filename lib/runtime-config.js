@@ -6,6 +6,7 @@
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const native = require('./native');
+const { text } = require('./arguments');
 const { refused, withCode } = require('./errors');
 
 /** @typedef {import('../index').ConstructState} ConstructState */
@@ -46,9 +47,7 @@ const OWN_FOLDERS = new Set(['account', 'capsules', 'constructs', 'indexes', 'in
  */
 async function createRuntimeConfig(vault, constructId, userId, options = {}) {
   const { instructions: given, write = false, maxLength } = options;
-  for (const [name, value] of Object.entries({ constructId, userId })) {
-    if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
-  }
+  for (const [name, value] of Object.entries({ constructId, userId })) text(value, name);
   if (given !== undefined && given !== null && typeof given !== 'string')
     throw refused('instructions must be a string');
   if (maxLength !== undefined && maxLength !== null && !(Number.isSafeInteger(maxLength) && maxLength > 0)) {

@@ -52,8 +52,10 @@ const OPENING = Symbol('opening');
  *
  * @typedef {object} Inside
  * @property {typeof DIRECTORIES} directories
- * @property {string | undefined} expectedTether
+ * @property {string} realRoot The vault's folder, behind all links.
  * @property {() => boolean} isClosed
+ * @property {(file: string) => Promise<import('../binding').LoadedCapsule>} load Reads and judges a construct's capsule.
+ * @property {(file: string) => Promise<import('../binding').CapsuleAnswer | null>} answerWith The same, for an answer over HTTP.
  * @property {(name: string) => Promise<string>} fileOf The file that `restoreConstruct` would restore a construct from.
  */
 
@@ -72,8 +74,10 @@ class Vault extends EventEmitter {
       if (!(vault instanceof Vault)) throw refused('this is no open vault: await Vault.open(root)');
       return {
         directories: vault.#directories,
-        expectedTether: vault.#expectedTether,
+        realRoot: vault.#engine?.realRoot() ?? vault.#root,
         isClosed: () => vault.#closed !== undefined,
+        load: async (file) => settled(vault.#open().loadCapsule(file)),
+        answerWith: async (file) => settled(vault.#open().answerWithCapsule(file)),
         fileOf: async (name) => (await vault.#restored(name, {})).path,
       };
     };
@@ -85,8 +89,6 @@ class Vault extends EventEmitter {
   #root;
   /** @type {typeof DIRECTORIES} */
   #directories;
-  /** @type {string | undefined} */
-  #expectedTether;
   #isWatched = false;
   /** @type {Promise<void> | undefined} */
   #delivering;
@@ -111,14 +113,12 @@ class Vault extends EventEmitter {
    * @param {symbol} opening
    * @param {string} root
    * @param {typeof DIRECTORIES} directories
-   * @param {string | undefined} expectedTether
    */
-  constructor(opening, root, directories, expectedTether) {
+  constructor(opening, root, directories) {
     if (opening !== OPENING) throw refused('a vault is opened by `await Vault.open(root)`');
     super();
     this.#root = root;
     this.#directories = directories;
-    this.#expectedTether = expectedTether;
     this.#engine = null;
   }
 
@@ -154,7 +154,7 @@ class Vault extends EventEmitter {
       directories[name] = path.normalize(directories[name]);
     }
     const resolved = absoluteAs(root)(root);
-    const vault = new Vault(OPENING, resolved, directories, expectedTetherSignature ?? undefined);
+    const vault = new Vault(OPENING, resolved, directories);
     const request = {
       create: Boolean(create),
       report: integrity === 'report',

@@ -3,7 +3,7 @@
 const path = require('node:path');
 const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
-const { named } = require('./arguments');
+const { named, text } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
 
 /** @typedef {import('./errors').VaultError} VaultError */
@@ -114,7 +114,7 @@ function folderOf({ vaultPath }) {
   if (root === undefined) {
     throw refused("no vault: give vaultPath, or set VVAULT_ROOT_PATH or VVAULT_PATH to the vault's folder");
   }
-  if (typeof root !== 'string' || root === '') throw refused('vaultPath must be a non-empty string');
+  text(root, 'vaultPath');
   const options = { create: false, report: false, users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
   return () => {
     const opening = native.openVault(path.resolve(root), options, undefined, new native.ReadingProgress());

@@ -3,7 +3,7 @@
 // What the page is told of a vault. Everything is bounded, and nothing that a capsule calls something becomes a member's name.
 
 const native = require('../native');
-const { Refusal, listedFile, relative, shared } = require('../answering');
+const { Refusal, listedFile, relative, shared, withoutPlace } = require('../answering');
 const { insideOf } = require('../vault');
 
 /** @typedef {import('../../index').Vault} Vault */
@@ -31,9 +31,10 @@ const LONGEST_NAME = 200;
  * @param {Vault} vault
  */
 function createAnswers(vault) {
-  const { directories, expectedTether } = insideOf(vault);
+  const { directories, load } = insideOf(vault);
+  const reasonOf = reasonsOf(vault);
   const discovered = shared(() => vault.discoverCapsules());
-  const verified = shared(async () => verdictsOf(vault.root, await vault.verifyCapsules()));
+  const verified = shared(async () => verdictsOf(vault.root, await vault.verifyCapsules(), reasonOf));
   /** What has been found, for as long as the watch tells of no change. @type {Promise<object> | undefined} */
   let verdicts;
   const forget = () => {
@@ -79,12 +80,12 @@ function createAnswers(vault) {
 
   routes.set('/api/capsule', async (query) => {
     const place = query.get('path') ?? '';
-    const file = place.endsWith('.capsule') ? await listedFile(vault.root, place) : null;
-    const loaded = file === null ? null : await native.loadCapsule(file, expectedTether);
+    const file = await listedFile(vault.root, place);
+    const loaded = file === null ? null : await load(file);
     const text = loaded?.text() ?? null;
     if (!loaded || text === null) throw new Refusal(404, 'Capsule not found');
     const { fingerprintValid: valid = null, tetherValid: tether = null, recipe = null, errorMessage } = loaded;
-    const verdict = { integrity: { valid, recipe, tether }, reason: reasonOf(vault.root, errorMessage) };
+    const verdict = { integrity: { valid, recipe, tether }, reason: reasonOf(errorMessage) };
     return { path: place, ...verdict, ...contentOf(text) };
   });
 
@@ -179,13 +180,14 @@ function sameName(name) {
 /**
  * @param {string} root
  * @param {VerifiedCapsule[]} verified
+ * @param {ReturnType<typeof reasonsOf>} reasonOf
  */
-function verdictsOf(root, verified) {
+function verdictsOf(root, verified, reasonOf) {
   const tell = (/** @type {VerifiedCapsule} */ { path, format, integrity, reason }) => ({
     path: relative(root, path),
     format,
     integrity,
-    reason: reasonOf(root, reason),
+    reason: reasonOf(reason),
   });
   const problems = verified.filter(({ reason }) => reason !== null);
   const unstated = verified.filter(({ integrity, reason }) => reason === null && integrity.valid === null);
@@ -324,13 +326,13 @@ function entriesOf(object) {
 }
 
 /**
- * Why a file is not sound: where the vault is, is nobody's business.
+ * Why files are not sound, as it is told.
  *
- * @param {string} root
- * @param {string | null | undefined} reason
+ * @param {Vault} vault
  */
-function reasonOf(root, reason) {
-  return reason ? clipped(reason.replaceAll(root, ''), LONGEST_TEXT) : null;
+function reasonsOf(vault) {
+  const told = withoutPlace(vault);
+  return (/** @type {string | null | undefined} */ reason) => (reason ? clipped(told(reason), LONGEST_TEXT) : null);
 }
 
 /** @param {unknown} tags */

@@ -1,6 +1,6 @@
 //! Construct capsules for JavaScript: loading with a verdict, and restoring.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use napi::JsString;
 use napi::bindgen_prelude::{Buffer, Env, PromiseRaw};
@@ -11,7 +11,7 @@ use super::{off_thread, to_js};
 use crate::Error;
 use crate::formats::integrity::Verdict;
 use crate::formats::{construct, fingerprint, integrity, web_answer};
-use crate::vault::{LARGEST_FILE, read_file};
+use crate::vault::{FileProblem, LARGEST_FILE, read_file};
 
 /// Some servers begin a text with it.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -49,48 +49,32 @@ impl LoadedCapsule {
 /// Only for a defect of the engine.
 #[napi]
 pub async fn load_capsule(path: String, expected_tether: Option<String>) -> napi::Result<LoadedCapsule> {
-    off_thread(move || {
-        Ok(match read_file(&PathBuf::from(path), LARGEST_FILE) {
-            Ok(bytes) => {
-                let verdict = integrity::judge(&bytes, expected_tether.as_deref());
-                LoadedCapsule::judged(String::from_utf8_lossy(&bytes).into_owned(), verdict)
-            }
-            Err(problem) => LoadedCapsule {
-                text: None,
-                fingerprint_valid: None,
-                tether_valid: None,
-                recipe: None,
-                error_message: Some(problem.to_string()),
-            },
-        })
-    })
-    .await
+    off_thread(move || Ok(LoadedCapsule::of_file(Path::new(&path), LARGEST_FILE, expected_tether.as_deref()))).await
 }
 
 /// What answers a request for a capsule over HTTP.
 #[napi(object, object_from_js = false)]
 pub struct CapsuleAnswer {
-    /// `{ success, capsule }` as JSON; absent if the capsule is not sound, or no object that JavaScript could parse.
+    /// `{ success, capsule }` as JSON; absent if the capsule is not sound, too large, or no object that JavaScript could parse.
     pub body: Option<Buffer>,
     /// The body's SHA-256 in hexadecimals.
     pub sha256: Option<String>,
 }
 
-/// Reads and judges a capsule file, and makes the answer that gives it; `null` if it can't be read.
-///
-/// # Errors
-/// Only for a defect of the engine.
-#[napi]
-pub async fn answer_with_capsule(path: String, expected_tether: Option<String>) -> napi::Result<Option<CapsuleAnswer>> {
-    off_thread(move || {
-        let Ok(bytes) = read_file(&PathBuf::from(path), LARGEST_FILE) else { return Ok(None) };
-        let verdict = integrity::judge(&bytes, expected_tether.as_deref());
+impl CapsuleAnswer {
+    /// Reads and judges a file of `limit` bytes at most; `None` if it can't be read.
+    pub(super) fn of_file(path: &Path, limit: u64, expected_tether: Option<&str>) -> Option<Self> {
+        let bytes = match read_file(path, limit) {
+            Ok(bytes) => bytes,
+            Err(FileProblem::TooLarge { .. }) => return Some(Self { body: None, sha256: None }),
+            Err(_) => return None,
+        };
+        let verdict = integrity::judge(&bytes, expected_tether);
         let text = verdict.reason.is_none().then(|| String::from_utf8_lossy(&bytes));
         let body = text.and_then(|text| web_answer::of_capsule(&text)).map(String::into_bytes);
         let sha256 = body.as_deref().map(fingerprint::sha256);
-        Ok(Some(CapsuleAnswer { body: body.map(Buffer::from), sha256 }))
-    })
-    .await
+        Some(Self { body: body.map(Buffer::from), sha256 })
+    }
 }
 
 /// Judges the capsule in an answer `{ success, capsule }`.
@@ -110,6 +94,23 @@ pub fn judge_answer(env: &Env, answer: Buffer) -> napi::Result<PromiseRaw<'_, Lo
 }
 
 impl LoadedCapsule {
+    /// Reads and judges a file of `limit` bytes at most.
+    pub(super) fn of_file(path: &Path, limit: u64, expected_tether: Option<&str>) -> Self {
+        match read_file(path, limit) {
+            Ok(bytes) => {
+                let verdict = integrity::judge(&bytes, expected_tether);
+                Self::judged(String::from_utf8_lossy(&bytes).into_owned(), verdict)
+            }
+            Err(problem) => Self {
+                text: None,
+                fingerprint_valid: None,
+                tether_valid: None,
+                recipe: None,
+                error_message: Some(problem.to_string()),
+            },
+        }
+    }
+
     fn judged(text: String, verdict: Verdict) -> Self {
         Self {
             text: Some(Text::from(text)),

@@ -1,7 +1,7 @@
 //! An open vault for JavaScript.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use napi::bindgen_prelude::{Buffer, Either, Env, Function, PromiseRaw};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
+use super::capsule::{CapsuleAnswer, LoadedCapsule};
 use super::progress::ReadingProgress;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
@@ -289,6 +290,43 @@ impl NativeVault {
             }
             vault.keep_indexes();
             Ok(())
+        }))
+    }
+
+    /// The vault's folder, behind all links.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn real_root(&self) -> String {
+        self.vault.boundary().root().to_string_lossy().into_owned()
+    }
+
+    /// Reads and judges a construct's capsule file. One that can't be read is told in `errorMessage`.
+    ///
+    /// # Errors
+    /// Only for a defect of the engine.
+    #[napi(catch_unwind, ts_return_type = "Promise<LoadedCapsule>")]
+    pub fn load_capsule<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, LoadedCapsule>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            let Options { largest_capsule, expected_tether, .. } = vault.store().options();
+            Ok(LoadedCapsule::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref()))
+        }))
+    }
+
+    /// Reads and judges a construct's capsule file, and makes the answer that gives it; `null` if it can't be read.
+    ///
+    /// # Errors
+    /// Only for a defect of the engine.
+    #[napi(catch_unwind, ts_return_type = "Promise<CapsuleAnswer | null>")]
+    pub fn answer_with_capsule<'env>(
+        &self,
+        env: &'env Env,
+        path: String,
+    ) -> napi::Result<PromiseRaw<'env, Option<CapsuleAnswer>>> {
+        let vault = self.vault.clone();
+        env.spawn_future(off_thread(move || {
+            let Options { largest_capsule, expected_tether, .. } = vault.store().options();
+            Ok(CapsuleAnswer::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref()))
         }))
     }
 
