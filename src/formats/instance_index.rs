@@ -525,7 +525,7 @@ impl Entry {
     }
 
     /// The tags, from both places.
-    pub fn tags(&self) -> impl Iterator<Item = &str> {
+    pub fn tags(&self) -> impl Iterator<Item = &str> + Clone {
         self.tags.iter().map(|tag| &**tag)
     }
 

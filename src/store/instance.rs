@@ -67,8 +67,8 @@ struct State {
     ahead: bool,
     journal: Journal,
     journal_seen: Option<Signature>,
-    /// How many lines were left when it was shortened last.
-    journal_left: usize,
+    /// How many lines and bytes were left when it was shortened last.
+    journal_left: (usize, usize),
     /// The names in the folder.
     names: Arc<HashSet<Box<str>>>,
     /// By UUID: the file that the entry names, and whether that is another capsule's.
@@ -295,6 +295,15 @@ impl Instance {
     /// Brings `state` up to date with the disk: always the index and the journal; if `whole`, or if there is no index,
     /// also what lies in the folder.
     fn refresh(&self, state: &mut State, whole: bool) -> Result<(), Error> {
+        let refreshed = self.refresh_to_end(state, whole);
+        if refreshed.is_err() {
+            // What was read of the index was not put right.
+            state.index_seen = None;
+        }
+        refreshed
+    }
+
+    fn refresh_to_end(&self, state: &mut State, whole: bool) -> Result<(), Error> {
         let indexes = open_inside(&self.places.indexes, &self.places.boundary)
             .map_err(|problem| Error::of_file(&self.places.indexes, problem))?;
         let now = now();
@@ -413,7 +422,7 @@ impl Instance {
         let mut text = Vec::new();
         let read = match indexes.file_signature(&name, &self.places.boundary) {
             Ok(signature) if state.journal_seen == Some(signature) => return Ok(false),
-            Ok(_) => indexes.read(&name, &self.places.boundary, LARGEST_FILE, &mut text),
+            Ok(_) => indexes.read(&name, &self.places.boundary, journal::LARGEST, &mut text),
             Err(problem) => Err(problem),
         };
         match read {
@@ -422,14 +431,23 @@ impl Instance {
                 state.journal_seen = Some(signature);
                 Ok(true)
             }
-            // What was acknowledged stands in it: it must not be taken for empty.
-            Err(problem @ (FileProblem::Exhausted(_) | FileProblem::System(_))) => {
-                Err(Error::of_file(&self.places.indexes.join(&name), problem))
-            }
-            Err(_) => {
+            Err(FileProblem::Missing(_)) => {
                 state.journal = Journal::default();
                 Ok(state.journal_seen.take().is_some())
             }
+            // What was acknowledged stands in it: it must not be taken for empty.
+            Err(problem) => Err(self.journal_error(problem)),
+        }
+    }
+
+    /// Why the journal can't be read; it is named in any case.
+    fn journal_error(&self, problem: FileProblem) -> Error {
+        let path = self.places.indexes.join(self.journal_name());
+        match problem {
+            FileProblem::TooLarge { .. } | FileProblem::NotRegular | FileProblem::Folder => {
+                Error::System { code: "VVAULT_SYSTEM", message: format!("{problem} '{}'", path.display()), path }
+            }
+            problem => Error::of_file(&path, problem),
         }
     }
 
@@ -932,12 +950,20 @@ impl Instance {
             self.check_own(&path)?;
             let lines: String = plan.records.iter().map(journal::line).collect();
             let length = match path.metadata() {
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                Ok(metadata) => Some(metadata.len()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                 Err(error) => return Err(Error::system(&error, "stat", &path)),
             };
-            batch.journal_length.get_or_insert(length);
-            files.append(&path, lines.as_bytes()).map_err(|error| Error::system(&error, "write", &path))?;
+            let size = length.unwrap_or_default() + lines.len() as u64;
+            if size > journal::LARGEST {
+                return Err(self.journal_error(FileProblem::TooLarge { size, limit: journal::LARGEST }));
+            }
+            batch.journal_length.get_or_insert(length.unwrap_or_default());
+            let written = match length {
+                Some(_) => files.append(&path, lines.as_bytes()),
+                None => self.put_journal(&lines),
+            };
+            written.map_err(|error| Error::system(&error, "write", &path))?;
             plan.records.iter().for_each(|record| state.journal.note(record.clone()));
             state.journal_seen = self.signature(&self.journal_name());
         }
@@ -986,21 +1012,29 @@ impl Instance {
     /// Leaves out of the journal what is of no use any more, now and then.
     fn shorten_journal(&self, state: &mut State, now: &str) {
         const FEW: usize = 1000;
-        if state.journal.len() <= FEW + 2 * state.journal_left {
+        const SMALL: u64 = if cfg!(test) { 64 << 10 } else { 8 << 20 };
+        let (lines, bytes) = state.journal_left;
+        let size = state.journal_seen.map_or(0, |seen| seen.size);
+        if state.journal.len() <= FEW + 2 * lines && size <= SMALL + 2 * bytes as u64 {
             return;
         }
         let Some(index) = &state.index else { return };
-        let files = &*self.places.files;
-        let path = self.places.indexes.join(self.journal_name());
         let has_file = |filename: &str| self.places.folder.join(filename).symlink_metadata().is_ok();
         let text = state.journal.to_text(index, has_file, now);
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, text.as_bytes(), Some(&path))
-            && files.rename(&temporary, &path).is_err()
-        {
-            let _ = files.remove(&temporary);
-        }
-        state.journal_left = Journal::parse(text.as_bytes()).len();
+        // If it fails, it is tried again later.
+        let _ = self.put_journal(&text);
+        state.journal_left = (Journal::parse(text.as_bytes()).len(), text.len());
         state.journal_seen = None;
+    }
+
+    /// Puts a new journal in its place. Who may read the index may read it too: who could read only the index would be told
+    /// what Python's copies have undone.
+    fn put_journal(&self, text: &str) -> std::io::Result<()> {
+        let Places { files, indexes, .. } = &self.places;
+        let temporary = files.write_temporary(indexes, text.as_bytes(), Some(&indexes.join(self.index_name())))?;
+        files.rename(&temporary, &indexes.join(self.journal_name())).inspect_err(|_| {
+            let _ = files.remove(&temporary);
+        })
     }
 
     /// The state of a file among the indexes.
@@ -1214,9 +1248,9 @@ struct Stray {
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.
 fn tagged(index: &mut InstanceIndex, uuid: &str, tag: &str, now: &str) -> Option<Record> {
-    let before = index.entry(uuid)?.tags().map(str::to_owned).collect();
+    let record = Record::tagged(uuid, tag, now, index.entry(uuid)?.tags());
     index.add_tag(uuid, tag, now);
-    Some(Record::Tagged { uuid: uuid.to_owned(), tag: tag.to_owned(), at: now.to_owned(), before })
+    Some(record)
 }
 
 fn is_named_by_another(index: &InstanceIndex, filename: &str, uuid: &str) -> bool {

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::formats::instance_index::{Entry, InstanceIndex};
+use crate::vault::LARGEST_FILE;
 
 /// What was done to a capsule's tags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub enum Record {
         tag: String,
         /// The entry's `updated_at` since.
         at: String,
-        /// Its tags before.
+        /// Its tags before; the tag alone if they decide nothing: see [`Record::tagged`].
         before: BTreeSet<String>,
     },
     /// A tag was taken from it.
@@ -65,6 +66,27 @@ pub enum Record {
         /// The SHA-256 of its text.
         content: String,
     },
+}
+
+impl Record {
+    /// That a capsule was given a tag. Its tags before are written down only if they are few: else each record would be as long
+    /// as all of them, and the journal as long as their square. Without them less counts as taken on purpose.
+    #[must_use]
+    pub fn tagged<'a>(uuid: &str, tag: &str, at: &str, before: impl Iterator<Item = &'a str> + Clone) -> Self {
+        // With the quotation marks and the comma.
+        let size: usize = before.clone().map(|tag| tag.len() + 3).sum();
+        let before = if size > MOST_BEFORE { undecided(tag) } else { before.map(str::to_owned).collect() };
+        Self::Tagged { uuid: uuid.to_owned(), tag: tag.to_owned(), at: at.to_owned(), before }
+    }
+}
+
+/// Of so many bytes at most are the tags before that a record has.
+const MOST_BEFORE: usize = 1024;
+
+/// What stands for the tags before where they decide nothing: that an entry is without the tag, and has just these, is never
+/// so; and that it has the tag shows nothing.
+fn undecided(tag: &str) -> BTreeSet<String> {
+    BTreeSet::from([tag.to_owned()])
 }
 
 /// What is known of one tag of one capsule.
@@ -314,12 +336,14 @@ impl Journal {
     }
 
     /// Its text with only the lines that count: not those of capsules that were deleted, and are in no entry any more, and of
-    /// files that are not there; of what is gone the last ones.
+    /// files that are not there; of what is gone the last ones. Of tags that were given long ago, without the tags before:
+    /// these count for [`LONGEST_CHANGE`].
     #[must_use]
     pub fn to_text(&self, index: &InstanceIndex, has_file: impl Fn(&str) -> bool, now: &str) -> String {
         let mut text = String::new();
         let forgotten = self.forgotten_until(index, now);
         let is_late = |at: &str| forgotten.is_none_or(|until| moment(at) > until);
+        let old = moment(now).saturating_sub(YOUNG);
         // What was done before a deletion is void as long as that is known.
         let counts = |(uuid, at): &(&String, &String)| index.entry(uuid).is_some() || is_late(at);
         for (uuid, at) in self.deleted.iter().filter(counts) {
@@ -330,6 +354,10 @@ impl Journal {
             for (tag, mark) in marks {
                 let (uuid, tag) = (uuid.clone(), tag.clone());
                 text.push_str(&line(&match mark.clone() {
+                    Mark::Given { at, .. } if moment(&at) < old => {
+                        let before = undecided(&tag);
+                        Record::Tagged { uuid, tag, at, before }
+                    }
                     Mark::Given { at, before } => Record::Tagged { uuid, tag, at, before },
                     Mark::Taken { at } if is_late(&at) => Record::Untagged { uuid, tag, at },
                     Mark::Taken { .. } => continue,
@@ -347,6 +375,9 @@ impl Journal {
         text
     }
 }
+
+/// The largest journal, in bytes: a larger one could not be read.
+pub const LARGEST: u64 = if cfg!(test) { 1 << 20 } else { LARGEST_FILE };
 
 /// Of tags that were taken and capsules that were deleted so many are kept in mind, the last ones,
 const MOST_GONE: usize = if cfg!(test) { 20 } else { 10_000 };

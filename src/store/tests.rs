@@ -128,8 +128,100 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
         assert!(made.success());
         let tagged = vault.store.add_tag("Nova", "a", "kept");
         assert!(tagged.is_err(), "{name}");
-        assert_eq!(listed(&vault.store).len(), 1, "{name}");
+        assert_eq!(vault.store.list("Nova", None).is_ok(), name == "Nova.lock");
     }
+}
+
+/// Else what was acknowledged would be lost without a word, once an earlier copy of the index comes back.
+#[test]
+fn a_journal_that_cannot_be_read_is_not_taken_for_none() {
+    type Put = fn(&Path);
+    let folder: Put = |path| fs::create_dir(path).expect("a folder");
+    let too_large: Put = |path| {
+        let file = fs::File::create(path).expect("a file");
+        file.set_len(journal::LARGEST + 1).expect("a size");
+    };
+    #[cfg(unix)]
+    let outside: Put = |path| std::os::unix::fs::symlink("/etc/passwd", path).expect("a link");
+    for (name, put) in [
+        ("folder", folder),
+        ("too large", too_large),
+        #[cfg(unix)]
+        ("outside", outside),
+    ] {
+        let vault = Vault::with_tags_of_python();
+        let stale = fs::read(vault.index_path()).expect("an index");
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        let journal = vault.root().join("indexes/Nova.journal");
+        let kept = journal.with_extension("kept");
+        fs::rename(&journal, &kept).expect("renamed");
+        put(&journal);
+        // Half of it, so that the tags are saved from it that stand nowhere else.
+        fs::write(vault.index_path(), &stale[..stale.len() - 10]).expect("written");
+        for store in [&vault.store, &open(vault.root())] {
+            for error in [store.list("Nova", None).map(drop), store.add_tag("Nova", "a", "late").map(drop)] {
+                let error = error.expect_err(name);
+                assert!(
+                    error.path() == Some(&journal) && error.to_string().contains("Nova.journal"),
+                    "{name}: {error}"
+                );
+            }
+        }
+        let _ = fs::remove_dir(&journal).or_else(|_| fs::remove_file(&journal));
+        fs::rename(&kept, &journal).expect("renamed");
+        let all = [("b", vec!["b"]), ("a", vec!["a", "gold"])];
+        let all = all.map(|(uuid, tags)| (uuid.to_owned(), tags.into_iter().map(str::to_owned).collect()));
+        assert_eq!(tags(&vault.store), all, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn who_may_read_an_index_may_read_its_journal() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let rights = |path: &Path| {
+        let found = fs::metadata(path).expect("a file");
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    for mode in [0o600, 0o640, 0o644] {
+        let vault = Vault::new();
+        vault.store.store(capsule("Nova", "a", "2026-01-01T00:00:00Z", "a").as_bytes()).expect("stored");
+        fs::set_permissions(vault.index_path(), fs::Permissions::from_mode(mode)).expect("a mode");
+        // Only root can.
+        let _ = chown(vault.index_path(), Some(65534), Some(65534));
+        let wanted = rights(&vault.index_path());
+        let journal = vault.root().join("indexes/Nova.journal");
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        assert_eq!(rights(&journal), wanted, "made");
+        fs::set_permissions(&journal, fs::Permissions::from_mode(0o400)).expect("a mode");
+        vault.store.add_tag("Nova", "a", &"x".repeat(100_000)).expect("tagged");
+        assert_eq!(rights(&journal), wanted, "made anew");
+        assert_eq!(rights(&vault.index_path()), wanted);
+    }
+}
+
+#[test]
+fn a_journal_does_not_grow_without_end() {
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    vault.store.store(capsule("Nova", "b", "2", "b").as_bytes()).expect("stored");
+    let stale = fs::read(vault.index_path()).expect("an index");
+    vault.store.add_tag("Nova", "b", "gold").expect("tagged");
+    let long = "x".repeat(10_000);
+    for _ in 0..20 {
+        assert_eq!(vault.store.add_tag("Nova", "a", &long), Ok(true));
+        assert_eq!(vault.store.remove_tag("Nova", "a", &long), Ok(true));
+    }
+    let size = fs::metadata(vault.root().join("indexes/Nova.journal")).expect("a journal").len();
+    assert!(size < 200_000, "{size} bytes");
+    fs::write(vault.index_path(), &stale).expect("written");
+    assert_eq!(tags(&vault.store), [("b".to_owned(), vec!["gold".to_owned()]), ("a".to_owned(), vec![])]);
+
+    // One that could not be read any more is not made: the change fails instead.
+    let most = usize::try_from(journal::LARGEST).expect("a size");
+    let refused = vault.store.add_tag("Nova", "a", &"x".repeat(most));
+    assert!(refused.is_err_and(|error| error.to_string().contains("Nova.journal")));
+    assert_eq!(tags(&open(vault.root())), [("b".to_owned(), vec!["gold".to_owned()]), ("a".to_owned(), vec![])]);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::{Journal, MOST_GONE, Record, line, moment};
+use super::{Journal, MOST_BEFORE, MOST_GONE, Mark, Record, line, moment};
 use crate::formats::instance_index::InstanceIndex;
 
 fn tagged(uuid: &str, tag: &str) -> Record {
@@ -101,6 +101,30 @@ fn a_shortened_journal_says_the_same() {
     journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
     journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned() });
     assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes()), journal);
+}
+
+/// Else it would grow with the square of the tags.
+#[test]
+fn the_tags_before_are_kept_only_if_they_are_few_and_for_a_while() {
+    let (early, late) = ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00.5+00:00");
+    let many: Vec<String> = (0..1000).map(|tag| format!("tag{tag}")).collect();
+    for (count, is_kept) in [(0, true), (10, true), (1000, false)] {
+        let before = many[..count].iter().map(String::as_str);
+        let record = Record::tagged("a", "gold", early, before.clone());
+        assert!(line(&record).len() < MOST_BEFORE + 200, "{count}");
+        let mut journal = Journal::default();
+        journal.note(record);
+        let before: Vec<&str> = before.collect();
+        // Somebody took it half a second later: with just the tags before it was on purpose.
+        assert_eq!(journal.taken_by_others(&index(&before, early, late)).len(), usize::from(is_kept), "{count}");
+        let shortened =
+            |now: &str| Journal::parse(journal.to_text(&index(&before, early, late), |_| true, now).as_bytes());
+        assert_eq!(shortened(late), journal);
+        let old = shortened("2026-01-01T00:01:00+00:00");
+        assert_eq!(old.marks["a"]["gold"], Mark::Given { at: early.to_owned(), before: super::undecided("gold") });
+        assert!(old.is_undone_in(&index(&before, early, early)) && old.is_undone_in(&index(&before, early, late)));
+        assert_eq!(old.taken_by_others(&index(&[], early, "2026-01-01T00:00:02+00:00")).len(), 1, "much later");
+    }
 }
 
 /// To go through the entry and write it for each of its tags would take minutes.
