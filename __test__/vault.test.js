@@ -3,6 +3,7 @@
 // The store as a caller sees it.
 
 const assert = require('node:assert');
+const { spawn, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -26,6 +27,33 @@ function nova(uuid, day, memories = [uuid]) {
   const timestamp = `2026-01-${String(day).padStart(2, '0')}T00:00:00.000000+00:00`;
   return makeCapsule({ instanceName: 'Nova', uuid, timestamp, memories });
 }
+
+const canLock = spawnSync('flock', ['--version']).status === 0;
+
+test('changes of one instance that another process has locked keep back no others', { skip: !canLock }, async (t) => {
+  const { root, vault } = await openVault(t);
+  await vault.storeCapsule(nova('a', 1));
+  const [luna, lunas] = ['a', 'b'].map((uuid) => makeCapsule({ instanceName: 'Luna', uuid, timestamp: uuid }));
+  await vault.storeCapsule(luna);
+  const other = spawn('flock', [path.join(root, 'indexes/Nova.lock'), '-c', 'echo locked; cat']);
+  atEnd(t, () => void other.kill());
+  await once(other.stdout, 'data');
+  const tags = Array.from({ length: 100 }, (_, at) => `tag ${at}`);
+  const waiting = tags.map((tag) => vault.addTag('Nova', 'a', tag));
+  const stored = vault.storeCapsule(nova('b', 2));
+  await vault.storeCapsule(lunas);
+  assert.strictEqual(await vault.addTag('Luna', 'a', 'gold'), true);
+  assert.strictEqual(await vault.deleteCapsule('Luna', 'b'), true);
+  assert.deepStrictEqual(
+    (await vault.listCapsules('Nova')).map((entry) => entry.tags),
+    [[]],
+  );
+  other.stdin.end();
+  assert.deepStrictEqual(new Set(await Promise.all(waiting)), new Set([true]));
+  await stored;
+  const listed = await vault.listCapsules('Nova');
+  assert.deepStrictEqual(new Set(listed.flatMap((entry) => entry.tags)), new Set(tags));
+});
 
 test('stores, finds, lists, tags and deletes versions', async (t) => {
   const { root, vault } = await openVault(t);

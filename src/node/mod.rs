@@ -9,15 +9,26 @@ pub mod reading;
 mod text;
 pub mod vault;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::runtime;
 use tokio::sync::Semaphore;
 
 use crate::Error;
+use crate::index::Vault;
+use crate::lock::lock;
+use crate::store::Store;
 
-/// So many pieces of work at once.
-const BLOCKING_THREADS: usize = 128;
+/// So many pieces of work at once. A thread is made only when all others are in use.
+const BLOCKING_THREADS: usize = CHANGES + 64;
+/// So many of them are changes,
+const CHANGES: usize = 3 * CHANGES_OF_ONE_INSTANCE;
+/// and so many of these are of one instance, which are written as one.
+const CHANGES_OF_ONE_INSTANCE: usize = 64;
 
 #[napi_derive::module_init]
 fn start() {
@@ -62,15 +73,30 @@ fn to_json(error: &Error) -> String {
     json
 }
 
-/// As [`off_thread`] work that may have to wait for another process, as the store's: so much of it at once that the rest of
-/// the threads is left for who reads.
+/// As [`off_thread`] a change of an instance, which may have to wait for another process: so many at once that the rest of
+/// the threads is left for who reads, and of one instance so many that a lock on it does not keep back those of others.
 async fn off_thread_in_turn<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    vault: Arc<Vault>,
+    instance: String,
+    work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
 ) -> napi::Result<T> {
-    static TURNS: Semaphore = Semaphore::const_new(BLOCKING_THREADS / 2);
-    // It is never closed.
-    let _turn = TURNS.acquire().await;
-    off_thread(work).await
+    static TURNS: Semaphore = Semaphore::const_new(CHANGES);
+    // Those that are in use.
+    static INSTANCES: Mutex<BTreeMap<(PathBuf, String), Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
+    let asked = Instant::now();
+    let key = (vault.store().root().to_owned(), instance);
+    let new = || Arc::new(Semaphore::new(CHANGES_OF_ONE_INSTANCE));
+    let turns = lock(&INSTANCES).entry(key.clone()).or_insert_with(new).clone();
+    // They are never closed. Who waits for the first holds nothing that others need.
+    let held = (turns.acquire().await, TURNS.acquire().await);
+    let result = off_thread(move || work(&vault.store().asked_at(asked))).await;
+    drop(held);
+    let mut instances = lock(&INSTANCES);
+    drop(turns);
+    if instances.get(&key).is_some_and(|turns| Arc::strong_count(turns) == 1) {
+        instances.remove(&key);
+    }
+    result
 }
 
 /// Runs work off the JavaScript thread; a panic becomes an error.

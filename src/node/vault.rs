@@ -16,6 +16,7 @@ use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
 use super::{off_thread, off_thread_in_turn};
 use crate::Error;
+use crate::formats::capsule::Header;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::ObjectText;
 use crate::formats::memory::Memory;
@@ -354,15 +355,23 @@ impl NativeVault {
             Either::A(text) => text.into_bytes(),
             Either::B(bytes) => bytes.to_vec(),
         };
-        env.spawn_future(off_thread_in_turn(move || {
-            let store = vault.store();
-            let stored = match (refingerprint, parsed) {
-                (true, _) => store.store_refingerprinted(&text)?,
-                (false, true) => store.store_parsed(&text)?,
-                (false, false) => store.store(&text)?,
-            };
-            Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
-        }))
+        env.spawn_future(async move {
+            let (text, name) = off_thread(move || {
+                // What has none is refused later.
+                let name = Header::parse(&text).map(|header| header.instance_name()).unwrap_or_default();
+                Ok((text, name))
+            })
+            .await?;
+            off_thread_in_turn(vault, name, move |store| {
+                let stored = match (refingerprint, parsed) {
+                    (true, _) => store.store_refingerprinted(&text)?,
+                    (false, true) => store.store_parsed(&text)?,
+                    (false, false) => store.store(&text)?,
+                };
+                Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
+            })
+            .await
+        })
     }
 
     /// Stores what an unsound capsule file holds.
@@ -372,9 +381,11 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<StoredCapsule>")]
     pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
-        env.spawn_future(off_thread_in_turn(move || {
-            let store = vault.store();
-            let stored = store.adopt(&PathBuf::from(path))?;
+        let path = PathBuf::from(path);
+        // The folder of an instance has its name.
+        let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        env.spawn_future(off_thread_in_turn(vault, folder, move |store| {
+            let stored = store.adopt(&path)?;
             Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
         }))
     }
@@ -481,7 +492,7 @@ impl NativeVault {
         tag: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread_in_turn(move || vault.store().add_tag(&name, &uuid, &tag)))
+        env.spawn_future(off_thread_in_turn(vault, name.clone(), move |store| store.add_tag(&name, &uuid, &tag)))
     }
 
     /// Takes a tag from a capsule.
@@ -497,7 +508,7 @@ impl NativeVault {
         tag: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread_in_turn(move || vault.store().remove_tag(&name, &uuid, &tag)))
+        env.spawn_future(off_thread_in_turn(vault, name.clone(), move |store| store.remove_tag(&name, &uuid, &tag)))
     }
 
     /// Deletes a capsule.
@@ -507,7 +518,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
     pub fn delete<'env>(&self, env: &'env Env, name: String, uuid: String) -> napi::Result<PromiseRaw<'env, bool>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread_in_turn(move || vault.store().delete(&name, &uuid)))
+        env.spawn_future(off_thread_in_turn(vault, name.clone(), move |store| store.delete(&name, &uuid)))
     }
 
     /// Restores a construct from its newest sound capsule, or from the version asked for.

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
@@ -25,7 +25,7 @@ use crate::formats::{integrity, json};
 use crate::lock::lock;
 use crate::vault::{Boundary, Directory, FileProblem, LARGEST_FILE, Signature, is_capsule};
 
-/// How long another process may keep the lock.
+/// How long another process may keep the lock, since a change was asked for, or since this one had it last.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a text that can't be read must stay the same before it counts as damaged: Python writes in place, and a file
 /// that it is writing is half.
@@ -150,7 +150,19 @@ struct Queue {
     waiting: Vec<(u64, Change)>,
     answers: HashMap<u64, Answer>,
     next: u64,
-    busy: bool,
+    work: Work,
+    /// When the lock was given back last.
+    had_lock: Option<Instant>,
+}
+
+/// What is done by one thread for all.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Work {
+    #[default]
+    None,
+    /// It waits for the lock between processes. Nothing has left the queue.
+    Locking,
+    Committing,
 }
 
 /// What an instance holds at one moment.
@@ -220,6 +232,16 @@ impl Queue {
         };
         self.waiting.extract_if(.., is_next).unzip()
     }
+
+    /// Takes out a change that is not made.
+    fn withdraw(&mut self, number: u64) -> Vec<Change> {
+        self.waiting.extract_if(.., |(own, _)| *own == number).map(|(_, change)| change).collect()
+    }
+
+    /// How long the lock is still waited for.
+    fn patience(&self, asked: Instant) -> Duration {
+        PATIENCE.saturating_sub(self.had_lock.map_or(asked, |had| had.max(asked)).elapsed())
+    }
 }
 
 impl State {
@@ -263,7 +285,7 @@ impl Instance {
         };
         // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
         if ahead {
-            let _ = self.change(Change::Heal);
+            let _ = self.change(Change::Heal, Instant::now());
         }
         Ok((listing, strays))
     }
@@ -627,10 +649,12 @@ impl Instance {
         })
     }
 
-    /// Makes a change, together with what other threads have asked for.
-    pub(super) fn change(&self, change: Change) -> Answer {
+    /// Makes a change, together with what other threads have asked for. That another process keeps the lock is told each by
+    /// its own time, also while another thread waits for it.
+    pub(super) fn change(&self, change: Change, asked: Instant) -> Answer {
         let mut queue = lock(&self.queue);
-        if queue.busy && matches!(change, Change::Heal) {
+        let is_by_reader = matches!(change, Change::Heal);
+        if is_by_reader && queue.work != Work::None {
             // Who only reads waits for nobody.
             return Ok(Outcome::Changed(false));
         }
@@ -641,45 +665,56 @@ impl Instance {
             if let Some(answer) = queue.answers.remove(&own) {
                 return answer;
             }
-            if queue.busy {
-                queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            queue.busy = true;
-            let (numbers, changes) = queue.take();
-            drop(queue);
-            let mut turn = Turn { instance: self, numbers };
-            let answers = self.commit(changes);
-            queue = lock(&self.queue);
-            queue.answers.extend(std::mem::take(&mut turn.numbers).into_iter().zip(answers));
-            drop(queue);
-            drop(turn);
-            queue = lock(&self.queue);
+            let patience = if is_by_reader { Duration::ZERO } else { queue.patience(asked) };
+            queue = match queue.work {
+                Work::Committing => self.done.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Work::Locking if patience.is_zero() => return self.give_up(queue, own, self.busy()),
+                Work::Locking => self.done.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner).0,
+                Work::None => {
+                    queue.work = Work::Locking;
+                    drop(queue);
+                    let mut turn = Turn { instance: self, numbers: Vec::new() };
+                    let held = match self.take_lock(patience) {
+                        Ok(held) => held,
+                        Err(error) => return self.give_up(lock(&self.queue), own, error),
+                    };
+                    let mut queue = lock(&self.queue);
+                    queue.work = Work::Committing;
+                    let (numbers, changes) = queue.take();
+                    drop(queue);
+                    turn.numbers = numbers;
+                    let answers = self.commit(changes);
+                    drop(held);
+                    let mut queue = lock(&self.queue);
+                    queue.had_lock = Some(Instant::now());
+                    queue.answers.extend(std::mem::take(&mut turn.numbers).into_iter().zip(answers));
+                    drop(queue);
+                    drop(turn);
+                    lock(&self.queue)
+                }
+            };
         }
+    }
+
+    /// Ends a change that was never begun.
+    fn give_up(&self, mut queue: MutexGuard<'_, Queue>, own: u64, error: Error) -> Answer {
+        let changes = queue.withdraw(own);
+        drop(queue);
+        self.take_back(&Batch::new(changes));
+        Err(error)
     }
 
     /// Makes changes under the lock.
     fn commit(&self, changes: Vec<Change>) -> Vec<Answer> {
-        let mut batch = Batch {
-            changes,
-            answers: Vec::new(),
-            removed: HashSet::new(),
-            journal_length: None,
-            set_aside: Vec::new(),
-        };
-        batch.answers.resize_with(batch.changes.len(), || None);
-        // Who only reads waits for nobody.
-        let is_by_reader = batch.changes.iter().all(|change| matches!(change, Change::Heal));
-        let held = self.take_lock(if is_by_reader { Duration::ZERO } else { PATIENCE });
+        let mut batch = Batch::new(changes);
         let mut state = lock(&self.state);
-        let locked = held.as_ref().map_err(Error::clone);
-        let result = locked.and_then(|_| self.commit_locked(&mut state, &mut batch));
+        let result = self.commit_locked(&mut state, &mut batch);
         if result.is_err() {
             self.take_back(&batch);
             // It may have been left in the middle: read again.
             *state = State::default();
         }
-        drop((state, held));
+        drop(state);
         let answers = batch.answers.into_iter();
         answers
             .map(|answer| match (&result, answer) {
@@ -1095,10 +1130,18 @@ impl Instance {
         self.holds(filename, uuid) != Some(false)
     }
 
+    fn lock_path(&self) -> PathBuf {
+        self.places.indexes.join(format!("{}.lock", self.name))
+    }
+
+    fn busy(&self) -> Error {
+        Error::Busy { path: self.lock_path(), seconds: PATIENCE.as_secs() }
+    }
+
     /// Takes the lock between processes, which the system gives back when the file is closed, also by a kill.
     fn take_lock(&self, patience: Duration) -> Result<File, Error> {
         let indexes = &self.places.indexes;
-        let path = indexes.join(format!("{}.lock", self.name));
+        let path = self.lock_path();
         make_folder(indexes, &*self.places.files, &self.places.boundary)?;
         self.check_own(&path)?;
         let system = |error: &std::io::Error| Error::system(error, "open", &path);
@@ -1109,7 +1152,7 @@ impl Instance {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
-                    return Err(Error::Busy { path, seconds: patience.as_secs() });
+                    return Err(self.busy());
                 }
                 Err(TryLockError::WouldBlock) => {
                     std::thread::sleep(pause);
@@ -1133,6 +1176,18 @@ impl Instance {
     pub(super) fn is_known(&self) -> bool {
         let state = lock(&self.state);
         state.index.is_some() || !state.strays.is_empty()
+    }
+
+    /// How many changes are waiting.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).waiting.len()
+    }
+
+    /// As if this process had never had the lock.
+    #[cfg(test)]
+    pub(super) fn forget_lock(&self) {
+        lock(&self.queue).had_lock = None;
     }
 
     /// Whether it has a folder, be it empty.
@@ -1182,7 +1237,7 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.instance.queue);
-        queue.busy = false;
+        queue.work = Work::None;
         let panicked = || Err(Error::Internal { message: "a change of the store panicked".to_owned() });
         queue.answers.extend(self.numbers.drain(..).map(|number| (number, panicked())));
         drop(queue);
@@ -1199,6 +1254,13 @@ struct Batch {
     journal_length: Option<u64>,
     /// Files to be deleted, and where they are until the index says so.
     set_aside: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Batch {
+    fn new(changes: Vec<Change>) -> Self {
+        let answers = changes.iter().map(|_| None).collect();
+        Self { changes, answers, removed: HashSet::new(), journal_length: None, set_aside: Vec::new() }
+    }
 }
 
 /// What a batch asks for besides the index.

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 pub use files::{Files, SystemFiles};
 
@@ -42,14 +43,16 @@ impl Default for Options {
     }
 }
 
-/// The store of one vault.
-#[derive(Debug)]
+/// The store of one vault. A copy is of the same vault.
+#[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
     boundary: Boundary,
     options: Options,
     files: Arc<dyn Files>,
-    instances: Mutex<HashMap<String, Arc<Instance>>>,
+    instances: Arc<Mutex<HashMap<String, Arc<Instance>>>>,
+    /// When changes were asked for, if not just now.
+    asked: Option<Instant>,
 }
 
 /// A capsule that was stored.
@@ -153,7 +156,7 @@ impl Store {
             }
             _ => {}
         }
-        let store = Self { root: root.to_owned(), boundary, options, files, instances: Mutex::default() };
+        let store = Self { root: root.to_owned(), boundary, options, files, instances: Arc::default(), asked: None };
         for name in store.instances()? {
             // Names that are none for an instance are left alone.
             let _ = store.with_instance(&name, |instance| {
@@ -162,6 +165,13 @@ impl Store {
             });
         }
         Ok(store)
+    }
+
+    /// For changes that were asked for earlier, and could not be begun at once: since then counts how long another process
+    /// keeps an instance locked.
+    #[must_use]
+    pub fn asked_at(&self, asked: Instant) -> Self {
+        Self { asked: Some(asked), ..self.clone() }
     }
 
     /// The vault's folder.
@@ -270,12 +280,13 @@ impl Store {
             return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default() });
         }
         let text: Arc<[u8]> = text.into();
+        let asked = self.asked.unwrap_or_else(Instant::now);
         let outcome = self.with_instance(&instance_name, |instance| {
             let is_known = instance.has_folder();
             let put = || {
                 let temporary = instance.write(&text)?;
                 let (uuid, tag) = (uuid.clone(), tag.map(str::to_owned));
-                instance.change(Change::Store { uuid, temporary, text: text.clone(), tag, placed: None })
+                instance.change(Change::Store { uuid, temporary, text: text.clone(), tag, placed: None }, asked)
             };
             put().inspect_err(|_| {
                 if !is_known {
@@ -441,12 +452,13 @@ impl Store {
     }
 
     fn change(&self, name: &str, change: Change) -> Result<bool, Error> {
+        let asked = self.asked.unwrap_or_else(Instant::now);
         self.with_instance(name, |instance| {
             let (listing, strays) = instance.contents()?;
             if listing.is_none() && strays.is_empty() {
                 return Ok(false);
             }
-            Ok(instance.change(change)? == Outcome::Changed(true))
+            Ok(instance.change(change, asked)? == Outcome::Changed(true))
         })
     }
 }

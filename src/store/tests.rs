@@ -705,6 +705,49 @@ fn a_reader_does_not_wait_for_a_writer() {
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "not for the 30 s of a writer");
 }
 
+/// Each after its own time: also who waits for a thread that is to wait for longer.
+#[test]
+fn a_lock_that_another_process_keeps_is_told_of_in_time() {
+    use std::time::{Duration, Instant};
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    // More than the 30 s for which it is waited.
+    let late = vault.store.asked_at(Instant::now().checked_sub(Duration::from_secs(31)).expect("a time"));
+    assert_eq!(late.add_tag("Nova", "a", "late"), Ok(true), "nobody has it locked");
+    let lock = vault.root().join("indexes/Nova.lock");
+    let file = fs::File::options().write(true).open(&lock).expect("a lock");
+    file.lock().expect("locked");
+    let folder = vault.root().join("capsules/Nova");
+    let files = || fs::read_dir(&folder).expect("a folder").count();
+    std::thread::scope(|scope| {
+        let [early, second] = ["early", "second"].map(|tag| {
+            let store = &vault.store;
+            scope.spawn(move || store.add_tag("Nova", "a", tag))
+        });
+        // Both have asked: one waits for the lock, the other for that one.
+        while vault.store.with_instance("Nova", |instance| Ok(instance.waiting())) != Ok(2) {
+            std::thread::yield_now();
+        }
+        // As if another process had kept it all the time.
+        let forget = vault.store.with_instance("Nova", |instance| {
+            instance.forget_lock();
+            Ok(())
+        });
+        forget.expect("forgotten");
+        let busy = |error: Option<Error>| matches!(error, Some(Error::Busy { path, .. }) if path == lock);
+        assert!(busy(late.add_tag("Nova", "a", "x").err()));
+        assert!(busy(late.store(capsule("Nova", "b", "2", "b").as_bytes()).err()));
+        assert!(busy(late.delete("Nova", "a").err()));
+        assert_eq!(files(), 1, "nothing is left");
+        assert!(!early.is_finished() && !second.is_finished());
+        drop(file);
+        assert_eq!([early, second].map(|asked| asked.join().expect("no panic")), [Ok(true), Ok(true)]);
+    });
+    let mut tags = tags(&vault.store).remove(0).1;
+    tags.sort();
+    assert_eq!(tags, ["early", "late", "second"]);
+}
+
 #[test]
 fn a_file_that_python_gave_to_another_capsule_is_not_removed() {
     let vault = Vault::new();
@@ -808,7 +851,7 @@ fn a_tag_is_given_also_to_a_capsule_that_was_just_lost_from_the_index() {
     }
     python_changes(&vault, |index, now| drop(index.remove("a", now)));
     let change = super::Change::AddTag { uuid: "a".to_owned(), tag: "gold".to_owned() };
-    let changed = vault.store.with_instance("Nova", |instance| instance.change(change));
+    let changed = vault.store.with_instance("Nova", |instance| instance.change(change, std::time::Instant::now()));
     assert_eq!(changed, Ok(super::Outcome::Changed(true)));
     assert_eq!(vault.store.list("Nova", Some("gold")).expect("a list").len(), 1);
 }
