@@ -1023,9 +1023,10 @@ impl Instance {
     fn keep_damaged(&self, state: &mut State) {
         let Some(text) = state.damaged.take() else { return };
         let files = &*self.places.files;
-        // For a person to look into; nothing depends on it.
+        // For a person to look into; nothing depends on it. Who may not read the index may not read this.
         let kept = self.places.indexes.join(format!("{}.damaged", self.name));
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text, Some(&kept))
+        let index = self.places.indexes.join(self.index_name());
+        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text, Some(&index))
             && files.rename(&temporary, &kept).is_err()
         {
             let _ = files.remove(&temporary);
