@@ -996,7 +996,7 @@ impl Instance {
             batch.journal_length.get_or_insert(length.unwrap_or_default());
             let written = match length {
                 Some(_) => files.append(&path, lines.as_bytes()),
-                None => self.put_journal(&lines),
+                None => self.put_beside_index(&self.journal_name(), lines.as_bytes()),
             };
             written.map_err(|error| Error::system(&error, "write", &path))?;
             plan.records.iter().for_each(|record| state.journal.note(record.clone()));
@@ -1022,15 +1022,8 @@ impl Instance {
 
     fn keep_damaged(&self, state: &mut State) {
         let Some(text) = state.damaged.take() else { return };
-        let files = &*self.places.files;
-        // For a person to look into; nothing depends on it. Who may not read the index may not read this.
-        let kept = self.places.indexes.join(format!("{}.damaged", self.name));
-        let index = self.places.indexes.join(self.index_name());
-        if let Ok(temporary) = files.write_temporary(&self.places.indexes, &text, Some(&index))
-            && files.rename(&temporary, &kept).is_err()
-        {
-            let _ = files.remove(&temporary);
-        }
+        // For a person to look into; nothing depends on it.
+        let _ = self.put_beside_index(&format!("{}.damaged", self.name), &text);
     }
 
     fn note_written(&self, state: &mut State, index: InstanceIndex, text: &str) {
@@ -1058,17 +1051,17 @@ impl Instance {
         let has_file = |filename: &str| self.places.folder.join(filename).symlink_metadata().is_ok();
         let text = state.journal.to_text(index, has_file, now);
         // If it fails, it is tried again later.
-        let _ = self.put_journal(&text);
+        let _ = self.put_beside_index(&self.journal_name(), text.as_bytes());
         state.journal_left = (Journal::parse(text.as_bytes()).len(), text.len());
         state.journal_seen = None;
     }
 
-    /// Puts a new journal in its place. Who may read the index may read it too: who could read only the index would be told
-    /// what Python's copies have undone.
-    fn put_journal(&self, text: &str) -> std::io::Result<()> {
+    /// Puts a new file among the indexes, which who may read the index may read, and nobody else. Of a journal: who could read
+    /// only the index would be told what Python's copies have undone.
+    fn put_beside_index(&self, name: &str, text: &[u8]) -> std::io::Result<()> {
         let Places { files, indexes, .. } = &self.places;
-        let temporary = files.write_temporary(indexes, text.as_bytes(), Some(&indexes.join(self.index_name())))?;
-        files.rename(&temporary, &indexes.join(self.journal_name())).inspect_err(|_| {
+        let temporary = files.write_temporary(indexes, text, Some(&indexes.join(self.index_name())))?;
+        files.rename(&temporary, &indexes.join(name)).inspect_err(|_| {
             let _ = files.remove(&temporary);
         })
     }
