@@ -20,7 +20,8 @@ for (const [what, rounds] of /** @type {const} */ ([
     const moments = await heldWhile(what, rounds);
     const [settled, end] = [moments[2], moments[moments.length - 1]];
     const told = JSON.stringify(moments, null, 1);
-    assert.ok(growthOf(moments, 'rss') < MEGABYTE / 4, told);
+    // Threads that come on a loaded machine bring their stacks with them.
+    assert.ok(growthOf(moments, 'rss') < MEGABYTE / 2, told);
     assert.ok(growthOf(moments, 'heapUsed') < MEGABYTE / 4, told);
     // The blocking threads of the pool come as they are needed, more of them where others have the cores, and stay for ten
     // seconds. One that each round left behind would be seen: there are 40 rounds and more behind the settled moment.
