@@ -340,19 +340,48 @@ test('what it tells on the console follows config.logging', async (t) => {
 
 test('many memories in one answer come whole and in order', async (t) => {
   const vault = temporaryVault(t);
-  const count = 2500;
-  for (let place = 0; place < count; place++) {
-    const created = new Date(Date.UTC(2020, 0, 1) + place * 60_000).toISOString();
-    vault.write('ann', `${String(place).padStart(5, '0')}.json`, {
-      raw: `${place} ${'é'.repeat(200)}`,
-      created_ts: created,
+  const expected = [];
+  for (let place = 0; place < 2500; place++) {
+    const id = String(place).padStart(5, '0');
+    const timestamp = new Date(Date.UTC(2020, 0, 1) + place * 60_000).toISOString();
+    // Whatever takes another way into JavaScript: by its characters, and what is no text, or not there.
+    const content = `${place}${place % 9 === 0 ? '' : ['x', 'é', '“', '\ud800'][place % 4].repeat(3000)}`;
+    const role = place % 50 === 1 ? { is: ['odd'] } : 'user';
+    const tags = [['a', 'b', 3], [['a'], null], [], ['ü“']][place % 7] ?? 'none';
+    vault.write('ann', `${id}.json`, {
+      raw: content,
+      created_ts: timestamp,
+      role,
+      tags,
+      consent: 'self',
+      embed_model: 'x:1',
+      ...(place % 11 === 0 ? {} : { raw_sha256: 'ff' }),
+    });
+    expected.unshift({
+      id,
+      type: 'capsule',
+      timestamp,
+      content,
+      role,
+      metadata: {
+        source: 'capsule',
+        filename: `${id}.json`,
+        capsuleId: id,
+        tags,
+        consent: 'self',
+        embedModel: 'x:1',
+        ...(place % 11 === 0 ? {} : { hash: 'ff' }),
+      },
     });
   }
   const memories = await readMemories(vault.config, 'ann', { limit: 0 });
-  assert.strictEqual(memories.length, count);
-  memories.forEach((memory, place) => {
-    assert.strictEqual(memory.content, `${count - 1 - place} ${'é'.repeat(200)}`);
-  });
+  assert.deepStrictEqual([...memories], expected);
+  assert.deepStrictEqual(
+    memories.map((memory) => JSON.stringify(memory)).join(),
+    expected.map((memory) => JSON.stringify(memory)).join(),
+  );
+  const lists = memories.map((memory) => /** @type {any} */ (memory).metadata.tags).filter(Array.isArray);
+  assert.strictEqual(new Set(lists).size, lists.length, 'each memory has a list of its own');
 });
 
 test('a key called __proto__ stays a key', async (t) => {

@@ -46,13 +46,13 @@ export declare class MemoryReading {
   /** How far it has come, and how it is ended. */
   progress(): ReadingProgress
   /**
-   * The rows as a JSON array and the cursor behind them, on this thread: if nothing has changed since the last
-   * question and the answer takes but some microseconds. Else `null`: then `run` is to be asked.
+   * The memories and the cursor behind them, on this thread: if nothing has changed since the last question and the answer
+   * takes but some microseconds. Else `null`: then `run` is to be asked.
    *
    * # Errors
-   * If the JavaScript engine can't make the string.
+   * If the JavaScript engine can't make the strings.
    */
-  unchanged(): [string, string | null] | null
+  unchanged(): [[string, string, string], string | null] | null
   /**
    * Finds the memories and, if no date is undecided, selects.
    *
@@ -80,19 +80,20 @@ export declare class MemoryReading {
    */
   select(): Promise<ReadingOutcome>
   /**
-   * Makes more texts for `next`, while those that are there are taken out.
+   * Makes more for `next`.
    *
    * # Errors
    * As `run`.
    */
   more(): Promise<ReadingOutcome>
   /**
-   * The next rows, as a JSON array; `null` when there are none by now.
+   * The next memories; `null` when there are none by now. Two texts of their strings, and a JSON text of where these end,
+   * and of everything else: see `formats/rows.rs`.
    *
    * # Errors
-   * [`Error::Aborted`], and if the JavaScript engine can't make the string.
+   * [`Error::Aborted`], and if the JavaScript engine can't make the strings.
    */
-  next(): string | null
+  next(): [string, string, string] | null
 }
 
 /** An open vault. */

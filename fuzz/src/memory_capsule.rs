@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use vvault_native::formats::integrity::judge;
 use vvault_native::formats::json::{Kind, scan};
 use vvault_native::formats::memory_capsule::{Refusal, parse};
+use vvault_native::formats::rows::Rows;
 
 use super::reference::sha256;
 
@@ -24,16 +25,26 @@ pub fn check(data: &[u8]) {
     };
     let members = if let Value::Object(members) = capsule { members } else { Map::new() };
     assert_eq!(written, expected(&members));
-    let mut row = String::new();
-    memory.write_row("a\"b.json", "NOW", false, &mut row);
-    match serde_json::from_str(&row).expect("a row is JSON") {
-        Value::Array(row) => {
-            let told = ["timestamp", "content", "role"].map(|member| written[member].clone());
-            let [name, rest @ ..] =
-                ["filename", "tags", "consent", "embedModel", "hash"].map(|member| written["metadata"][member].clone());
-            assert_eq!(row, [[name].as_slice(), &told, &rest].concat());
-        }
-        whole => assert_eq!(whole, written),
+    let mut rows = Rows::default();
+    rows.push(&memory, "a\"b.json", "NOW", false);
+    let (places, values): (Vec<i32>, Vec<Value>) = serde_json::from_str(&rows.index()).expect("the index is JSON");
+    if let [0, whole] = places[..] {
+        assert_eq!(values[index(whole)], written);
+    } else {
+        let latin1: Vec<char> = rows.latin1().iter().map(|byte| char::from(*byte)).collect();
+        let latin1 = |from: i32, to: i32| json!(latin1[index(from)..index(to)].iter().collect::<String>());
+        let [name, timestamp, content, hash, ref shared @ ..] = places[..] else { panic!("{places:?}") };
+        let shared: Vec<Value> = shared.iter().map(|place| values[index(*place)].clone()).collect();
+        let behind = content.max(timestamp);
+        let wide = String::from_utf16(rows.wide()).expect("no lone surrogate");
+        let content = if content < 0 { json!(wide) } else { latin1(timestamp, content) };
+        let metadata = |member: &str| written["metadata"][member].clone();
+        assert_eq!(metadata("filename"), latin1(0, name));
+        assert_eq!(written["timestamp"], latin1(name, timestamp));
+        assert_eq!(written["content"], content);
+        assert_eq!(metadata("hash"), latin1(behind, hash));
+        let own = [written["role"].clone(), metadata("tags"), metadata("consent"), metadata("embedModel")];
+        assert_eq!(shared, own);
     }
     let role = written["role"].as_str();
     assert_eq!(memory.has_role(role.unwrap_or("system").as_bytes()), role.is_some());
@@ -53,6 +64,10 @@ pub fn check(data: &[u8]) {
     if !states_fingerprint {
         assert_eq!(judge(data, None).valid, sound);
     }
+}
+
+fn index(place: i32) -> usize {
+    usize::try_from(place).expect("a place")
 }
 
 fn expected(members: &Map<String, Value>) -> Value {

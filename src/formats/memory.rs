@@ -221,7 +221,7 @@ impl Memory {
         self.member(Member::Content)
     }
 
-    fn member(&self, member: Member) -> &str {
+    pub(super) fn member(&self, member: Member) -> &str {
         let at = member as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         &self.texts[start..self.ends[at] as usize]
@@ -261,33 +261,6 @@ impl Memory {
     #[must_use]
     pub fn heap_size(&self) -> usize {
         self.texts.len()
-    }
-
-    /// Appends what tells the memory in the fewest bytes, as JSON: the usual capsule's as an array, `[file name, timestamp,
-    /// content, role, tags, consent, embed model, hash]`; any other as [`write_json`](Self::write_json) does. The
-    /// arguments are those of that.
-    pub fn write_row(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {
-        let is_usual = self.origin == Origin::Capsule && file_name.strip_suffix(".json").is_some() && !marked;
-        let members = [
-            Member::Timestamp,
-            Member::Content,
-            Member::Role,
-            Member::Tags,
-            Member::Consent,
-            Member::EmbedModel,
-            Member::Hash,
-        ]
-        .map(|member| self.member(member));
-        if !is_usual || self.moment == Moment::Now || members.contains(&"") {
-            return self.write_json(file_name, now, marked, out);
-        }
-        out.push('[');
-        json::write_string(out, file_name);
-        for text in members {
-            out.push(',');
-            out.push_str(text);
-        }
-        out.push(']');
     }
 
     /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for

@@ -226,6 +226,7 @@ mod tests {
             for record in [&damaged[..], &record[..at]] {
                 if let Some(memory) = Memory::from_record(record) {
                     memory.write_json("a.json", "NOW", true, &mut String::new());
+                    crate::formats::rows::Rows::default().push(&memory, "a.json", "NOW", false);
                     let _ = (memory.is_sound(), memory.role(), memory.session(), memory.tags());
                 }
             }

@@ -8,5 +8,6 @@ pub mod integrity;
 pub mod json;
 pub mod memory;
 pub mod memory_capsule;
+pub mod rows;
 pub mod transcript;
 pub mod web_answer;

@@ -16,6 +16,7 @@ use super::snapshot::{Row, RowRef, Snapshot};
 use crate::Error;
 use crate::formats::integrity::Policy;
 use crate::formats::memory::{Memory, Moment};
+use crate::formats::rows::Rows;
 use crate::javascript::array_sort;
 use crate::lock::lock;
 use crate::vault::{Directory, real_folder};
@@ -588,42 +589,38 @@ impl Selection {
         self.next.as_ref()
     }
 
-    /// From the memory `from` on as JSON arrays of rows ([`Memory::write_row`]), each closed as soon as it has `size`
-    /// bytes; at most `most` of them. And how many memories there are before what is left.
+    /// The memories from the one at `from` on, in parts of at most `size` bytes if they hold more than one; at most `most`
+    /// parts. And how many memories there are before what is left.
     ///
     /// # Errors
     /// If what was kept on disk is damaged: to be read again.
-    pub fn to_rows(&self, now: &str, size: usize, from: usize, most: usize) -> Result<(Vec<String>, usize), Damaged> {
-        let mut texts = Vec::new();
-        let mut text = String::from("[");
+    pub fn to_rows(&self, now: &str, size: usize, from: usize, most: usize) -> Result<(Vec<Rows>, usize), Damaged> {
+        let mut made = Vec::new();
+        let mut rows = Rows::default();
         let mut stored = TextReader::default();
         for (at, (_, row)) in self.rows.iter().enumerate().skip(from) {
-            if text.len() >= size {
-                text.push(']');
-                texts.push(std::mem::replace(&mut text, String::from("[")));
-                if texts.len() == most {
-                    return Ok((texts, at));
-                }
-            } else if text.len() > 1 {
-                text.push(',');
-            }
             let row = row.as_ref();
+            if !rows.is_empty() && rows.size().saturating_add(row.text_size()) > size {
+                made.push(std::mem::take(&mut rows));
+                if made.len() == most {
+                    return Ok((made, at));
+                }
+            }
             let marked = self.marks && row.sound() == Some(false);
             match row {
                 RowRef::Fresh(entry) => {
                     if let Content::Memory(memory) = &entry.content {
-                        memory.write_row(&entry.name, now, marked, &mut text);
+                        rows.push(memory, &entry.name, now, marked);
                     }
                 }
                 RowRef::Stored(segment, at) => {
                     let memory = stored.memory(segment, at)?.ok_or(Damaged)?;
-                    memory.write_row(segment.name(at), now, marked, &mut text);
+                    rows.push(&memory, segment.name(at), now, marked);
                 }
             }
         }
-        text.push(']');
-        texts.push(text);
-        Ok((texts, self.rows.len()))
+        made.push(rows);
+        Ok((made, self.rows.len()))
     }
 }
 

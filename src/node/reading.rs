@@ -15,6 +15,7 @@ use super::vault::rejected;
 use super::{off_thread, to_js, to_json};
 use crate::Error;
 use crate::formats::json;
+use crate::formats::rows::Rows;
 use crate::index::{
     Comparison, FoundInVault, Freshness, PageCursor, Progress, Query, Request, Selection, SessionFilter, Source,
     Storage, Ticket, UndecidedDate, Vault, View, Warning, WarningKind, read, read_unchanged,
@@ -23,15 +24,17 @@ use crate::javascript::date;
 use crate::lock::lock;
 use crate::watch::Watch;
 
-/// A text of rows is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
+/// A JSON text is about so large, in bytes: V8 parses it in a third of a millisecond, and it is no "large object" that
 /// would get memory pages of its own.
 pub(super) const TEXT_SIZE: usize = 64 << 10;
 
-/// So many texts are made before a reading is told to be done: what comes after them is made while JavaScript parses.
-const FIRST_TEXTS: usize = 4;
+/// So many bytes of memories are handed out at a time. JavaScript takes a millisecond to build them; and their texts are such
+/// "large objects", which V8's collector does not copy.
+const ROWS_SIZE: usize = 512 << 10;
 
-/// So many are made at a time afterwards, about a megabyte: more must wait until JavaScript has parsed them.
-const MORE_TEXTS: usize = 16;
+/// So many of these are made at a time. JavaScript builds them while no thread of ours wants its core, or V8's collector, whose
+/// threads it waits for, would stall it for twice as long.
+const MOST_ROWS: usize = 8;
 
 /// What is asked for; paths absolute, times in milliseconds since 1970.
 #[napi(object)]
@@ -137,13 +140,21 @@ struct State {
     damaged: usize,
     comparison: Comparison,
     selection: Selection,
-    /// So many memories of the selection are in texts.
+    /// So many memories of the selection are in rows.
     written: usize,
-    texts: Texts,
+    made: Made,
 }
 
 /// With a lock of its own: JavaScript takes out what is there while more is made.
-type Texts = Arc<Mutex<VecDeque<Text>>>;
+type Made = Arc<Mutex<VecDeque<Rows>>>;
+
+/// Memories for JavaScript: see [`Rows`]. The Latin-1 text, the UTF-16 text, the index.
+type JsRows<'env> = (JsString<'env>, JsString<'env>, JsString<'env>);
+
+fn rows_to_js<'env>(rows: &Rows, env: &'env Env) -> napi::Result<JsRows<'env>> {
+    let (latin1, wide) = (env.create_string_latin1(rows.latin1())?, env.create_string_utf16(rows.wide())?);
+    Ok((latin1, wide, Text::of_json(rows.index()).to_js(env)?))
+}
 
 impl State {
     /// Finds the memories and selects, if no date is undecided.
@@ -165,20 +176,19 @@ impl State {
         self.damaged < TRIES
     }
 
-    /// Makes more texts of what was selected.
+    /// Makes more of what was selected.
     fn more(&mut self) -> Result<ReadingOutcome, Error> {
-        match self.write(MORE_TEXTS) {
+        match self.write() {
             Err(Error::Damaged) if self.may_try_again() => Ok(ReadingOutcome { again: true, ..self.run()? }),
             written => written.map(|()| self.outcome()),
         }
     }
 
-    fn write(&mut self, most: usize) -> Result<(), Error> {
-        let (texts, written) = self.selection.to_rows(&self.now_text, TEXT_SIZE, self.written, most)?;
-        let texts: Vec<Text> = texts.into_iter().map(Text::of_json).collect();
+    fn write(&mut self) -> Result<(), Error> {
+        let (rows, written) = self.selection.to_rows(&self.now_text, ROWS_SIZE, self.written, MOST_ROWS)?;
         self.written = written;
-        let mut made = lock(&self.texts);
-        // Asked while nobody takes texts out: what is made after the end is dropped here, what was made before by `next`.
+        let mut made = lock(&self.made);
+        // Asked while nobody takes rows out: what is made after the end is dropped here, what was made before by `next`.
         let is_aborted = self.request.progress.is_aborted();
         if is_aborted || self.written == self.selection.len() {
             // What keeps memories in memory goes with the last of them.
@@ -187,11 +197,11 @@ impl State {
         if is_aborted {
             return Err(Error::Aborted);
         }
-        made.extend(texts);
+        made.extend(rows);
         Ok(())
     }
 
-    fn unchanged(&self) -> Option<(String, Option<String>)> {
+    fn unchanged(&self) -> Option<(Rows, Option<String>)> {
         if self.problem.is_some() || self.construct.is_some() {
             return None;
         }
@@ -201,9 +211,9 @@ impl State {
         if selection.text_size() > TEXT_SIZE || !selection.is_as_in(&folder) {
             return None;
         }
-        let (mut texts, written) = selection.to_rows(&self.now_text, TEXT_SIZE, 0, 1).ok()?;
-        let text = texts.pop().filter(|_| written == selection.len())?;
-        Some((text, selection.next().map(PageCursor::to_string)))
+        let (mut rows, written) = selection.to_rows(&self.now_text, usize::MAX, 0, 1).ok()?;
+        let rows = rows.pop().filter(|_| written == selection.len())?;
+        Some((rows, selection.next().map(PageCursor::to_string)))
     }
 
     fn find(&mut self) -> Result<(), Error> {
@@ -269,10 +279,10 @@ impl State {
 
     fn begin_rows(&mut self) -> Result<ReadingOutcome, Error> {
         self.written = 0;
-        lock(&self.texts).clear();
+        lock(&self.made).clear();
         let count = u32::try_from(self.selection.len()).unwrap_or(u32::MAX);
         let next = self.selection.next().map(PageCursor::to_string);
-        self.write(FIRST_TEXTS)?;
+        self.write()?;
         Ok(ReadingOutcome { count, next, ..self.outcome() })
     }
 
@@ -315,7 +325,7 @@ pub struct ThrownDate {
 #[napi]
 pub struct MemoryReading {
     state: Arc<Mutex<State>>,
-    texts: Texts,
+    made: Made,
     progress: Arc<Progress>,
 }
 
@@ -335,15 +345,15 @@ impl MemoryReading {
         ReadingProgress::of(self.progress.clone())
     }
 
-    /// The rows as a JSON array and the cursor behind them, on this thread: if nothing has changed since the last
-    /// question and the answer takes but some microseconds. Else `null`: then `run` is to be asked.
+    /// The memories and the cursor behind them, on this thread: if nothing has changed since the last question and the answer
+    /// takes but some microseconds. Else `null`: then `run` is to be asked.
     ///
     /// # Errors
-    /// If the JavaScript engine can't make the string.
-    #[napi(catch_unwind, ts_return_type = "[string, string | null] | null")]
-    pub fn unchanged<'env>(&self, env: &'env Env) -> napi::Result<Option<(JsString<'env>, Option<String>)>> {
-        let Some((text, next)) = lock(&self.state).unchanged() else { return Ok(None) };
-        Ok(Some((Text::of_json(text).to_js(env)?, next)))
+    /// If the JavaScript engine can't make the strings.
+    #[napi(catch_unwind, ts_return_type = "[[string, string, string], string | null] | null")]
+    pub fn unchanged<'env>(&self, env: &'env Env) -> napi::Result<Option<(JsRows<'env>, Option<String>)>> {
+        let Some((rows, next)) = lock(&self.state).unchanged() else { return Ok(None) };
+        Ok(Some((rows_to_js(&rows, env)?, next)))
     }
 
     /// Finds the memories and, if no date is undecided, selects.
@@ -410,7 +420,7 @@ impl MemoryReading {
         }))
     }
 
-    /// Makes more texts for `next`, while those that are there are taken out.
+    /// Makes more for `next`.
     ///
     /// # Errors
     /// As `run`.
@@ -420,15 +430,16 @@ impl MemoryReading {
         env.spawn_future(off_thread(move || lock(&state).more()))
     }
 
-    /// The next rows, as a JSON array; `null` when there are none by now.
+    /// The next memories; `null` when there are none by now. Two texts of their strings, and a JSON text of where these end,
+    /// and of everything else: see `formats/rows.rs`.
     ///
     /// # Errors
-    /// [`Error::Aborted`], and if the JavaScript engine can't make the string.
-    #[napi(catch_unwind, ts_return_type = "string | null")]
-    pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+    /// [`Error::Aborted`], and if the JavaScript engine can't make the strings.
+    #[napi(catch_unwind, ts_return_type = "[string, string, string] | null")]
+    pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsRows<'env>>> {
         self.check_wanted()?;
-        let text = lock(&self.texts).pop_front();
-        text.map(|text| text.to_js(env)).transpose()
+        let rows = lock(&self.made).pop_front();
+        rows.map(|rows| rows_to_js(&rows, env)).transpose()
     }
 }
 
@@ -438,7 +449,7 @@ impl MemoryReading {
         if !self.progress.is_aborted() {
             return Ok(());
         }
-        lock(&self.texts).clear();
+        lock(&self.made).clear();
         Err(to_js(&Error::Aborted))
     }
 
@@ -488,7 +499,7 @@ impl MemoryReading {
             storage,
             progress: progress.clone(),
         };
-        let texts = Texts::default();
+        let made = Made::default();
         let state = State {
             request: request_of_core,
             vault,
@@ -508,9 +519,9 @@ impl MemoryReading {
             comparison: Comparison::default(),
             selection: Selection::default(),
             written: 0,
-            texts: texts.clone(),
+            made: made.clone(),
         };
-        Self { state: Arc::new(Mutex::new(state)), texts, progress }
+        Self { state: Arc::new(Mutex::new(state)), made, progress }
     }
 }
 
