@@ -272,6 +272,8 @@ const INFINITY: &[u8] = b"Infinity";
 
 struct Scanner<'a> {
     bytes: &'a [u8],
+    /// The same, if all of it is UTF-8: then not each string is to be looked at for that.
+    text: Option<&'a str>,
     at: usize,
     nesting: Nesting,
     is_python: bool,
@@ -281,7 +283,8 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, nesting: Nesting::default(), is_python: false, values: 0 }
+        let text = simdutf8::basic::from_utf8(bytes).ok();
+        Self { bytes, text, at: 0, nesting: Nesting::default(), is_python: false, values: 0 }
     }
 
     fn error(&self, problem: &'static str) -> SyntaxError {
@@ -494,6 +497,9 @@ impl<'a> Scanner<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
+                    if let Some(text) = self.text.and_then(|text| text.get(start..self.at)) {
+                        return Ok(StringText { text, has_escapes });
+                    }
                     return match std::str::from_utf8(&self.bytes[start..self.at]) {
                         Ok(text) => Ok(StringText { text, has_escapes }),
                         Err(error) => {

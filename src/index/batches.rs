@@ -14,6 +14,8 @@ use crate::lock::lock;
 pub(crate) const SPLIT: usize = 64;
 /// So many threads more when the disk is waited for, in the whole process.
 const MORE: usize = 14;
+/// So much memory is got at a time, in bytes: a little less than is given back at once.
+const AT_ONCE: usize = 120 << 10;
 /// A batch that is done sooner did not wait for a disk.
 const QUICK: Duration = Duration::from_millis(2);
 /// So many batches in a row are waited for before that: one may also have waited for a core.
@@ -30,6 +32,8 @@ pub(super) fn each_batch<B: Send, T: Send, R>(
     let in_a_row = AtomicUsize::new(0);
     let next = || {
         let batch = lock(&waiting).pop_front()?;
+        // Else the C library has the system enlarge this thread's part of the memory by a page or two at a time.
+        std::hint::black_box(Vec::<u8>::with_capacity(AT_ONCE));
         let result = work(batch);
         lock(&done).push(result);
         Some(())

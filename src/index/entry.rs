@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
@@ -85,6 +85,27 @@ pub(super) struct DateAnswer {
     pub(super) time: Result<f64, Arc<str>>,
 }
 
+/// The state that a file was in when it was read.
+#[derive(Debug)]
+pub(super) enum ReadState {
+    /// It could not be read: it is tried again by every sweep.
+    Unread,
+    Seen {
+        signature: Signature,
+        /// Whether any later change shows in the signature.
+        settled: bool,
+    },
+    /// It was not looked at.
+    Unseen {
+        /// As the folder named it.
+        inode: u64,
+        /// Bytes that were read.
+        size: u64,
+        /// What it turned out to have been by a later look: settled.
+        found: OnceLock<Signature>,
+    },
+}
+
 /// A file and what it holds.
 #[derive(Debug)]
 pub struct Entry {
@@ -92,17 +113,52 @@ pub struct Entry {
     pub(super) content: Content,
     /// Only where the moment is undecided.
     pub(super) answer: Option<Box<Mutex<Option<DateAnswer>>>>,
-    /// `None` for a file that could not be read: it is tried again by every sweep.
-    pub(super) signature: Option<Signature>,
-    pub(super) settled: bool,
+    pub(super) state: ReadState,
     /// Of the file's text, where somebody asked for it.
     pub(super) digest: Option<[u8; 16]>,
 }
 
 impl Entry {
     pub(super) fn new(name: Box<str>, content: Content, signature: Option<Signature>, settled: bool) -> Self {
+        let state = signature.map_or(ReadState::Unread, |signature| ReadState::Seen { signature, settled });
+        Self::of(name, content, state)
+    }
+
+    /// Of a file that was not looked at.
+    pub(super) fn unseen(name: Box<str>, content: Content, inode: u64, size: u64) -> Self {
+        Self::of(name, content, ReadState::Unseen { inode, size, found: OnceLock::new() })
+    }
+
+    fn of(name: Box<str>, content: Content, state: ReadState) -> Self {
         let undecided = matches!(&content, Content::Memory(memory) if memory.moment() == Moment::Undecided);
-        Self { name, content, answer: undecided.then(Box::default), signature, settled, digest: None }
+        Self { name, content, answer: undecided.then(Box::default), state, digest: None }
+    }
+
+    /// The state that the file was read in; `None` if it could not be read, or is not known.
+    pub(super) fn signature(&self) -> Option<Signature> {
+        match &self.state {
+            ReadState::Unread => None,
+            ReadState::Seen { signature, .. } => Some(*signature),
+            ReadState::Unseen { found, .. } => found.get().copied(),
+        }
+    }
+
+    /// Whether any later change shows in the signature.
+    pub(super) fn is_settled(&self) -> bool {
+        match &self.state {
+            ReadState::Unread => false,
+            ReadState::Seen { settled, .. } => *settled,
+            ReadState::Unseen { found, .. } => found.get().is_some(),
+        }
+    }
+
+    /// Whether it was read, and is not known in which state.
+    pub(super) fn is_unseen(&self) -> bool {
+        matches!(&self.state, ReadState::Unseen { found, .. } if found.get().is_none())
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(self.state, ReadState::Unread)
     }
 
     /// The memory that the file holds, or what is wrong with it.
@@ -118,7 +174,7 @@ impl Entry {
 
     /// Whether it can be changed by way of another folder.
     pub(super) fn is_aliased(&self) -> bool {
-        self.signature.is_some_and(|signature| signature.is_aliased())
+        self.signature().is_some_and(|signature| signature.is_aliased())
     }
 
     pub(super) fn broken(&self) -> Option<BrokenFile> {

@@ -16,14 +16,14 @@ use std::time::{Duration, Instant, SystemTime};
 use rayon::prelude::*;
 
 use super::batches::{SPLIT, each, each_batch};
-use super::entry::{BrokenFile, Content, Entry, FolderKind, is_ambiguous};
+use super::entry::{BrokenFile, Content, Entry, FolderKind, ReadState, is_ambiguous};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
 use super::storage::{Storage, identity};
 use crate::formats::fingerprint::digest;
 use crate::lock::lock;
 use crate::vault::{
-    Boundary, Change, Changes, Directory, FileProblem, LARGEST_FILE, Notifications, Signature, with_buffer,
+    Boundary, Change, Changes, Directory, FileProblem, Item, LARGEST_FILE, Notifications, Signature, with_buffer,
 };
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
@@ -118,6 +118,8 @@ struct State {
     notified: Option<(Notifications, Signature)>,
     /// Whether it was read without being watched, and nobody has seen to that yet.
     is_unwatched: bool,
+    /// When files were read without looking at them, if they were.
+    unseen: Option<UnseenReading>,
     /// There was a file that can be changed by another name; perhaps somebody still has it open by that.
     escaped: bool,
     /// When somebody asked last.
@@ -142,6 +144,7 @@ impl State {
             pending: HashMap::new(),
             notified: None,
             is_unwatched: false,
+            unseen: None,
             escaped: false,
             used: None,
             boundary: None,
@@ -242,7 +245,7 @@ impl Folder {
         }
         Self::apply_pending(state);
         let swept = Ticket::draw();
-        let sweep = Sweep::new(&self.kind, directory, boundary, progress)?;
+        let sweep = Sweep::new(&self.kind, directory, boundary, (progress, state.unseen))?;
         let mut broken = match self.apply_notified(state, &sweep)? {
             Some(broken) => broken,
             None => self.sweep(state, sweep)?,
@@ -366,18 +369,18 @@ impl Folder {
     /// Makes a segment of all that has been read, and keeps it where segments are kept.
     pub fn compact(&self) {
         let _alone = lock(&self.compacting);
-        let (snapshot, boundary) = {
+        let (snapshot, boundary, unseen) = {
             let mut state = lock(&self.state);
             Self::apply_pending(&mut state);
             if !state.is_behind() || state.snapshot.is_damaged() {
                 return;
             }
             let Some(boundary) = state.boundary.clone() else { return };
-            (state.snapshot.clone(), boundary)
+            (state.snapshot.clone(), boundary, state.unseen)
         };
-        let snapshot = self.settle(snapshot, &boundary);
+        let snapshot = self.settle(snapshot, &boundary, unseen);
         let can_go_in = |row: &RowRef<'_>| match row {
-            RowRef::Fresh(entry) => entry.settled && entry.signature.is_some() && !is_ambiguous(&entry.name),
+            RowRef::Fresh(entry) => entry.is_settled() && !is_ambiguous(&entry.name),
             RowRef::Stored(..) => true,
         };
         let rows: Vec<RowRef<'_>> = snapshot.rows().filter(can_go_in).collect();
@@ -426,7 +429,7 @@ impl Folder {
     fn listed(&self, snapshot: &Snapshot, boundary: &Boundary) -> Option<Listed> {
         let directory = Directory::open(&self.path).ok()?;
         let progress = &Progress::default();
-        let sweep = Sweep::new(&self.kind, &directory, boundary, progress).ok()?;
+        let sweep = Sweep::new(&self.kind, &directory, boundary, (progress, None)).ok()?;
         let folder = sweep.settled()?;
         let (names, alone) = sweep.names().ok()?;
         let are_same = names.iter().map(|name| &**name).eq(snapshot.rows().map(RowRef::name));
@@ -434,19 +437,20 @@ impl Folder {
     }
 
     /// Reads files again that were too young to rely on their times when they were read: now any later change would show.
-    fn settle(&self, snapshot: Arc<Snapshot>, boundary: &Boundary) -> Arc<Snapshot> {
-        let is_young = |entry: &&Arc<Entry>| !entry.settled && entry.signature.is_some();
+    fn settle(&self, snapshot: Arc<Snapshot>, boundary: &Boundary, unseen: Option<UnseenReading>) -> Arc<Snapshot> {
+        let is_young = |entry: &&Arc<Entry>| !entry.is_settled() && !entry.is_unread();
         let young: Vec<&Arc<Entry>> = snapshot.fresh().iter().filter(is_young).collect();
         let Ok(directory) = Directory::open(&self.path) else { return snapshot };
         if young.is_empty() {
             return snapshot;
         }
         let progress = &Progress::default();
-        let Ok(sweep) = Sweep::new(&self.kind, &directory, boundary, progress) else { return snapshot };
-        let settled = young.into_iter().filter_map(|entry| {
+        let Ok(sweep) = Sweep::new(&self.kind, &directory, boundary, (progress, unseen)) else { return snapshot };
+        let settled = young.into_iter().filter(|entry| !sweep.finds(entry)).filter_map(|entry| {
             let again = sweep.read(entry.name.clone(), Some(RowRef::Fresh(entry)), LARGE).ok()?;
             // What is otherwise by now is for a reader to find.
-            let is_same = again.signature == entry.signature && again.content == entry.content;
+            let is_same = entry.is_unseen() || again.signature() == entry.signature();
+            let is_same = is_same && again.content == entry.content;
             (is_same && again.digest == entry.digest).then_some(again)
         });
         let settled: Vec<Arc<Entry>> = settled.collect();
@@ -471,6 +475,11 @@ impl Folder {
         let kept = self.open_kept(state);
         let is_first = kept.is_none() && state.swept.is_none() && state.snapshot.is_empty();
         state.is_unwatched = is_first && sweep.local && sweep.own.size >= self.watched_later;
+        sweep.looks_later = state.is_unwatched && sweep.directory.is_stamping();
+        if sweep.looks_later {
+            sweep.unseen = Some(UnseenReading::begin());
+            state.unseen = sweep.unseen;
+        }
         // Before anything is looked at, so that no change comes in between.
         let notified = (!state.is_unwatched).then(|| Notifications::begin(sweep.directory)).flatten();
         let notified = notified.map(|notifications| (notifications, sweep.own));
@@ -634,13 +643,39 @@ fn give_way() {
 /// Whether what a file holds may be another thing than what was known of it.
 fn is_news(known: Option<RowRef<'_>>, entry: &Entry) -> bool {
     match known {
-        Some(RowRef::Fresh(known)) => known.content != entry.content || known.signature != entry.signature,
+        Some(RowRef::Fresh(known)) => {
+            known.content != entry.content || !known.is_unseen() && known.signature() != entry.signature()
+        }
         _ => true,
     }
 }
 
 fn is_same(known: Option<RowRef<'_>>, entry: &Arc<Entry>) -> bool {
     matches!(known, Some(RowRef::Fresh(known)) if Arc::ptr_eq(known, entry))
+}
+
+/// When files began to be read without looking at their states. A large folder is looked at soon afterwards in any case.
+#[derive(Debug, Clone, Copy)]
+struct UnseenReading {
+    began: SystemTime,
+    /// The same moment by a clock that nobody sets.
+    at: Instant,
+}
+
+impl UnseenReading {
+    fn begin() -> Self {
+        Self { began: SystemTime::now(), at: Instant::now() }
+    }
+
+    /// Whether a file's present state is the one that it was read in: its last change lies before. That can't be told if the clock
+    /// was set since.
+    fn was_in(&self, state: &Signature) -> bool {
+        /// What slewing the clock may come to.
+        const EVENLY: Duration = Duration::from_millis(20);
+        let passed = SystemTime::now().duration_since(self.began);
+        let is_even = passed.is_ok_and(|passed| passed.abs_diff(self.at.elapsed()) < EVENLY);
+        is_even && state.is_settled(self.began, true)
+    }
 }
 
 struct Sweep<'a> {
@@ -652,6 +687,9 @@ struct Sweep<'a> {
     /// The folder's state, before anything in it was looked at.
     own: Signature,
     progress: &'a Progress,
+    unseen: Option<UnseenReading>,
+    /// Whether files are read without looking at their states.
+    looks_later: bool,
 }
 
 struct Swept {
@@ -691,10 +729,10 @@ impl<'a> Sweep<'a> {
         kind: &'a FolderKind,
         directory: &'a Directory,
         boundary: &'a Boundary,
-        progress: &'a Progress,
+        (progress, unseen): (&'a Progress, Option<UnseenReading>),
     ) -> io::Result<Self> {
         let (local, began, own) = (directory.is_local(), SystemTime::now(), directory.signature()?);
-        Ok(Self { kind, directory, boundary, local, began, own, progress })
+        Ok(Self { kind, directory, boundary, local, began, own, progress, unseen, looks_later: false })
     }
 
     /// The folder's state, if any later change of a name is sure to change it.
@@ -807,13 +845,14 @@ impl<'a> Sweep<'a> {
     /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
     /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
     fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
-        let visits = self.visit_all(|name| self.visit(name))?;
+        let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
+        let visits = self.visit_all(visit)?;
         Ok(visits.map(|visits| self.sorted(visits).1))
     }
 
     /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
     fn look(&self) -> io::Result<Option<Vec<Named>>> {
-        self.visit_all(|name| {
+        self.visit_all(|(name, _)| {
             let signature = self.state_of(&name);
             (name, signature)
         })
@@ -857,10 +896,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Does something with every name while further ones are still being listed.
-    fn visit_all<T: Send>(&self, visit: impl Fn(Box<str>) -> T + Sync) -> io::Result<Option<Vec<T>>> {
-        let list = |take: &mut dyn FnMut(Vec<Box<str>>)| {
+    fn visit_all<T: Send>(&self, visit: impl Fn(Item) -> T + Sync) -> io::Result<Option<Vec<T>>> {
+        let list = |take: &mut dyn FnMut(Vec<Item>)| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
-                batch.retain(|name| self.kind.takes(name));
+                batch.retain(|(name, _)| self.kind.takes(name));
                 self.progress.total.fetch_add(batch.len() as u64, atomic::Ordering::Relaxed);
                 take(batch);
             })
@@ -909,11 +948,39 @@ impl<'a> Sweep<'a> {
 
     fn is_current(&self, slot: &Slot<'_>) -> bool {
         give_way();
-        let is_current = slot.known.is_some_and(|known| {
-            known.is_settled() && self.directory.file_signature(slot.name, self.boundary).ok() == known.signature()
+        let is_current = slot.known.is_some_and(|known| match known {
+            RowRef::Fresh(entry) if entry.is_unseen() => self.finds(entry),
+            _ => {
+                known.is_settled() && self.directory.file_signature(slot.name, self.boundary).ok() == known.signature()
+            }
         });
         self.progress.done.fetch_add(u64::from(is_current), atomic::Ordering::Relaxed);
         is_current
+    }
+
+    /// Reads a regular file without looking at its state, if that is to be done; else gives the name back.
+    fn read_unseen(&self, (name, inode): Item) -> Result<Arc<Entry>, Box<str>> {
+        let Some(inode) = inode.filter(|_| self.looks_later && !self.progress.is_aborted()) else { return Err(name) };
+        give_way();
+        let entry = with_buffer(|buffer| {
+            let Some(length) = self.directory.read_unseen(&name, LARGE, buffer) else { return Err(name) };
+            let content = self.kind.parse(&name, &buffer[..length]);
+            Ok(Entry::unseen(name, content, inode, length as u64))
+        })?;
+        self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
+        Ok(Arc::new(entry))
+    }
+
+    /// Whether a file that was read without looking at it is found to be as it was then. It is known then in which state.
+    fn finds(&self, entry: &Entry) -> bool {
+        let (ReadState::Unseen { inode, size, found }, Some(reading)) = (&entry.state, self.unseen) else {
+            return false;
+        };
+        let Ok(signature) = self.directory.file_signature(&entry.name, self.boundary) else { return false };
+        signature.is_of(*inode)
+            && signature.size == *size
+            && reading.was_in(&signature)
+            && *found.get_or_init(|| signature) == signature
     }
 
     /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit`
@@ -933,10 +1000,10 @@ impl<'a> Sweep<'a> {
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
             let mut entry = Entry::new(name, content, signature, settled);
             if let Some(known) = known
-                && known.signature == entry.signature
+                && known.signature() == entry.signature()
                 && known.content == entry.content
             {
-                if known.settled == settled {
+                if known.is_settled() == settled {
                     return Ok(known.clone());
                 }
                 entry.digest = known.digest.map(|_| digest(text));

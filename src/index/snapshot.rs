@@ -75,11 +75,11 @@ impl<'a> RowRef<'a> {
         }
     }
 
-    /// The state that the file was read in; `None` if it could not be read.
+    /// The state that the file was read in; `None` if it could not be read, or is not known.
     #[must_use]
     pub fn signature(self) -> Option<Signature> {
         match self {
-            Self::Fresh(entry) => entry.signature,
+            Self::Fresh(entry) => entry.signature(),
             Self::Stored(segment, at) => Some(segment.signature(at)),
         }
     }
@@ -104,7 +104,7 @@ impl<'a> RowRef<'a> {
     /// Whether any later change shows in the signature.
     pub(super) fn is_settled(self) -> bool {
         match self {
-            Self::Fresh(entry) => entry.settled,
+            Self::Fresh(entry) => entry.is_settled(),
             Self::Stored(..) => true,
         }
     }
@@ -226,7 +226,7 @@ impl Odd {
             if entry.answer.is_some() {
                 odd.undecided.push(place);
             }
-            if entry.signature.is_none() {
+            if entry.is_unread() {
                 odd.unread.push(place);
             }
             odd.escapes |= entry.is_aliased() || is_ambiguous(&entry.name);

@@ -12,7 +12,9 @@ mod user;
 
 pub use boundary::Boundary;
 pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
-pub use directory::{Directory, FileProblem, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer};
+pub use directory::{
+    Directory, FileProblem, Item, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer,
+};
 pub(crate) use directory::{is_exhausted, is_withheld};
 pub use handles::{SpareFile, let_go_of_unused, open_no_link, with_handle};
 #[cfg(target_os = "linux")]

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-#[cfg(target_os = "linux")]
-use super::Freshness;
 use super::{
-    BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket, Writing, identity,
+    BrokenFile, Folder, FolderKind, Names, Opened, Progress, Refreshed, Snapshot, Storage, Ticket, UnseenReading,
+    Writing, identity,
 };
+#[cfg(target_os = "linux")]
+use super::{Entry, Freshness};
 use crate::index::{Query, RowRef, View};
 use crate::vault::{Boundary, Directory};
 
@@ -185,13 +186,72 @@ fn replacement_removal_and_a_new_folder_are_seen() {
     }
 }
 
+/// The first reading of a large folder does not look at its files' states.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_read_without_looking_at_it_is_told_by_a_later_look() {
+    let vault = Vault::watched_later();
+    for number in 0..9 {
+        vault.write(&format!("{number}.json"), &number.to_string());
+    }
+    fs::write(vault.path("broken.json"), "{").expect("a file");
+    fs::write(vault.path("large.json"), format!("{{\"raw\":\"{}\"}}", "x".repeat(70_000))).expect("a file");
+    fs::hard_link(vault.path("8.json"), vault.cache.path().join("other name")).expect("a link");
+    std::thread::sleep(SETTLED);
+    fs::write(vault.path("young.json"), "[").expect("a file");
+    let (first, broken) = vault.sweep();
+    assert_eq!(broken.len(), 2);
+    let is_unseen = |entry: &&Arc<Entry>| entry.is_unseen();
+    assert_eq!(first.fresh().iter().filter(is_unseen).count(), 12);
+
+    // Of the same size, and the file's own time set back: only the system knows.
+    let before = fs::metadata(vault.path("1.json")).expect("a file").modified().expect("a time");
+    vault.write("1.json", "x");
+    fs::File::options().write(true).open(vault.path("1.json")).and_then(|file| file.set_modified(before)).expect("set");
+    vault.write("beside", "y");
+    fs::rename(vault.path("beside"), vault.path("2.json")).expect("renamed");
+    fs::rename(vault.path("3.json"), vault.path("4.json")).expect("renamed");
+    fs::remove_file(vault.path("5.json")).expect("removed");
+    std::os::unix::fs::symlink("6.json", vault.path("link.json")).expect("a link");
+    fs::remove_file(vault.path("7.json")).expect("removed");
+    rustix::fs::mknodat(rustix::fs::CWD, vault.path("7.json"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .expect("a pipe");
+
+    let (second, broken) = vault.sweep();
+    assert_eq!(broken.iter().map(|broken| &*broken.name).collect::<Vec<_>>(), ["7.json"]);
+    assert_eq!(texts(&second), Some(vault.read_anew()));
+    let stays = |name: &str| Arc::ptr_eq(first.fresh_of(name).expect("read"), second.fresh_of(name).expect("read"));
+    let names = ["0", "1", "2", "4", "6", "8", "broken", "large", "young"].map(|name| format!("{name}.json"));
+    let expected = [true, false, false, false, true, false, true, true, false];
+    assert_eq!(names.each_ref().map(|name| stays(name)), expected);
+    assert!(!second.fresh().iter().any(|entry| entry.is_unseen()));
+    assert!(second.fresh_of("0.json").is_some_and(|entry| entry.is_settled() && entry.signature().is_some()));
+}
+
+#[test]
+fn a_state_tells_nothing_of_before_once_the_clock_was_set() {
+    let vault = Vault::new(false);
+    vault.write("a.json", "a");
+    std::thread::sleep(SETTLED);
+    let directory = Directory::open(vault.place.path()).expect("a folder");
+    let state = directory.own_signature("a.json").expect("a state").expect("a file");
+    let now = UnseenReading::begin();
+    assert!(now.was_in(&state));
+    for began in [now.began + Duration::from_secs(1), now.began - Duration::from_secs(1)] {
+        assert!(!UnseenReading { began, ..now }.was_in(&state));
+    }
+    vault.write("a.json", "b");
+    let state = directory.own_signature("a.json").expect("a state").expect("a file");
+    assert!(!now.was_in(&state));
+}
+
 #[test]
 fn a_settled_folder_is_not_read_again() {
     let vault = Vault::new(false);
     vault.write("a.json", "1");
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The first sweeps still find the file too young to rely on its times.
-    while !vault.sweep().0.fresh()[0].settled {
+    while !vault.sweep().0.fresh()[0].is_settled() {
         assert!(std::time::Instant::now() < deadline, "the file never settled");
     }
     let (first, second) = (vault.sweep().0, vault.sweep().0);
@@ -399,9 +459,9 @@ fn files_settle_while_others_come() {
     vault.write("d.json", "1");
     vault.sweep();
     let boundary = Boundary::new(vault.place.path()).expect("a vault");
-    let settled = vault.folder.settle(before, &boundary);
+    let settled = vault.folder.settle(before, &boundary, None);
     let now = vault.folder.kept();
-    let is_settled = |name: &str| settled.fresh_of(name).expect("a file").settled;
+    let is_settled = |name: &str| settled.fresh_of(name).expect("a file").is_settled();
     let is_shared =
         |name: &str| settled.fresh_of(name).zip(now.fresh_of(name)).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
     assert_eq!(["a.json", "b.json", "c.json"].map(is_settled), [true, false, true]);

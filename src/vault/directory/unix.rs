@@ -19,6 +19,10 @@ pub(super) struct Handle {
 /// A file that was opened, its state and its type.
 pub(super) type Opened = (OwnedFd, Signature, ItemKind);
 
+/// linux/magic.h: ext2–4, xfs, btrfs, tmpfs.
+#[cfg(target_os = "linux")]
+const STAMPING: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
+
 /// Not blocking, so that opening a pipe without a writer returns; reading one is refused by its type.
 const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
@@ -60,10 +64,15 @@ impl Handle {
         std::os::fd::AsFd::as_fd(&self.folder)
     }
 
-    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
-        let names =
-            with_handle(|| Ok(Dir::read_from(&self.folder)?))?.map(|item| Ok(item?.file_name().to_bytes().to_vec()));
-        Ok(names.filter(|name| !matches!(name.as_deref(), Ok(b"." | b".."))))
+    /// The names, and the inodes of those that are regular files for sure.
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless, reason = "the type differs from system to system")]
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Option<u64>)>>> {
+        let names = with_handle(|| Ok(Dir::read_from(&self.folder)?))?.map(|item| {
+            let item = item?;
+            let inode = (item.file_type() == FileType::RegularFile).then_some(item.ino() as u64);
+            Ok((item.file_name().to_bytes().to_vec(), inode))
+        });
+        Ok(names.filter(|name| !matches!(name, Ok((name, _)) if name == b"." || name == b"..")))
     }
 
     pub(super) fn signature(&self) -> io::Result<Signature> {
@@ -87,22 +96,35 @@ impl Handle {
         opened(file).map(|(file, signature, kind)| Some((file, self.own(signature), kind)))
     }
 
+    /// Opens a file without looking at its state; `None` if it is a link, or not to be opened at once.
+    pub(super) fn open_unseen(&self, name: &str) -> Option<OwnedFd> {
+        openat(&self.folder, name, READ, Mode::empty()).ok()
+    }
+
     #[cfg(target_os = "linux")]
     pub(super) fn is_local(&self) -> bool {
-        // linux/magic.h: ext2–4, xfs, btrfs, tmpfs, f2fs, zfs, bcachefs, overlayfs, ramfs.
-        const LOCAL: [u32; 9] = [
-            0xef53,
-            0x5846_5342,
-            0x9123_683e,
-            0x0102_1994,
-            0xf2f5_2010,
-            0x2fc1_2fc1,
-            0xca45_1a4e,
-            0x794c_7630,
-            0x8584_58f6,
-        ];
-        rustix::fs::fstatfs(&self.folder)
-            .is_ok_and(|system| u32::try_from(system.f_type).is_ok_and(|magic| LOCAL.contains(&magic)))
+        // linux/magic.h: f2fs, zfs, bcachefs, overlayfs, ramfs.
+        const OTHERS: [u32; 5] = [0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e, 0x794c_7630, 0x8584_58f6];
+        self.system().is_some_and(|system| STAMPING.contains(&system) || OTHERS.contains(&system))
+    }
+
+    /// Whether each change of a file, also of its name, stamps it with the time of this machine's clock, and the folder names
+    /// its inode.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_stamping(&self) -> bool {
+        self.system().is_some_and(|system| STAMPING.contains(&system))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self, reason = "as on Linux")]
+    pub(super) fn is_stamping(&self) -> bool {
+        false
+    }
+
+    /// What kind of file system it is on.
+    #[cfg(target_os = "linux")]
+    fn system(&self) -> Option<u32> {
+        u32::try_from(rustix::fs::fstatfs(&self.folder).ok()?.f_type).ok()
     }
 
     #[cfg(target_vendor = "apple")]

@@ -29,8 +29,19 @@ impl Handle {
         Ok(Self { folder: path.to_owned() })
     }
 
-    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
-        Ok(fs::read_dir(&self.folder)?.map(|item| Ok(item?.file_name().to_string_lossy().into_owned().into_bytes())))
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Option<u64>)>>> {
+        let name = |item: fs::DirEntry| item.file_name().to_string_lossy().into_owned().into_bytes();
+        Ok(fs::read_dir(&self.folder)?.map(move |item| Ok((name(item?), None))))
+    }
+
+    #[allow(clippy::unused_self, reason = "as on other systems")]
+    pub(super) fn open_unseen(&self, _name: &str) -> Option<File> {
+        None
+    }
+
+    #[allow(clippy::unused_self, reason = "as on other systems")]
+    pub(super) fn is_stamping(&self) -> bool {
+        false
     }
 
     pub(super) fn signature(&self) -> io::Result<Signature> {
