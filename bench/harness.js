@@ -31,7 +31,6 @@ function runInChild(module, task, parameters, { timeLimit = CHILD_TIME_LIMIT_MS 
   const { VVAULT_CACHE_DIR: _chosen, ...environment } = process.env;
   return new Promise((resolve, reject) => {
     const child = fork(CHILD_SCRIPT, [module, task, JSON.stringify(parameters)], {
-      execArgv: ['--expose-gc'],
       env: { ...environment, XDG_CACHE_HOME: cacheHome },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
