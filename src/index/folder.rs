@@ -114,8 +114,8 @@ struct State {
     watched: Option<Signature>,
     /// What a watch has read and nobody has asked for yet.
     pending: HashMap<Box<str>, Option<Arc<Entry>>>,
-    /// What the system tells since the sweep, and the folder that it tells of.
-    notified: Option<(Notifications, Signature)>,
+    /// What the system tells since then, and the folder that it tells of.
+    notified: Option<(Notifications, Signature, SystemTime)>,
     /// Whether it was read without being watched, and nobody has seen to that yet.
     is_unwatched: bool,
     /// When files were read without looking at them, if they were.
@@ -293,7 +293,7 @@ impl Folder {
     /// `own` is of what has its name now: another folder may have taken its place with one above it, of which nothing tells.
     pub(super) fn unchanged(&self, own: &Signature) -> Option<Arc<Snapshot>> {
         let mut state = self.state.try_lock().ok()?;
-        let (notifications, _) = state.notified.as_ref().filter(|(_, known)| known.is_same_file(own))?;
+        let (notifications, ..) = state.notified.as_ref().filter(|(_, known, _)| known.is_same_file(own))?;
         let is_known = state.swept.is_some() && state.pending.is_empty() && state.snapshot.is_at_hand();
         if !is_known || !state.untold.is_empty() || !notifications.are_none() {
             return None;
@@ -482,7 +482,7 @@ impl Folder {
         }
         // Before anything is looked at, so that no change comes in between.
         let notified = (!state.is_unwatched).then(|| Notifications::begin(sweep.directory)).flatten();
-        let notified = notified.map(|notifications| (notifications, sweep.own));
+        let notified = notified.map(|notifications| (notifications, sweep.own, sweep.began));
         sweep.own = sweep.directory.signature()?;
         let looked = match kept {
             Some(kept) => self.take_kept_and_look(state, kept, &sweep)?,
@@ -504,7 +504,7 @@ impl Folder {
     /// Reads what the system has told of; `None` if that does not tell everything.
     fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<BrokenFile>>> {
         // Given back only when everything that it told has been applied: if that fails, nobody relies on it any more.
-        let Some((notifications, own)) = state.notified.take() else { return Ok(None) };
+        let Some((notifications, own, taken)) = state.notified.take() else { return Ok(None) };
         if !sweep.own.is_same_file(&own) {
             return Ok(None);
         }
@@ -516,8 +516,10 @@ impl Folder {
         for (name, change) in names {
             let found = sweep.directory.own_signature(&name)?;
             let known = state.snapshot.find(&name);
-            let is_lost =
-                change == Change::Written && (found.is_none() || known.is_some_and(|known| known.signature() == found));
+            // Its last change, that was read already, may lie in the time that is told of, and is what is told then.
+            let is_known = || known.is_some_and(|known| known.signature() == found);
+            let is_older = |found: Signature| found.was_changed_before(taken, sweep.local);
+            let is_lost = change == Change::Written && found.is_none_or(|found| is_older(found) && is_known());
             state.escaped |= found.is_some_and(|found| found.is_aliased());
             if is_lost || state.escaped {
                 // The file that was changed may be among the known by another name.
@@ -543,7 +545,7 @@ impl Folder {
             }
         }
         Self::replace(state, changes);
-        state.notified = Some((notifications, own));
+        state.notified = Some((notifications, own, sweep.began));
         Ok(Some(broken))
     }
 

@@ -21,6 +21,9 @@ use super::{Boundary, describe};
 /// The largest file that is read, in bytes: V8's longest string, beyond which Chatty's own reader fails too.
 pub const LARGEST_FILE: u64 = 0x1fff_ffe8;
 
+/// A tick of the slowest kernel clock in use that stamps files, in nanoseconds.
+const TICK: i64 = 10_000_000;
+
 /// What tells one state of a file from another. A write gives the file a new change time, a replacement another inode.
 /// Only where two writes fall into one tick of the file system's clock two states can have one signature; see
 /// [`Signature::is_settled`].
@@ -80,14 +83,22 @@ impl Signature {
     /// the ticks of the clock that stamps files.
     #[must_use]
     pub fn is_settled(&self, now: SystemTime, local: bool) -> bool {
-        /// Some ticks of the slowest kernel clock in use (10 ms), in nanoseconds.
-        const TICKS: i64 = 60_000_000;
+        self.is_before(now, local, 6 * TICK)
+    }
+
+    /// Whether the file's last change was before `then`.
+    #[must_use]
+    pub fn was_changed_before(&self, then: SystemTime, local: bool) -> bool {
+        self.is_before(then, local, TICK)
+    }
+
+    fn is_before(&self, then: SystemTime, local: bool, margin: i64) -> bool {
         /// For file systems that stamp whole seconds (as FAT, every second one), or by another machine's clock.
         const COARSE: i64 = 5_000_000_000;
-        let Ok(now) = now.duration_since(UNIX_EPOCH) else { return false };
-        let Ok(now) = i64::try_from(now.as_nanos()) else { return false };
-        let margin = if local && self.changed % 1_000_000_000 != 0 { TICKS } else { COARSE };
-        self.changed < now.saturating_sub(margin)
+        let Ok(then) = then.duration_since(UNIX_EPOCH) else { return false };
+        let Ok(then) = i64::try_from(then.as_nanos()) else { return false };
+        let margin = if local && self.changed % 1_000_000_000 != 0 { margin } else { COARSE };
+        self.changed < then.saturating_sub(margin)
     }
 }
 

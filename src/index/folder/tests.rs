@@ -245,6 +245,38 @@ fn a_state_tells_nothing_of_before_once_the_clock_was_set() {
     assert!(!now.was_in(&state));
 }
 
+/// What is written while all files are looked at is told when it has been read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_write_that_was_read_before_it_was_told_is_not_lost() {
+    let vault = Vault::new(true);
+    for number in 0..3000 {
+        vault.write(&format!("{number:04}.json"), "old");
+    }
+    let boundary = Boundary::new(vault.place.path()).expect("a vault");
+    let directory = Directory::open(vault.place.path()).expect("a folder");
+    let looked_at = |progress: &Progress| {
+        vault.folder.refresh(&directory, &boundary, Ticket::draw(), progress).expect("files");
+        progress.total.load(Ordering::Relaxed)
+    };
+    looked_at(&Progress::default());
+    std::thread::sleep(SETTLED);
+    looked_at(&Progress::default());
+    vault.folder.rest(Duration::ZERO);
+    let progress = Progress::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while progress.total.load(Ordering::Relaxed) == 0 {
+                std::hint::spin_loop();
+            }
+            vault.write("2999.json", "new");
+        });
+        assert_eq!(looked_at(&progress), 3000);
+    });
+    assert_eq!(looked_at(&Progress::default()), 0);
+    assert_eq!(vault.contents()[2999], pair("2999.json", "new"));
+}
+
 #[test]
 fn a_settled_folder_is_not_read_again() {
     let vault = Vault::new(false);
