@@ -114,8 +114,7 @@ struct State {
     watched: Option<Signature>,
     /// What a watch has read and nobody has asked for yet.
     pending: HashMap<Box<str>, Option<Arc<Entry>>>,
-    /// What the system tells since then, and the folder that it tells of.
-    notified: Option<(Notifications, Signature, SystemTime)>,
+    notified: Option<Notified>,
     /// Whether it was read without being watched, and nobody has seen to that yet.
     is_unwatched: bool,
     /// When files were read without looking at them, if they were.
@@ -130,6 +129,38 @@ struct State {
     left: usize,
     /// What turned out broken for somebody who did not come to tell it.
     untold: Vec<BrokenFile>,
+}
+
+/// A folder that the system tells of, all of which was read when its queue had been emptied.
+#[derive(Debug)]
+struct Notified {
+    notifications: Notifications,
+    folder: Signature,
+    emptied: SystemTime,
+    /// What it told when it was emptied, and since when.
+    told: HashMap<Box<str>, Change>,
+    since: SystemTime,
+}
+
+impl Notified {
+    fn begin(directory: &Directory, folder: Signature) -> Option<Self> {
+        let notifications = Notifications::begin(directory)?;
+        let now = SystemTime::now();
+        Some(Self { notifications, folder, emptied: now, told: HashMap::new(), since: now })
+    }
+
+    /// Whether this state came about after the queue was emptied, so that it is in there; the clock that stamps files may be
+    /// a tick behind.
+    fn will_tell(&self, name: &str, state: &Signature) -> bool {
+        state.was_changed_since(self.emptied) || (state.was_changed_since(self.since) && !self.told.contains_key(name))
+    }
+}
+
+/// What came of reading what the system has told of.
+enum Applied {
+    Everything(Vec<BrokenFile>),
+    /// It did not tell everything. The files must be looked at, and then what it tells is to be relied on again, if that is there.
+    NotEverything(Option<Notified>),
 }
 
 impl State {
@@ -247,8 +278,8 @@ impl Folder {
         let swept = Ticket::draw();
         let sweep = Sweep::new(&self.kind, directory, boundary, (progress, state.unseen))?;
         let mut broken = match self.apply_notified(state, &sweep)? {
-            Some(broken) => broken,
-            None => self.sweep(state, sweep)?,
+            Applied::Everything(broken) => broken,
+            Applied::NotEverything(notified) => self.sweep(state, sweep, notified)?,
         };
         if std::mem::replace(&mut state.kept, KeptState::Known) == KeptState::Untold {
             let mut texts = TextReader::default();
@@ -293,9 +324,9 @@ impl Folder {
     /// `own` is of what has its name now: another folder may have taken its place with one above it, of which nothing tells.
     pub(super) fn unchanged(&self, own: &Signature) -> Option<Arc<Snapshot>> {
         let mut state = self.state.try_lock().ok()?;
-        let (notifications, ..) = state.notified.as_ref().filter(|(_, known, _)| known.is_same_file(own))?;
+        let notified = state.notified.as_ref().filter(|notified| notified.folder.is_same_file(own))?;
         let is_known = state.swept.is_some() && state.pending.is_empty() && state.snapshot.is_at_hand();
-        if !is_known || !state.untold.is_empty() || !notifications.are_none() {
+        if !is_known || !state.untold.is_empty() || !notified.notifications.are_none() {
             return None;
         }
         state.used = Some(Instant::now());
@@ -471,7 +502,12 @@ impl Folder {
         with(&snapshot, &mut settled.iter())
     }
 
-    fn sweep(&self, state: &mut State, mut sweep: Sweep<'_>) -> io::Result<Vec<BrokenFile>> {
+    fn sweep(
+        &self,
+        state: &mut State,
+        mut sweep: Sweep<'_>,
+        notified: Option<Notified>,
+    ) -> io::Result<Vec<BrokenFile>> {
         let kept = self.open_kept(state);
         let is_first = kept.is_none() && state.swept.is_none() && state.snapshot.is_empty();
         state.is_unwatched = is_first && sweep.local && sweep.own.size >= self.watched_later;
@@ -481,8 +517,8 @@ impl Folder {
             state.unseen = sweep.unseen;
         }
         // Before anything is looked at, so that no change comes in between.
-        let notified = (!state.is_unwatched).then(|| Notifications::begin(sweep.directory)).flatten();
-        let notified = notified.map(|notifications| (notifications, sweep.own, sweep.began));
+        let begin = || (!state.is_unwatched).then(|| Notified::begin(sweep.directory, sweep.own)).flatten();
+        let notified = notified.or_else(begin);
         sweep.own = sweep.directory.signature()?;
         let looked = match kept {
             Some(kept) => self.take_kept_and_look(state, kept, &sweep)?,
@@ -501,52 +537,59 @@ impl Folder {
         Ok(broken)
     }
 
-    /// Reads what the system has told of; `None` if that does not tell everything.
-    fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Option<Vec<BrokenFile>>> {
+    fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Applied> {
         // Given back only when everything that it told has been applied: if that fails, nobody relies on it any more.
-        let Some((notifications, own, taken)) = state.notified.take() else { return Ok(None) };
-        if !sweep.own.is_same_file(&own) {
-            return Ok(None);
-        }
-        let Changes::Names(names) = notifications.take() else { return Ok(None) };
+        let Some(before) = state.notified.take().filter(|notified| sweep.own.is_same_file(&notified.folder)) else {
+            return Ok(Applied::NotEverything(None));
+        };
+        let Changes::Names(names) = before.notifications.take() else { return Ok(Applied::NotEverything(None)) };
+        let emptied = SystemTime::now();
         // What could not be read is tried again; no notification tells that it would be successful.
         let unread = state.snapshot.unread().map(|entry| (entry.name.clone(), Change::Named));
         let names: HashMap<Box<str>, Change> = unread.chain(names).collect();
         let (mut changes, mut broken) = (HashMap::new(), Vec::new());
-        for (name, change) in names {
-            let found = sweep.directory.own_signature(&name)?;
-            let known = state.snapshot.find(&name);
-            // Its last change, that was read already, may lie in the time that is told of, and is what is told then.
-            let is_known = || known.is_some_and(|known| known.signature() == found);
-            let is_older = |found: Signature| found.was_changed_before(taken, sweep.local);
-            let is_lost = change == Change::Written && found.is_none_or(|found| is_older(found) && is_known());
+        let mut is_everything = true;
+        for (name, change) in &names {
+            let found = sweep.directory.own_signature(name)?;
+            let known = state.snapshot.find(name);
+            let is_told = |found: &Signature| {
+                known.is_none_or(|known| known.signature() != Some(*found)) || before.will_tell(name, found)
+            };
             state.escaped |= found.is_some_and(|found| found.is_aliased());
+            // The file that was changed may be among the known by another name.
+            let is_lost = *change == Change::Written && !found.as_ref().is_some_and(is_told);
             if is_lost || state.escaped {
-                // The file that was changed may be among the known by another name.
-                return Ok(None);
+                is_everything = false;
+                break;
             }
-            if !self.kind.takes(&name) {
+            if !self.kind.takes(name) {
                 continue;
             }
             if found.is_none() {
-                changes.extend(known.map(|_| (name, None)));
+                changes.extend(known.map(|_| (name.clone(), None)));
                 continue;
             }
             let Ok(entry) = sweep.read(name.clone(), known, LARGEST_FILE) else { continue };
             if entry.is_aliased() {
                 // A link that leads somewhere now.
-                return Ok(None);
+                is_everything = false;
+                break;
             }
             if is_news(known, &entry) {
                 broken.extend(entry.broken());
             }
             if !is_same(known, &entry) {
-                changes.insert(name, Some(entry));
+                changes.insert(name.clone(), Some(entry));
             }
         }
+        let Notified { notifications, folder, emptied: since, .. } = before;
+        let notified = Notified { notifications, folder, emptied, told: names, since };
+        if !is_everything {
+            return Ok(Applied::NotEverything(Some(notified)));
+        }
         Self::replace(state, changes);
-        state.notified = Some((notifications, own, sweep.began));
-        Ok(Some(broken))
+        state.notified = Some(notified);
+        Ok(Applied::Everything(broken))
     }
 
     /// Says that a file has changed of which nothing told: every file is looked at when somebody asks.

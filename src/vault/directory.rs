@@ -21,9 +21,6 @@ use super::{Boundary, describe};
 /// The largest file that is read, in bytes: V8's longest string, beyond which Chatty's own reader fails too.
 pub const LARGEST_FILE: u64 = 0x1fff_ffe8;
 
-/// A tick of the slowest kernel clock in use that stamps files, in nanoseconds.
-const TICK: i64 = 10_000_000;
-
 /// What tells one state of a file from another. A write gives the file a new change time, a replacement another inode.
 /// Only where two writes fall into one tick of the file system's clock two states can have one signature; see
 /// [`Signature::is_settled`].
@@ -69,8 +66,7 @@ impl Signature {
     /// Whether the file was changed so short a while ago.
     #[must_use]
     pub fn is_younger_than(&self, age: Duration) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.saturating_sub(age).as_nanos()).is_ok_and(|since| self.changed >= since)
+        SystemTime::now().checked_sub(age).is_some_and(|then| self.was_changed_since(then))
     }
 
     /// Whether both are states of one file, which was not replaced between them.
@@ -83,23 +79,25 @@ impl Signature {
     /// the ticks of the clock that stamps files.
     #[must_use]
     pub fn is_settled(&self, now: SystemTime, local: bool) -> bool {
-        self.is_before(now, local, 6 * TICK)
-    }
-
-    /// Whether the file's last change was before `then`.
-    #[must_use]
-    pub fn was_changed_before(&self, then: SystemTime, local: bool) -> bool {
-        self.is_before(then, local, TICK)
-    }
-
-    fn is_before(&self, then: SystemTime, local: bool, margin: i64) -> bool {
+        /// Some ticks of the slowest kernel clock in use (10 ms), in nanoseconds.
+        const TICKS: i64 = 60_000_000;
         /// For file systems that stamp whole seconds (as FAT, every second one), or by another machine's clock.
         const COARSE: i64 = 5_000_000_000;
-        let Ok(then) = then.duration_since(UNIX_EPOCH) else { return false };
-        let Ok(then) = i64::try_from(then.as_nanos()) else { return false };
-        let margin = if local && self.changed % 1_000_000_000 != 0 { margin } else { COARSE };
-        self.changed < then.saturating_sub(margin)
+        let margin = if local && self.changed % 1_000_000_000 != 0 { TICKS } else { COARSE };
+        nanoseconds(now).is_some_and(|now| self.changed < now.saturating_sub(margin))
     }
+
+    /// Whether the file's last change was not before `then`. One that came less than a tick after it may be taken for an earlier
+    /// one.
+    #[must_use]
+    pub fn was_changed_since(&self, then: SystemTime) -> bool {
+        nanoseconds(then).is_some_and(|then| self.changed >= then)
+    }
+}
+
+/// Since 1970.
+fn nanoseconds(time: SystemTime) -> Option<i64> {
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
 /// Why a file could not be read.
