@@ -5,7 +5,7 @@
 const assert = require('node:assert');
 const { test } = require('node:test');
 
-const { readMemories } = require('..');
+const { Vault, readMemories } = require('..');
 const { runProgram, temporaryVault } = require('./support/temporary-vault');
 
 /**
@@ -134,6 +134,37 @@ test('the event loop goes on while a folder of 3,000 files is read for the first
   assert.strictEqual(count, 10);
   assert.ok(turns >= 1, `the timer did not fire in ${whole} ms`);
   assert.ok(active < whole * 0.8, `the thread was busy for ${active} of ${whole} ms`);
+});
+
+test('who asks again and again, or for much at once, lets others have their turns', async (t) => {
+  const root = temporaryVault(t);
+  writeMemories(root, 300);
+  const vault = await Vault.open(root.root);
+  let ended = false;
+  t.after(() => {
+    ended = true;
+    return vault.close();
+  });
+  const asking = {
+    readMemories: () => readMemories(root.config, 'ann', { limit: 20 }),
+    'Vault.readMemories': () => vault.readMemories('ann', { limit: 20 }),
+  };
+  let turns = 0;
+  const count = () => {
+    turns++;
+    if (!ended) setImmediate(count);
+  };
+  setImmediate(count);
+  for (const [name, ask] of Object.entries(asking)) {
+    await ask();
+    const asked = Array.from({ length: 1000 }, ask);
+    turns = 0;
+    await Promise.all(asked);
+    assert.ok(turns > 1, `${name}: ${turns} turns until 1,000 calls at once were answered`);
+    turns = 0;
+    for (let call = 0; call < 1000; call++) await ask();
+    assert.ok(turns > 1, `${name}: ${turns} turns in 1,000 calls, one after another`);
+  }
 });
 
 test('the process ends by itself after a call, also after one that failed', { timeout: 60_000 }, async (t) => {

@@ -170,6 +170,22 @@ function* builtFrom([latin1, wide, index]) {
   yield memories;
 }
 
+/** When somebody was first answered at once in this turn of the event loop. @type {number | undefined} */
+let answering;
+
+/**
+ * Who asks again and again, and is answered at once each time, would let nobody else have a turn.
+ *
+ * @returns {Promise<void> | undefined} Until somebody may be answered at once, if not now.
+ */
+function room() {
+  if (answering !== undefined) return now() - answering < TURN_MS ? undefined : turn().then(room);
+  answering = now();
+  setImmediate(() => {
+    answering = undefined;
+  });
+}
+
 /**
  * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`.
  *
@@ -331,4 +347,7 @@ function isValidDate(date) {
   return date instanceof Date && !Number.isNaN(date.getTime());
 }
 
-module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn };
+// The first use of local time takes as long as some calls.
+timeZone();
+
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn };
