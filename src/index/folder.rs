@@ -537,6 +537,7 @@ impl Folder {
         Ok(broken)
     }
 
+    /// Reads what the system has told of.
     fn apply_notified(&self, state: &mut State, sweep: &Sweep<'_>) -> io::Result<Applied> {
         // Given back only when everything that it told has been applied: if that fails, nobody relies on it any more.
         let Some(before) = state.notified.take().filter(|notified| sweep.own.is_same_file(&notified.folder)) else {
