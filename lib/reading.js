@@ -172,6 +172,8 @@ function* builtFrom([latin1, wide, index]) {
 
 /** When somebody was first answered at once in this turn of the event loop. @type {number | undefined} */
 let answering;
+/** The last of those who wait for room. @type {Promise<void> | undefined} */
+let lastWaiting;
 
 /**
  * Who asks again and again, and is answered at once each time, would let nobody else have a turn.
@@ -179,11 +181,24 @@ let answering;
  * @returns {Promise<void> | undefined} Until somebody may be answered at once, if not now.
  */
 function room() {
-  if (answering !== undefined) return now() - answering < TURN_MS ? undefined : turn().then(room);
+  if (lastWaiting === undefined && isRoom()) return;
+  // One after another: each has been answered when the next one looks whether there is room.
+  const own = (lastWaiting ?? Promise.resolve())
+    .then(() => (isRoom() ? undefined : turn().then(isRoom)))
+    .then(() => {
+      if (lastWaiting === own) lastWaiting = undefined;
+    });
+  lastWaiting = own;
+  return own;
+}
+
+function isRoom() {
+  if (answering !== undefined) return now() - answering < TURN_MS;
   answering = now();
   setImmediate(() => {
     answering = undefined;
   });
+  return true;
 }
 
 /**
