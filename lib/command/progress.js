@@ -18,7 +18,6 @@ const MANY = 20;
  * @returns {Promise<T>}
  */
 async function withProgress(output, total, unit, work) {
-  if (total < MANY) return work(() => {});
   return withToldProgress(output, unit, (tell) => {
     let done = 0;
     tell({ done, total });
@@ -46,6 +45,7 @@ async function withToldProgress(output, unit, work) {
   try {
     return await work(({ done, total }) => {
       if (!bar) {
+        if (total < MANY) return;
         bar = barOf(unit);
         bar.start(total, done, { rate: 0 });
       }
