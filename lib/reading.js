@@ -172,27 +172,11 @@ function* builtFrom([latin1, wide, index]) {
 
 /** When somebody was first answered at once in this turn of the event loop. @type {number | undefined} */
 let answering;
-/** The last of those who wait for room. @type {Promise<void> | undefined} */
-let lastWaiting;
+/** So many wait for room in a turn, the last one until this. */
+let waiting = 0;
+let last = Promise.resolve();
 
-/**
- * Who asks again and again, and is answered at once each time, would let nobody else have a turn.
- *
- * @returns {Promise<void> | undefined} Until somebody may be answered at once, if not now.
- */
-function room() {
-  if (lastWaiting === undefined && isRoom()) return;
-  // One after another: each has been answered when the next one looks whether there is room.
-  const own = (lastWaiting ?? Promise.resolve())
-    .then(() => (isRoom() ? undefined : turn().then(isRoom)))
-    .then(() => {
-      if (lastWaiting === own) lastWaiting = undefined;
-    });
-  lastWaiting = own;
-  return own;
-}
-
-function isRoom() {
+function hasRoom() {
   if (answering !== undefined) return now() - answering < TURN_MS;
   answering = now();
   setImmediate(() => {
@@ -201,13 +185,25 @@ function isRoom() {
   return true;
 }
 
+/** Until there is room. One after another: each has been answered when the next one looks. */
+function room() {
+  waiting += 1;
+  last = last.then(async () => {
+    while (!hasRoom()) await turn();
+    waiting -= 1;
+  });
+  return last;
+}
+
 /**
- * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`.
+ * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`. Who asks
+ * again and again would let nobody else have a turn of the event loop, so he waits for one after a while.
  *
  * @param {import('../binding').MemoryReading} reading
- * @returns {import('../index').MemoryPage | null}
+ * @returns {Promise<import('../index').MemoryPage | null>}
  */
-function unchangedOf(reading) {
+async function unchangedOf(reading) {
+  if (waiting > 0 || !hasRoom()) await room();
   const unchanged = reading.unchanged();
   if (unchanged === null) return null;
   const [rows, before] = unchanged;
@@ -365,4 +361,4 @@ function isValidDate(date) {
 // The first use of local time takes as long as some calls.
 timeZone();
 
-module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn };
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn };

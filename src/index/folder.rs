@@ -113,7 +113,7 @@ struct State {
     /// The folder that somebody watches, every change of which he applies.
     watched: Option<Signature>,
     /// What a watch has read and nobody has asked for yet.
-    pending: HashMap<Box<str>, Option<Arc<Entry>>>,
+    pending: Changed,
     notified: Option<Notified>,
     /// Whether it was read without being watched, and nobody has seen to that yet.
     is_unwatched: bool,
@@ -130,6 +130,9 @@ struct State {
     /// What turned out broken for somebody who did not come to tell it.
     untold: Vec<BrokenFile>,
 }
+
+/// Files by name as they are now; `None` for one that is gone.
+type Changed = HashMap<Box<str>, Option<Arc<Entry>>>;
 
 /// A folder that the system tells of, all of which was read when its queue had been emptied.
 #[derive(Debug)]
@@ -548,9 +551,25 @@ impl Folder {
         // What could not be read is tried again; no notification tells that it would be successful.
         let unread = state.snapshot.unread().map(|entry| (entry.name.clone(), Change::Named));
         let names: HashMap<Box<str>, Change> = unread.chain(names).collect();
+        let read = self.read_named(state, sweep, &before, &names)?;
+        let Notified { notifications, folder, emptied: since, .. } = before;
+        let notified = Notified { notifications, folder, emptied, told: names, since };
+        let Some((changes, broken)) = read else { return Ok(Applied::NotEverything(Some(notified))) };
+        Self::replace(state, changes);
+        state.notified = Some(notified);
+        Ok(Applied::Everything(broken))
+    }
+
+    /// Reads the files of these names; `None` if others may have changed too.
+    fn read_named(
+        &self,
+        state: &mut State,
+        sweep: &Sweep<'_>,
+        before: &Notified,
+        names: &HashMap<Box<str>, Change>,
+    ) -> io::Result<Option<(Changed, Vec<BrokenFile>)>> {
         let (mut changes, mut broken) = (HashMap::new(), Vec::new());
-        let mut is_everything = true;
-        for (name, change) in &names {
+        for (name, change) in names {
             let found = sweep.directory.own_signature(name)?;
             let known = state.snapshot.find(name);
             let is_told = |found: &Signature| {
@@ -560,8 +579,7 @@ impl Folder {
             // The file that was changed may be among the known by another name.
             let is_lost = *change == Change::Written && !found.as_ref().is_some_and(is_told);
             if is_lost || state.escaped {
-                is_everything = false;
-                break;
+                return Ok(None);
             }
             if !self.kind.takes(name) {
                 continue;
@@ -573,8 +591,7 @@ impl Folder {
             let Ok(entry) = sweep.read(name.clone(), known, LARGEST_FILE) else { continue };
             if entry.is_aliased() {
                 // A link that leads somewhere now.
-                is_everything = false;
-                break;
+                return Ok(None);
             }
             if is_news(known, &entry) {
                 broken.extend(entry.broken());
@@ -583,14 +600,7 @@ impl Folder {
                 changes.insert(name.clone(), Some(entry));
             }
         }
-        let Notified { notifications, folder, emptied: since, .. } = before;
-        let notified = Notified { notifications, folder, emptied, told: names, since };
-        if !is_everything {
-            return Ok(Applied::NotEverything(Some(notified)));
-        }
-        Self::replace(state, changes);
-        state.notified = Some(notified);
-        Ok(Applied::Everything(broken))
+        Ok(Some((changes, broken)))
     }
 
     /// Says that a file has changed of which nothing told: every file is looked at when somebody asks.
@@ -647,7 +657,7 @@ impl Folder {
     }
 
     /// Puts files in the place of those of their names, or takes them out.
-    fn replace(state: &mut State, changes: HashMap<Box<str>, Option<Arc<Entry>>>) {
+    fn replace(state: &mut State, changes: Changed) {
         if !changes.is_empty() {
             state.snapshot = Arc::new(state.snapshot.with(changes));
             state.listed = None;
@@ -858,8 +868,7 @@ impl<'a> Sweep<'a> {
             }
         }
         let mut broken = Vec::new();
-        let mut changes: HashMap<Box<str>, Option<Arc<Entry>>> =
-            gone.into_iter().map(|name| (name.into(), None)).collect();
+        let mut changes: Changed = gone.into_iter().map(|name| (name.into(), None)).collect();
         let has_several = has_twins || slots.windows(2).any(|pair| pair[0].name == pair[1].name);
         let mut several = Vec::new();
         let visited = if has_several { (0..slots.len()).collect() } else { to_read.clone() };

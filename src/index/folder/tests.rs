@@ -286,23 +286,13 @@ fn a_write_that_was_read_before_it_was_told_is_not_lost() {
 #[test]
 fn a_write_by_a_lost_name_is_seen_beside_one_by_that_name() {
     use Change::{Break, Link, Open, Remove, Replace, Write, WriteOpen};
-    for way in 0..3 {
-        let same = equals_a_fresh_reading(
-            vec![
-                vec![Replace(5, 0)],
-                vec![Open(5)],
-                vec![Link(5, 2), Remove(5)],
-                vec![Write(5, 0)],
-                vec![WriteOpen(1)],
-            ],
-            way,
-        );
-        same.expect("the same");
-        let same = equals_a_fresh_reading(
-            vec![vec![Break(5), Open(5)], vec![Link(5, 0), Replace(5, 0)], vec![WriteOpen(0)]],
-            way,
-        );
-        same.expect("the same");
+    let written_anew =
+        [vec![Replace(5, 0)], vec![Open(5)], vec![Link(5, 2), Remove(5)], vec![Write(5, 0)], vec![WriteOpen(1)]];
+    let replaced = [vec![Break(5), Open(5)], vec![Link(5, 0), Replace(5, 0)], vec![WriteOpen(0)]];
+    for changes in [written_anew.to_vec(), replaced.to_vec()] {
+        for way in 0..3 {
+            equals_a_fresh_reading(changes.clone(), way).expect("the same");
+        }
     }
 }
 
