@@ -4,7 +4,7 @@ const path = require('node:path');
 const { cacheFolder } = require('./cache-folder');
 const { MemoryReading } = require('./native');
 const { refused, toVaultError, withCode } = require('./errors');
-const { freshnessOf, invalid, memoriesOf, requestOf, unchangedOf, warn } = require('./reading');
+const { freshnessOf, invalid, memoriesOf, requestOf, room, unchangedOf, warn } = require('./reading');
 
 /** @typedef {import('../index').ReadMemoriesConfig} Config */
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
@@ -53,7 +53,9 @@ async function read(config, userId, options) {
   const userPath = path.join(path.join(config.vvaultPath, config.directories.users), userId);
   const { capsules, transcripts } = config.directories;
   const reading = readingOf(config, userId, options);
-  const unchanged = await unchangedOf(reading);
+  const later = room();
+  if (later) await later;
+  const unchanged = unchangedOf(reading);
   if (unchanged) return told(config, userId, options, unchanged);
   const found = await reading.run();
 

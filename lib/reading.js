@@ -172,11 +172,27 @@ function* builtFrom([latin1, wide, index]) {
 
 /** When somebody was first answered at once in this turn of the event loop. @type {number | undefined} */
 let answering;
-/** So many wait for room in a turn, the last one until this. */
-let waiting = 0;
-let last = Promise.resolve();
+/** The last of those who wait for room. @type {Promise<void> | undefined} */
+let lastWaiting;
 
-function hasRoom() {
+/**
+ * Who asks again and again, and is answered at once each time, would let nobody else have a turn.
+ *
+ * @returns {Promise<void> | undefined} Until somebody may be answered at once, if not now.
+ */
+function room() {
+  if (lastWaiting === undefined && isRoom()) return;
+  // One after another: each has been answered when the next one looks whether there is room.
+  const own = (lastWaiting ?? Promise.resolve())
+    .then(() => (isRoom() ? undefined : turn().then(isRoom)))
+    .then(() => {
+      if (lastWaiting === own) lastWaiting = undefined;
+    });
+  lastWaiting = own;
+  return own;
+}
+
+function isRoom() {
   if (answering !== undefined) return now() - answering < TURN_MS;
   answering = now();
   setImmediate(() => {
@@ -185,25 +201,13 @@ function hasRoom() {
   return true;
 }
 
-/** Until there is room. One after another: each has been answered when the next one looks. */
-function room() {
-  waiting += 1;
-  last = last.then(async () => {
-    while (!hasRoom()) await turn();
-    waiting -= 1;
-  });
-  return last;
-}
-
 /**
- * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`. Who asks
- * again and again would let nobody else have a turn of the event loop, so he waits for one after a while.
+ * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`.
  *
  * @param {import('../binding').MemoryReading} reading
- * @returns {Promise<import('../index').MemoryPage | null>}
+ * @returns {import('../index').MemoryPage | null}
  */
-async function unchangedOf(reading) {
-  if (waiting > 0 || !hasRoom()) await room();
+function unchangedOf(reading) {
   const unchanged = reading.unchanged();
   if (unchanged === null) return null;
   const [rows, before] = unchanged;
@@ -361,4 +365,4 @@ function isValidDate(date) {
 // The first use of local time takes as long as some calls.
 timeZone();
 
-module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn };
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn };

@@ -11,7 +11,7 @@ const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
 const { escapeLine } = require('./harmless');
-const { Turns, freshnessOf, invalid, memoriesOf, requestOf, rows, unchangedOf, warn } = require('./reading');
+const { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -281,8 +281,12 @@ class Vault extends EventEmitter {
     request.construct = constructId || undefined;
     request.before = before ?? undefined;
     const reading = engine.reading(request);
-    const unchanged = await unchangedOf(reading);
-    checkSignal(signal);
+    const later = room();
+    if (later) {
+      await later;
+      checkSignal(signal);
+    }
+    const unchanged = unchangedOf(reading);
     if (unchanged) return unchanged;
     const isFollowed = this.listenerCount('progress') > 0;
     const follow = isFollowed
