@@ -21,8 +21,8 @@ const QUICK: Duration = Duration::from_millis(2);
 /// So many batches in a row are waited for before that: one may also have waited for a core.
 const IN_A_ROW: usize = 4;
 
-/// Does some work on every batch that is produced, while further ones are still being produced. Gives what was produced at
-/// last, and the results, in no order.
+/// Does some work on every batch that is produced, while further ones are still being produced; the thread that produced them
+/// then helps. Gives what was produced at last, and the results, in no order.
 pub(super) fn each_batch<B: Send, T: Send, R>(
     produce: impl FnOnce(&mut dyn FnMut(B)) -> R,
     work: impl Fn(B) -> T + Sync,
@@ -41,7 +41,7 @@ pub(super) fn each_batch<B: Send, T: Send, R>(
     let produced = std::thread::scope(|threads| {
         rayon::in_place_scope(|scope| {
             let (waiting, next, in_a_row) = (&waiting, &next, &in_a_row);
-            produce(&mut |batch| {
+            let produced = produce(&mut |batch| {
                 lock(waiting).push_back(batch);
                 scope.spawn(move |_| {
                     let began = (Instant::now(), processor_time());
@@ -61,7 +61,11 @@ pub(super) fn each_batch<B: Send, T: Send, R>(
                         }
                     }
                 });
-            })
+            });
+            // Else its core may stay idle for ten milliseconds while others of these threads share one: the system moves a
+            // thread that is running already only now and then.
+            while next().is_some() {}
+            produced
         })
     });
     (produced, done.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -143,6 +147,24 @@ mod tests {
         for count in [0, 1, SPLIT, SPLIT + 1, 10 * SPLIT - 1] {
             assert_eq!(each(count, SPLIT, |at| at + 1), (1..=count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_thread_that_produced_helps() {
+        let producer = std::thread::current().id();
+        let (helped, changed) = (Mutex::new(false), Condvar::new());
+        let ((), done_by) = each_batch(
+            |take| (0..=rayon::current_num_threads()).for_each(take),
+            |_| {
+                let own = std::thread::current().id();
+                let mut helped = helped.lock().expect("no panic");
+                *helped |= own == producer;
+                changed.notify_all();
+                drop(changed.wait_timeout_while(helped, Duration::from_secs(10), |helped| !*helped));
+                own
+            },
+        );
+        assert!(done_by.contains(&producer));
     }
 
     #[test]
