@@ -13,8 +13,6 @@ use std::sync::atomic::{self, AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use rayon::prelude::*;
-
 use super::batches::{SPLIT, each, each_batch};
 use super::entry::{BrokenFile, Content, Entry, FolderKind, ReadState, is_ambiguous};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
@@ -902,15 +900,16 @@ impl<'a> Sweep<'a> {
     fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
         let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
         let visits = self.visit_all(visit)?;
-        Ok(visits.map(|visits| self.sorted(visits).1))
+        Ok(visits.map(|parts| self.sorted(parts.into_iter().flatten()).1))
     }
 
     /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
     fn look(&self) -> io::Result<Option<Vec<Named>>> {
-        self.visit_all(|(name, _)| {
+        let looked = self.visit_all(|(name, _)| {
             let signature = self.state_of(&name);
             (name, signature)
-        })
+        })?;
+        Ok(looked.map(|parts| parts.into_iter().flatten().collect()))
     }
 
     /// The states of the files of these names.
@@ -950,8 +949,8 @@ impl<'a> Sweep<'a> {
         Visit::AsKept(at)
     }
 
-    /// Does something with every name while further ones are still being listed.
-    fn visit_all<T: Send>(&self, visit: impl Fn(Item) -> T + Sync) -> io::Result<Option<Vec<T>>> {
+    /// Does something with every name while further ones are still being listed. Gives the results in parts.
+    fn visit_all<T: Send>(&self, visit: impl Fn(Item) -> T + Sync) -> io::Result<Option<Vec<Vec<T>>>> {
         let list = |take: &mut dyn FnMut(Vec<Item>)| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|(name, _)| self.kind.takes(name));
@@ -963,7 +962,7 @@ impl<'a> Sweep<'a> {
             let wanted = batch.into_iter().take_while(|_| !self.progress.is_aborted());
             wanted.map(&visit).collect::<Vec<T>>()
         });
-        Ok(all_named?.then(|| visited.into_iter().flatten().collect()))
+        Ok(all_named?.then_some(visited))
     }
 
     fn visit(&self, name: Box<str>) -> Visit {
@@ -974,7 +973,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// The places of files that are as they were kept, and the others in Chatty's order.
-    fn sorted(&self, visits: Vec<Visit>) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn sorted(&self, visits: impl IntoIterator<Item = Visit>) -> (Vec<u32>, Vec<Arc<Entry>>) {
         let (mut kept, mut read) = (Vec::new(), Vec::new());
         for visit in visits {
             match visit {
@@ -985,7 +984,7 @@ impl<'a> Sweep<'a> {
                 Visit::Large(_) | Visit::NotWanted => {}
             }
         }
-        read.par_sort_unstable_by(|left, right| self.kind.order(&left.name, &right.name));
+        self.kind.sort(&mut read);
         (kept, read)
     }
 
