@@ -5,11 +5,8 @@
 //! the same few comparisons for every character: the compiler makes one instruction of 32 of them. What is written
 //! otherwise, as with an exponent, is no error. It is left to the ordinary scanner, number by number.
 
-/// So many characters are looked at together,
+/// So many characters are looked at together.
 const BLOCK: usize = 32;
-/// or by processors with longer registers so many.
-#[cfg(target_arch = "x86_64")]
-const LONG_BLOCK: usize = 64;
 
 /// Passes over numbers in an array, behind one of whose commas `from` is. Gives an offset behind a comma, up to which there
 /// are only valid numbers, each with its comma; `from` itself if there are none, or none that are written alike.
@@ -17,21 +14,21 @@ const LONG_BLOCK: usize = 64;
 pub fn pass_over(bytes: &[u8], from: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx512bw")]
-        fn with_avx512(bytes: &[u8], from: usize) -> usize {
-            pass_over_with(bytes, from, |bytes, at| plain_blocks::<BLOCK>(bytes, plain_blocks::<LONG_BLOCK>(bytes, at)))
+        #[target_feature(enable = "avx512bw,avx512vbmi")]
+        fn with_tables(bytes: &[u8], from: usize) -> usize {
+            pass_over_with(bytes, from, |bytes, at| plain_blocks(bytes, tables::plain_blocks(bytes, at)))
         }
         #[target_feature(enable = "avx2")]
         fn with_avx2(bytes: &[u8], from: usize) -> usize {
             pass_over_on_any_processor(bytes, from)
         }
-        // SAFETY: the processor has the feature that the function is compiled for; it has no other requirement.
+        // SAFETY: the processor has the features that the function is compiled for; it has no other requirement.
         #[allow(unsafe_code, reason = "calling code for newer processors is how Rust offers them at run time")]
         unsafe {
-            if std::arch::is_x86_feature_detected!("avx512bw") {
-                return with_avx512(bytes, from);
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi") {
+                return with_tables(bytes, from);
             }
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if is_x86_feature_detected!("avx2") {
                 return with_avx2(bytes, from);
             }
         }
@@ -44,7 +41,7 @@ pub fn pass_over(bytes: &[u8], from: usize) -> usize {
 #[inline(always)]
 #[must_use]
 pub fn pass_over_on_any_processor(bytes: &[u8], from: usize) -> usize {
-    pass_over_with(bytes, from, plain_blocks::<BLOCK>)
+    pass_over_with(bytes, from, plain_blocks)
 }
 
 /// The same by a function that gives where the first block begins that may hold something else.
@@ -62,12 +59,12 @@ fn pass_over_with(bytes: &[u8], from: usize, plain_blocks: impl Fn(&[u8], usize)
 
 #[allow(clippy::inline_always, reason = "as above")]
 #[inline(always)]
-fn plain_blocks<const SIZE: usize>(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(window) = bytes.get(at..at + SIZE + 2)
+fn plain_blocks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(window) = bytes[at..].first_chunk::<{ BLOCK + 2 }>()
         // Without a branch, which would keep the compiler from comparing many at once.
-        && (0..SIZE).fold(true, |are_plain, at| are_plain & is_plain(window[at], window[at + 1], window[at + 2]))
+        && (0..BLOCK).fold(true, |are_plain, at| are_plain & is_plain(window[at], window[at + 1], window[at + 2]))
     {
-        at += SIZE;
+        at += BLOCK;
     }
     at
 }
@@ -86,6 +83,70 @@ fn is_plain(before: u8, last: u8, this: u8) -> bool {
         b',' => behind_digit,
         b'-' | b' ' | b'\n' | b'\r' | b'\t' => last <= b',',
         _ => false,
+    }
+}
+
+/// The same by processors that look 64 characters up in a table at once, a third of the time.
+#[cfg(target_arch = "x86_64")]
+mod tables {
+    use std::arch::x86_64::{
+        __m512i, _mm512_and_si512, _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_set_epi64,
+        _mm512_test_epi8_mask,
+    };
+
+    const BLOCK: usize = 64;
+    /// What a character may stand behind, as bits: the first digit of a number, a later one,
+    const FIRST_DIGIT: u8 = 1;
+    const LATER_DIGIT: u8 = 2;
+    /// a point or `-`, a comma or white space.
+    const INSIDE: u8 = 4;
+    const BETWEEN: u8 = 8;
+
+    /// For each ASCII character what it may stand behind; what whoever stands behind it stands behind; and what of that is so
+    /// if there is another one between.
+    static TABLES: [[u8; 128]; 3] = tables();
+
+    const fn tables() -> [[u8; 128]; 3] {
+        let mut tables = [[0; 128]; 3];
+        let mut character = 0_u8;
+        while character.is_ascii() {
+            let (this, last) = match character {
+                b'0'..=b'9' => (LATER_DIGIT | INSIDE | BETWEEN, FIRST_DIGIT | LATER_DIGIT),
+                b'.' => (FIRST_DIGIT, INSIDE),
+                b'-' => (BETWEEN, INSIDE),
+                b',' => (FIRST_DIGIT | LATER_DIGIT, BETWEEN),
+                b' ' | b'\n' | b'\r' | b'\t' => (BETWEEN, BETWEEN),
+                _ => (0, 0),
+            };
+            let before = if character <= b'-' { !LATER_DIGIT } else { !FIRST_DIGIT };
+            let place = character as usize;
+            (tables[0][place], tables[1][place], tables[2][place]) = (this, last, before);
+            character += 1;
+        }
+        tables
+    }
+
+    #[target_feature(enable = "avx512bw,avx512vbmi")]
+    pub(super) fn plain_blocks(bytes: &[u8], mut at: usize) -> usize {
+        let [this, last, before] = TABLES.each_ref().map(|table| (load(&table[..BLOCK]), load(&table[BLOCK..])));
+        let look_up = |table: (__m512i, __m512i), characters| _mm512_permutex2var_epi8(table.0, characters, table.1);
+        while let Some(window) = bytes.get(at..at + BLOCK + 2) {
+            let characters = load(&window[2..]);
+            let may_stand = _mm512_and_si512(look_up(this, characters), look_up(last, load(&window[1..=BLOCK])));
+            let are_plain = _mm512_test_epi8_mask(may_stand, look_up(before, load(&window[..BLOCK])));
+            // The table has no place for what is not ASCII.
+            if are_plain & !_mm512_movepi8_mask(characters) != u64::MAX {
+                break;
+            }
+            at += BLOCK;
+        }
+        at
+    }
+
+    #[target_feature(enable = "avx512bw")]
+    fn load(bytes: &[u8]) -> __m512i {
+        let word = |at: usize| bytes[8 * at..].first_chunk().map_or(0, |word| i64::from_le_bytes(*word));
+        _mm512_set_epi64(word(7), word(6), word(5), word(4), word(3), word(2), word(1), word(0))
     }
 }
 
