@@ -39,28 +39,6 @@ impl FolderKind {
         }
     }
 
-    /// Sorts files so.
-    pub(super) fn sort(&self, files: &mut Vec<Arc<Entry>>) {
-        if let Self::Transcripts { .. } = self {
-            files.sort_unstable_by(|left, right| self.order(&left.name, &right.name));
-            return;
-        }
-        // The bytes behind those that all names begin with tell nearly all of them apart. They are at hand, and the names are not.
-        let Some(first) = files.first().map(|file| file.name.clone()) else { return };
-        let alike = |name: &str| name.bytes().zip(first.bytes()).take_while(|(left, right)| left == right).count();
-        let shared = files.iter().map(|file| alike(&file.name)).min().unwrap_or_default();
-        let key = |name: &str| {
-            let mut key = [0; 16];
-            for (to, from) in key.iter_mut().zip(&name.as_bytes()[shared..]) {
-                *to = *from;
-            }
-            u128::from_be_bytes(key)
-        };
-        let mut keyed: Vec<(u128, Arc<Entry>)> = files.drain(..).map(|file| (key(&file.name), file)).collect();
-        keyed.sort_unstable_by(|left, right| left.0.cmp(&right.0).then_with(|| left.1.name.cmp(&right.1.name)));
-        files.extend(keyed.into_iter().map(|(_, file)| file));
-    }
-
     pub(super) fn parse(&self, name: &str, bytes: &[u8]) -> Content {
         let too_large = || Content::unreadable("its memory is larger than 4 GiB".to_owned());
         // As Node.js decodes: what is not UTF-8 becomes U+FFFD, a byte order mark stays.
@@ -199,14 +177,14 @@ impl Entry {
         self.signature().is_some_and(|signature| signature.is_aliased())
     }
 
+    /// Whether notifications of the folder don't tell everything of it: it has a name elsewhere, or one that is not UTF-8.
+    pub(super) fn escapes(&self) -> bool {
+        self.is_aliased() || is_ambiguous(&self.name)
+    }
+
     pub(super) fn broken(&self) -> Option<BrokenFile> {
         let Content::Broken { message, empty } = &self.content else { return None };
         Some(BrokenFile { name: self.name.clone(), message: message.clone(), empty: *empty })
-    }
-
-    #[cfg(test)]
-    pub(super) fn named(name: &str) -> Arc<Self> {
-        Arc::new(Self::new(name.into(), Content::unreadable(String::new()), None, false))
     }
 
     pub(super) fn heap_size(&self) -> usize {
@@ -232,27 +210,4 @@ pub struct BrokenFile {
     pub message: Box<str>,
     /// It could be read, but holds nothing (JSON's `null`).
     pub empty: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Entry, FolderKind};
-
-    proptest! {
-        #[test]
-        fn sorted_files_are_in_order(
-            start in "[a-b]{0,20}",
-            ends in prop::collection::vec("[a-c]{0,3}|[a-b\\PC]{14,20}", 0..40),
-            transcripts: bool,
-        ) {
-            let kind = if transcripts { FolderKind::Transcripts { session: "s".into() } } else { FolderKind::Capsules };
-            let mut expected: Vec<String> = ends.iter().map(|end| format!("{start}{end}")).collect();
-            let mut files = expected.iter().map(|name| Entry::named(name)).collect();
-            kind.sort(&mut files);
-            expected.sort_by(|left, right| kind.order(left, right));
-            prop_assert_eq!(files.iter().map(|file| file.name.to_string()).collect::<Vec<_>>(), expected);
-        }
-    }
 }

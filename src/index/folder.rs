@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::batches::{SPLIT, each, each_batch};
 use super::entry::{BrokenFile, Content, Entry, FolderKind, ReadState, is_ambiguous};
+use super::fresh::{Fresh, Part, Start};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
 use super::snapshot::{RowRef, Snapshot};
 use super::storage::{Storage, identity};
@@ -772,6 +773,9 @@ enum Visit {
     NotWanted,
 }
 
+/// Files that were read, and which of them are broken.
+type Read = (Fresh, Vec<BrokenFile>);
+
 /// A name in the folder and what is known of it.
 struct Slot<'a> {
     name: &'a str,
@@ -812,14 +816,13 @@ impl<'a> Sweep<'a> {
             _ if state.snapshot.is_empty() => self.first()?.map(|read| (Vec::new(), read)),
             _ => self.look()?.map(|looked| self.compare(&state.snapshot, &looked)),
         };
-        if let Some((seen, read)) = found {
-            let broken = read.iter().filter_map(|entry| entry.broken()).collect();
-            if read.is_empty() && seen.len() == state.snapshot.len() {
+        if let Some((seen, (read, broken))) = found {
+            if read.files.is_empty() && seen.len() == state.snapshot.len() {
                 return Ok(Swept { snapshot: state.snapshot.clone(), listed, broken });
             }
             let snapshot = if self.progress.is_aborted() {
                 // Of those that were not looked at nothing is known: they stay, and the next sweep compares them.
-                state.snapshot.with(read.into_iter().map(|entry| (entry.name.clone(), Some(entry))).collect())
+                state.snapshot.with(read.files.into_iter().map(|entry| (entry.name.clone(), Some(entry))).collect())
             } else {
                 state.snapshot.with_only(&seen, read)
             };
@@ -897,19 +900,44 @@ impl<'a> Sweep<'a> {
 
     /// Reads a folder of which nothing is known: files are read while further names are still being listed. `None` if a
     /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
-    fn first(&self) -> io::Result<Option<Vec<Arc<Entry>>>> {
+    fn first(&self) -> io::Result<Option<Read>> {
+        let start = Start::default();
         let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
-        let visits = self.visit_all(visit)?;
-        Ok(visits.map(|parts| self.sorted(parts.into_iter().flatten()).1))
+        let visited = self.visit_all(|items| {
+            let (mut read, mut large) = (Vec::new(), Vec::new());
+            let visits: Vec<Visit> = items.into_iter().map(&visit).collect();
+            for visit in visits {
+                match visit {
+                    Visit::Read(entry) => read.push(entry),
+                    Visit::Large(name) => large.push(name),
+                    Visit::AsKept(_) | Visit::NotWanted => {}
+                }
+            }
+            (Part::new(read, &start), large)
+        })?;
+        Ok(visited.map(|visited| {
+            let (mut parts, large): (Vec<Part>, Vec<Vec<Box<str>>>) = visited.into_iter().unzip();
+            parts.push(Part::new(self.read_large(large.concat()).collect(), &start));
+            Fresh::join(self.kind, parts)
+        }))
+    }
+
+    /// One at a time: each may take as much memory as a file may be large.
+    fn read_large(&self, names: Vec<Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
+        let wanted = names.into_iter().take_while(|_| !self.progress.is_aborted());
+        wanted.filter_map(|name| self.read(name, None, LARGEST_FILE).ok())
     }
 
     /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
     fn look(&self) -> io::Result<Option<Vec<Named>>> {
-        let looked = self.visit_all(|(name, _)| {
-            let signature = self.state_of(&name);
-            (name, signature)
+        let looked = self.visit_all(|items| {
+            let state = |(name, _): Item| {
+                let signature = self.state_of(&name);
+                (name, signature)
+            };
+            items.into_iter().take_while(|_| !self.progress.is_aborted()).map(state).collect::<Vec<Named>>()
         })?;
-        Ok(looked.map(|parts| parts.into_iter().flatten().collect()))
+        Ok(looked.map(|parts| parts.concat()))
     }
 
     /// The states of the files of these names.
@@ -925,23 +953,23 @@ impl<'a> Sweep<'a> {
     }
 
     /// Which files are as they were kept, by their places; the others are read.
-    fn compare(&self, kept: &Snapshot, looked: &[Named]) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn compare(&self, kept: &Snapshot, looked: &[Named]) -> (Vec<u32>, Read) {
         let kept = kept.by_name();
         let visit = |(name, state): &Named| match kept.find(name) {
             Some(RowRef::Stored(segment, at)) if *state == Some(segment.signature(at)) => self.as_kept(at),
             _ => self.visit(name.clone()),
         };
-        self.sorted(each(looked.len(), SPLIT, |at| visit(&looked[at])))
+        self.told_apart(each(looked.len(), SPLIT, |at| visit(&looked[at])))
     }
 
     /// The same of states in the order of the kept names.
-    fn compare_at_places(&self, kept: &Segment, states: &[Option<Signature>]) -> (Vec<u32>, Vec<Arc<Entry>>) {
+    fn compare_at_places(&self, kept: &Segment, states: &[Option<Signature>]) -> (Vec<u32>, Read) {
         let visit = |(at, state): (u32, &Option<Signature>)| match state {
             Some(state) if *state == kept.signature(at) => self.as_kept(at),
             _ => self.visit(kept.name(at).into()),
         };
         let places: Vec<(u32, &Option<Signature>)> = kept.places().zip(states).collect();
-        self.sorted(each(places.len(), SPLIT, |at| visit(places[at])))
+        self.told_apart(each(places.len(), SPLIT, |at| visit(places[at])))
     }
 
     fn as_kept(&self, at: u32) -> Visit {
@@ -949,8 +977,8 @@ impl<'a> Sweep<'a> {
         Visit::AsKept(at)
     }
 
-    /// Does something with every name while further ones are still being listed. Gives the results in parts.
-    fn visit_all<T: Send>(&self, visit: impl Fn(Item) -> T + Sync) -> io::Result<Option<Vec<Vec<T>>>> {
+    /// Does something with some names at a time while further ones are still being listed.
+    fn visit_all<T: Send>(&self, visit: impl Fn(Vec<Item>) -> T + Sync) -> io::Result<Option<Vec<T>>> {
         let list = |take: &mut dyn FnMut(Vec<Item>)| {
             self.directory.list_in_batches(SPLIT, |mut batch| {
                 batch.retain(|(name, _)| self.kind.takes(name));
@@ -958,10 +986,7 @@ impl<'a> Sweep<'a> {
                 take(batch);
             })
         };
-        let (all_named, visited) = each_batch(list, |batch| {
-            let wanted = batch.into_iter().take_while(|_| !self.progress.is_aborted());
-            wanted.map(&visit).collect::<Vec<T>>()
-        });
+        let (all_named, visited) = each_batch(list, visit);
         Ok(all_named?.then_some(visited))
     }
 
@@ -972,20 +997,19 @@ impl<'a> Sweep<'a> {
         self.read(name, None, LARGE).map_or_else(Visit::Large, Visit::Read)
     }
 
-    /// The places of files that are as they were kept, and the others in Chatty's order.
-    fn sorted(&self, visits: impl IntoIterator<Item = Visit>) -> (Vec<u32>, Vec<Arc<Entry>>) {
-        let (mut kept, mut read) = (Vec::new(), Vec::new());
+    /// The places of files that are as they were kept, and the others.
+    fn told_apart(&self, visits: Vec<Visit>) -> (Vec<u32>, Read) {
+        let (mut kept, mut read, mut large) = (Vec::new(), Vec::new(), Vec::new());
         for visit in visits {
             match visit {
                 Visit::AsKept(at) => kept.push(at),
                 Visit::Read(entry) => read.push(entry),
-                // One at a time: each may take as much memory as a file may be large.
-                Visit::Large(name) if !self.progress.is_aborted() => read.extend(self.read(name, None, LARGEST_FILE)),
-                Visit::Large(_) | Visit::NotWanted => {}
+                Visit::Large(name) => large.push(name),
+                Visit::NotWanted => {}
             }
         }
-        self.kind.sort(&mut read);
-        (kept, read)
+        read.extend(self.read_large(large));
+        (kept, Fresh::join(self.kind, vec![Part::new(read, &Start::default())]))
     }
 
     /// The names of the files, and whether there are no others.

@@ -10,6 +10,7 @@ mod constructs;
 mod entry;
 mod filter_key;
 mod folder;
+mod fresh;
 mod order;
 mod reader;
 mod segment;

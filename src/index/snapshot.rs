@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rayon::prelude::*;
 
 use super::batches::SPLIT;
-use super::entry::{Content, DateAnswer, Entry, FolderKind, is_ambiguous};
+use super::entry::{Content, DateAnswer, Entry, FolderKind};
 use super::filter_key::FilterKey;
+use super::fresh::Fresh;
 use super::order::NewestFirst;
 use super::segment::{Damaged, Segment, TextReader};
 use crate::formats::memory::{Memory, Moment};
@@ -229,7 +230,7 @@ impl Odd {
             if entry.is_unread() {
                 odd.unread.push(place);
             }
-            odd.escapes |= entry.is_aliased() || is_ambiguous(&entry.name);
+            odd.escapes |= entry.escapes();
         }
         odd
     }
@@ -243,17 +244,17 @@ impl Odd {
 impl Snapshot {
     /// Of nothing.
     pub(super) fn empty(kind: FolderKind) -> Self {
-        Self::new(kind, Segment::empty(), Gone::default(), Vec::new())
+        Self::new(kind, Segment::empty(), Gone::default(), Fresh::default())
     }
 
     /// Of a segment's files.
     pub(super) fn of_segment(kind: FolderKind, segment: Segment) -> Self {
-        Self::new(kind, Arc::new(segment), Gone::default(), Vec::new())
+        Self::new(kind, Arc::new(segment), Gone::default(), Fresh::default())
     }
 
     /// Of files that have been read, in their order.
     pub(super) fn of_entries(kind: FolderKind, fresh: Vec<Arc<Entry>>) -> Self {
-        Self::new(kind, Segment::empty(), Gone::default(), fresh)
+        Self::new(kind, Segment::empty(), Gone::default(), Fresh::of(fresh))
     }
 
     /// Of memories that do not come from a folder.
@@ -263,10 +264,10 @@ impl Snapshot {
         Self::of_entries(FolderKind::Capsules, memories.into_iter().map(entry).collect())
     }
 
-    fn new(kind: FolderKind, segment: Arc<Segment>, gone: Gone, fresh: Vec<Arc<Entry>>) -> Self {
-        let sizes = fresh.par_iter().with_min_len(16 * SPLIT).map(|entry| entry.heap_size());
-        let heap_size = segment.heap_size() + sizes.sum::<usize>() + fresh.len() * PER_ROW;
-        let odd = Odd::new(&segment, &fresh);
+    fn new(kind: FolderKind, segment: Arc<Segment>, gone: Gone, fresh: Fresh) -> Self {
+        let odd = Odd::new(&segment, if fresh.may_be_odd { &fresh.files } else { &[] });
+        let heap_size = segment.heap_size() + fresh.heap_size + fresh.files.len() * PER_ROW;
+        let fresh = fresh.files;
         let (newest_first, filter_keys, unsound) = (Mutex::default(), OnceLock::new(), OnceLock::new());
         Self { kind, segment, gone, fresh, newest_first, filter_keys, unsound, heap_size, odd }
     }
@@ -331,7 +332,7 @@ impl Snapshot {
             let unsound = OnceLock::new();
             Self { kind, segment, gone, fresh, newest_first, filter_keys, unsound, heap_size, odd }
         } else {
-            Self::new(self.kind.clone(), self.segment.clone(), gone, fresh)
+            Self::new(self.kind.clone(), self.segment.clone(), gone, Fresh::of(fresh))
         };
         if let Some(mut unsound) = unsound {
             let is_unsound = |entry: &&Arc<Entry>| RowRef::Fresh(entry).sound() == Some(false);
@@ -398,7 +399,7 @@ impl Snapshot {
     }
 
     /// Of its segment only the files at these places, and others that were read, in their order.
-    pub(super) fn with_only(&self, places: &[u32], fresh: Vec<Arc<Entry>>) -> Self {
+    pub(super) fn with_only(&self, places: &[u32], fresh: Fresh) -> Self {
         let mut gone = Gone::default();
         for at in self.segment.places() {
             gone.add(at);
@@ -435,7 +436,7 @@ impl Snapshot {
             }
         }
         segment.forget(segment.places().filter(|at| gone.has(*at)));
-        Self::new(self.kind.clone(), Arc::new(segment), gone, fresh)
+        Self::new(self.kind.clone(), Arc::new(segment), gone, Fresh::of(fresh))
     }
 
     /// How many files there are.
