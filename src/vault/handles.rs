@@ -254,6 +254,10 @@ fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Held by tests that let go of what others have open, and by those whose files may not be opened again.
+#[cfg(test)]
+pub(crate) static LETTING_GO: Mutex<()> = Mutex::new(());
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -261,7 +265,7 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
-    use super::{MOST, OPEN, SpareFile, let_go_of_unused, open_no_link, with_handle};
+    use super::{LETTING_GO, MOST, OPEN, SpareFile, let_go_of_unused, open_no_link, with_handle};
     use crate::lock::lock;
 
     fn read(file: &SpareFile) -> Result<String, io::ErrorKind> {
@@ -299,6 +303,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_open_and_these_are_let_go_for_others() {
+        let _alone = lock(&LETTING_GO);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a");
         fs::write(&path, "a text").expect("written");

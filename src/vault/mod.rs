@@ -16,6 +16,8 @@ pub use directory::{
     Directory, FileProblem, Item, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer,
 };
 pub(crate) use directory::{is_exhausted, is_withheld};
+#[cfg(test)]
+pub(crate) use handles::LETTING_GO;
 pub use handles::{SpareFile, let_go_of_unused, open_no_link, with_handle};
 #[cfg(target_os = "linux")]
 pub(crate) use inotify::Inotify;

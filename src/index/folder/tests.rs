@@ -14,7 +14,8 @@ use super::{
 #[cfg(target_os = "linux")]
 use super::{Entry, Freshness};
 use crate::index::{Query, RowRef, View};
-use crate::vault::{Boundary, Directory};
+use crate::lock::lock;
+use crate::vault::{Boundary, Directory, LETTING_GO};
 
 /// After so long a file's times can be relied on: on Windows no folder is known to be local.
 const SETTLED: Duration = Duration::from_millis(if cfg!(windows) { 5100 } else { 65 });
@@ -567,6 +568,7 @@ fn a_tag_that_a_file_names_twice_counts_once() {
 /// Processes that begin at once each write a segment of what they have read; the last one stays.
 #[test]
 fn what_is_gone_from_the_vault_is_gone_from_what_another_process_keeps() {
+    let _alone = lock(&LETTING_GO);
     let vault = Vault::new(false);
     for number in 0..9 {
         vault.write(&format!("{number}.json"), &format!("secret-{number}"));
