@@ -378,6 +378,7 @@ function rehearse() {
   unchangedOf(/** @type {any} */ (reading));
   warn(/** @type {any} */ (found));
   void memoriesOf(/** @type {any} */ (reading), /** @type {any} */ (found));
+  setImmediate(() => {});
 }
 
 rehearse();

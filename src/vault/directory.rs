@@ -10,6 +10,7 @@ mod system;
 
 use std::cell::Cell;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -179,7 +180,11 @@ impl Directory {
     /// # Errors
     /// If the folder can't be read.
     pub fn list(&self) -> io::Result<Vec<Box<str>>> {
-        let mut names = self.handle.names()?.map(|item| Ok(item?.0)).collect::<io::Result<Vec<_>>>()?;
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        self.handle.each_name(|name, _| {
+            names.push(name.to_vec());
+            ControlFlow::Continue(())
+        })?;
         names.par_sort_unstable();
         Ok(names
             .into_iter()
@@ -197,13 +202,20 @@ impl Directory {
     /// If the folder can't be read.
     pub fn list_in_batches(&self, size: usize, mut take: impl FnMut(Vec<Item>)) -> io::Result<bool> {
         let mut batch = Vec::with_capacity(size);
-        for item in self.handle.names()? {
-            let (name, inode) = item?;
-            let Ok(name) = String::from_utf8(name) else { return Ok(false) };
-            batch.push((name.into_boxed_str(), inode));
+        let mut is_utf8 = true;
+        self.handle.each_name(|name, inode| {
+            let Ok(name) = str::from_utf8(name) else {
+                is_utf8 = false;
+                return ControlFlow::Break(());
+            };
+            batch.push((name.into(), inode));
             if batch.len() == size {
                 take(std::mem::replace(&mut batch, Vec::with_capacity(size)));
             }
+            ControlFlow::Continue(())
+        })?;
+        if !is_utf8 {
+            return Ok(false);
         }
         take(batch);
         Ok(true)

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
+use std::ops::ControlFlow;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,9 +30,13 @@ impl Handle {
         Ok(Self { folder: path.to_owned() })
     }
 
-    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<(Vec<u8>, Option<u64>)>>> {
-        let name = |item: fs::DirEntry| item.file_name().to_string_lossy().into_owned().into_bytes();
-        Ok(fs::read_dir(&self.folder)?.map(move |item| Ok((name(item?), None))))
+    pub(super) fn each_name(&self, mut take: impl FnMut(&[u8], Option<u64>) -> ControlFlow<()>) -> io::Result<()> {
+        for item in fs::read_dir(&self.folder)? {
+            if take(item?.file_name().to_string_lossy().as_bytes(), None).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     #[allow(clippy::unused_self, reason = "as on other systems")]
