@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{Buffer, Env, PromiseRaw};
 use napi_derive::napi;
 
 use super::text::Text;
-use super::{off_thread, to_js};
+use super::{off_thread, promised, to_js};
 use crate::Error;
 use crate::formats::integrity::Verdict;
 use crate::formats::{construct, fingerprint, integrity, web_answer};
@@ -85,12 +85,12 @@ impl CapsuleAnswer {
 #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
 pub fn judge_answer(env: &Env, answer: Buffer) -> napi::Result<PromiseRaw<'_, LoadedCapsule>> {
     let answer = answer.to_vec();
-    env.spawn_future(off_thread(move || {
+    promised(env, move || {
         let text = String::from_utf8_lossy(answer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer));
         let capsule = web_answer::capsule_in(&text).map_err(|message| Error::NotACapsule { message })?;
         let verdict = integrity::judge(capsule.as_bytes(), None);
         Ok(LoadedCapsule::judged(capsule.to_owned(), verdict))
-    }))
+    })
 }
 
 impl LoadedCapsule {

@@ -9,12 +9,15 @@ pub mod reading;
 mod text;
 pub mod vault;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use napi::JsValue as _;
+use napi::bindgen_prelude::{Env, PromiseRaw, ToNapiValue, spawn_blocking};
 use tokio::runtime;
 use tokio::sync::Semaphore;
 
@@ -99,14 +102,52 @@ async fn off_thread_in_turn<T: Send + 'static>(
     result
 }
 
-/// Runs work off the JavaScript thread; a panic becomes an error.
+/// A promise of what work gives that runs off the JavaScript thread; a panic becomes an error. That thread settles it: a future
+/// would have it done by another one, for which JavaScript would have to wait, too.
+fn promised<T: ToNapiValue + Send + 'static>(
+    env: &Env,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> napi::Result<PromiseRaw<'_, T>> {
+    let (deferred, promise) = env.create_deferred()?;
+    // Whoever takes it settles it.
+    let deferred = Arc::new(Mutex::new(Some(deferred)));
+    let settle = {
+        let deferred = deferred.clone();
+        move |result: Result<T, Error>| match (lock(&deferred).take(), result) {
+            (Some(deferred), Ok(value)) => deferred.resolve(move |_| Ok(value)),
+            (Some(deferred), Err(error)) => deferred.reject(to_js(&error)),
+            (None, _) => {}
+        }
+    };
+    let work = {
+        let settle = settle.clone();
+        move || {
+            let done = catch_unwind(AssertUnwindSafe(work));
+            settle(done.unwrap_or_else(|panic| Err(Error::Internal { message: panic_message(&*panic) })));
+        }
+    };
+    // It panics where the system has no thread to give.
+    if catch_unwind(AssertUnwindSafe(|| drop(spawn_blocking(work)))).is_err() {
+        settle(Err(no_thread()));
+    }
+    Ok(PromiseRaw::new(env.raw(), promise.raw()))
+}
+
+fn no_thread() -> Error {
+    let message = "the system gives no more threads: raise the limit of processes, and ask again".to_owned();
+    Error::Internal { message }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic").to_owned()
+}
+
+/// Runs work off the JavaScript thread, for a future; a panic becomes an error.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> napi::Result<T> {
     // It panics where the system has no thread to give.
     let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
-    let Ok(started) = started else {
-        let message = "the system gives no more threads: raise the limit of processes, and ask again".to_owned();
-        return Err(to_js(&Error::Internal { message }));
-    };
+    let Ok(started) = started else { return Err(to_js(&no_thread())) };
     let done = started.await;
     done.unwrap_or_else(|panic| Err(Error::Internal { message: panic.to_string() })).map_err(|error| to_js(&error))
 }

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use super::progress::ReadingProgress;
 use super::text::Text;
 use super::vault::rejected;
-use super::{off_thread, to_js, to_json};
+use super::{promised, to_js, to_json};
 use crate::Error;
 use crate::formats::json;
 use crate::formats::rows::Rows;
@@ -364,7 +364,7 @@ impl MemoryReading {
     pub fn run<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         // Owned by the work: a worker thread that ends in mid-call frees `self`.
         let state = self.state.clone();
-        env.spawn_future(off_thread(move || lock(&state).run()))
+        promised(env, move || lock(&state).run())
     }
 
     /// The timestamps of the next undecided dates, as a JSON array; `null` when there are no more.
@@ -411,13 +411,13 @@ impl MemoryReading {
     #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
     pub fn select<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         let state = self.state.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             let mut state = lock(&state);
             match state.select() {
                 Err(Error::Damaged) => state.run(),
                 selected => Ok(state.with_told(selected)),
             }
-        }))
+        })
     }
 
     /// Makes more for `next`.
@@ -427,7 +427,7 @@ impl MemoryReading {
     #[napi(catch_unwind, ts_return_type = "Promise<ReadingOutcome>")]
     pub fn more<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ReadingOutcome>> {
         let state = self.state.clone();
-        env.spawn_future(off_thread(move || lock(&state).more()))
+        promised(env, move || lock(&state).more())
     }
 
     /// The next memories; `null` when there are none by now. Two texts of their strings, and a JSON text of where these end,

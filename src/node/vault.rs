@@ -14,7 +14,7 @@ use super::capsule::{CapsuleAnswer, LoadedCapsule};
 use super::progress::ReadingProgress;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
 use super::text::Text;
-use super::{off_thread, off_thread_in_turn};
+use super::{off_thread, off_thread_in_turn, promised};
 use crate::Error;
 use crate::formats::capsule::Header;
 use crate::formats::integrity::{Policy, Verdict};
@@ -189,7 +189,7 @@ pub fn open_vault<'env>(
     // Weak: the JavaScript side decides what keeps the process alive.
     let progress = progress.shared().clone();
     let wake = wake.map(|wake| wake.build_threadsafe_function().weak::<true>().build()).transpose()?;
-    env.spawn_future(off_thread(move || {
+    promised(env, move || {
         let mut store_options = Options {
             create: options.create,
             policy: if options.report { Policy::Report } else { Policy::Enforce },
@@ -230,7 +230,7 @@ pub fn open_vault<'env>(
             }
         };
         Ok(NativeVault { vault, watch })
-    }))
+    })
 }
 
 /// Whether two names mean one construct.
@@ -285,13 +285,13 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             if let Some(watch) = watch {
                 watch.stop();
             }
             vault.keep_indexes();
             Ok(())
-        }))
+        })
     }
 
     /// The vault's folder, behind all links.
@@ -308,10 +308,10 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<LoadedCapsule>")]
     pub fn load_capsule<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, LoadedCapsule>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             let Options { largest_capsule, expected_tether, .. } = vault.store().options();
             Ok(LoadedCapsule::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref()))
-        }))
+        })
     }
 
     /// Reads and judges a construct's capsule file, and makes the answer that gives it; `null` if it can't be read.
@@ -325,10 +325,10 @@ impl NativeVault {
         path: String,
     ) -> napi::Result<PromiseRaw<'env, Option<CapsuleAnswer>>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             let Options { largest_capsule, expected_tether, .. } = vault.store().options();
             Ok(CapsuleAnswer::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref()))
-        }))
+        })
     }
 
     /// A question to this vault: see `MemoryReading`.
@@ -402,7 +402,7 @@ impl NativeVault {
         version: VersionRequest,
     ) -> napi::Result<PromiseRaw<'env, RetrievedCapsule>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             Ok(match vault.store().retrieve(&name, &version.into())? {
                 Ok(found) => RetrievedCapsule {
                     text: Some(Text::from(found.text)),
@@ -421,7 +421,7 @@ impl NativeVault {
                     problem: Some(problem),
                 },
             })
-        }))
+        })
     }
 
     /// The entries of an instance, newest first.
@@ -436,7 +436,7 @@ impl NativeVault {
         tag: Option<String>,
     ) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().list(&name, tag.as_deref()).map(JsonTexts::of)))
+        promised(env, move || vault.store().list(&name, tag.as_deref()).map(JsonTexts::of))
     }
 
     /// The names of all instances.
@@ -446,7 +446,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<Array<string>>")]
     pub fn instances<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, Vec<String>>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().instances()))
+        promised(env, move || vault.store().instances())
     }
 
     /// What is known of an instance, as JSON; `null` if there is none.
@@ -456,7 +456,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<string | null>")]
     pub fn info<'env>(&self, env: &'env Env, name: String) -> napi::Result<PromiseRaw<'env, Option<String>>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().info(&name)))
+        promised(env, move || vault.store().info(&name))
     }
 
     /// The text of a small file of the vault.
@@ -466,7 +466,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn read_text<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, String>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().read_text(&PathBuf::from(path))))
+        promised(env, move || vault.store().read_text(&PathBuf::from(path)))
     }
 
     /// Writes a file of the vault that is no capsule.
@@ -476,7 +476,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn write_text<'env>(&self, env: &'env Env, path: String, text: String) -> napi::Result<PromiseRaw<'env, ()>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || vault.store().write_text(&PathBuf::from(path), &text)))
+        promised(env, move || vault.store().write_text(&PathBuf::from(path), &text))
     }
 
     /// Gives a capsule a tag.
@@ -534,7 +534,7 @@ impl NativeVault {
         user: Option<String>,
     ) -> napi::Result<PromiseRaw<'env, RestoredConstruct>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             let user = user.map(PathBuf::from);
             let (capsule, rejections) = vault.construct(&name, &version.into(), user.as_deref())?;
             let problem = capsule.as_ref().err().map(super::to_json);
@@ -545,7 +545,7 @@ impl NativeVault {
                 problem,
                 rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),
             })
-        }))
+        })
     }
 
     /// Every construct's capsule file, and what its header tells; before them why some folders can't be looked into, as `closed`.
@@ -555,7 +555,7 @@ impl NativeVault {
     #[napi(catch_unwind, ts_return_type = "Promise<JsonTexts>")]
     pub fn discover<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             let Discovery { capsules, closed } = vault.discover()?;
             let closed = closed.into_iter().map(|reason| ObjectText::new().string("closed", &reason).finish());
             Ok(JsonTexts::of(closed.chain(capsules.into_iter().map(|found| {
@@ -568,7 +568,7 @@ impl NativeVault {
                 let told = header.filter_map(|(key, value)| value.as_ref().map(|value| (key, value)));
                 told.fold(text, |text, (key, value)| text.json(key, value)).finish()
             }))))
-        }))
+        })
     }
 
     /// The verdict on every capsule file, or on those of some instances.
@@ -582,7 +582,7 @@ impl NativeVault {
         instances: Option<Vec<String>>,
     ) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
         let vault = self.vault.clone();
-        env.spawn_future(off_thread(move || {
+        promised(env, move || {
             Ok(JsonTexts::of(vault.verify(instances.as_deref()).into_iter().map(|verified| {
                 ObjectText::new()
                     .string("path", &verified.path.to_string_lossy())
@@ -591,7 +591,7 @@ impl NativeVault {
                     .string_or_null("reason", verified.verdict.reason.as_deref())
                     .finish()
             })))
-        }))
+        })
     }
 }
 
