@@ -488,12 +488,24 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Nearly all strings end at the first character that needs a look.
+    #[inline]
     fn string(&mut self) -> Result<StringText<'a>, SyntaxError> {
         let start = self.at;
-        let mut has_escapes = false;
         self.at += 1;
+        self.at += plain_length(&self.bytes[self.at..]);
+        if self.peek() == Some(b'"')
+            && let Some(text) = self.text.and_then(|text| text.get(start..=self.at))
+        {
+            self.at += 1;
+            return Ok(StringText { text, has_escapes: false });
+        }
+        self.rest_of_string(start)
+    }
+
+    fn rest_of_string(&mut self, start: usize) -> Result<StringText<'a>, SyntaxError> {
+        let mut has_escapes = false;
         loop {
-            self.at += plain_length(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -527,6 +539,7 @@ impl<'a> Scanner<'a> {
                 Some(_) => return Err(self.error("unescaped control character")),
                 None => return Err(self.error("unexpected end")),
             }
+            self.at += plain_length(&self.bytes[self.at..]);
         }
     }
 }
