@@ -376,16 +376,13 @@ impl Folder {
     /// names can't be told.
     fn take_kept_and_look(&self, state: &mut State, kept: Kept<'_>, sweep: &Sweep<'_>) -> io::Result<Option<Looked>> {
         let names = kept.names.clone();
-        rayon::join(
-            || self.take_kept(state, kept),
-            || {
-                if names.listed.is_some_and(|listed| listed.folder == sweep.own) {
-                    return Ok(Some(Looked::AtPlaces(sweep.states(&names))));
-                }
-                Ok(sweep.look()?.map(Looked::ByName))
-            },
-        )
-        .1
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| self.take_kept(state, kept));
+            if names.listed.is_some_and(|listed| listed.folder == sweep.own) {
+                return Ok(Some(Looked::AtPlaces(sweep.states(&names))));
+            }
+            Ok(sweep.look()?.map(Looked::ByName))
+        })
     }
 
     /// The files that were kept of the folder, or are known already: each is still to be compared.
@@ -917,13 +914,13 @@ impl<'a> Sweep<'a> {
         })?;
         Ok(visited.map(|visited| {
             let (mut parts, large): (Vec<Part>, Vec<Vec<Box<str>>>) = visited.into_iter().unzip();
-            parts.push(Part::new(self.read_large(large.concat()).collect(), &start));
+            parts.push(Part::new(self.read_large(large.into_iter().flatten()).collect(), &start));
             Fresh::join(self.kind, parts)
         }))
     }
 
     /// One at a time: each may take as much memory as a file may be large.
-    fn read_large(&self, names: Vec<Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
+    fn read_large(&self, names: impl IntoIterator<Item = Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
         let wanted = names.into_iter().take_while(|_| !self.progress.is_aborted());
         wanted.filter_map(|name| self.read(name, None, LARGEST_FILE).ok())
     }
@@ -937,7 +934,7 @@ impl<'a> Sweep<'a> {
             };
             items.into_iter().take_while(|_| !self.progress.is_aborted()).map(state).collect::<Vec<Named>>()
         })?;
-        Ok(looked.map(|parts| parts.concat()))
+        Ok(looked.map(|parts| parts.into_iter().flatten().collect()))
     }
 
     /// The states of the files of these names.
