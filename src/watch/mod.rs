@@ -794,14 +794,15 @@ impl Watch {
         if let Method::Polling(interval) = request.method {
             lock(&shared.hints).polling = Some(interval);
         }
-        let (files, record) = rayon::join(
-            || shared.visit(Path::new("")),
-            || {
+        let mut record = None;
+        let files = rayon::in_place_scope(|scope| {
+            scope.spawn(|_| {
                 let settings = shared.catalogue.settings();
                 let open = |cache: &PathBuf| Record::open(cache, &shared.root, &settings, request.since.as_ref());
-                request.cache.as_ref().map(open)
-            },
-        );
+                record = request.cache.as_ref().map(open);
+            });
+            shared.visit(Path::new(""))
+        });
         if let Some(problem) = lock(&shared.hints).exhausted.take() {
             return Err(problem);
         }
