@@ -66,7 +66,7 @@ const NATIVE_CHECK = `if (typeof require(${JSON.stringify(REPOSITORY_ROOT)}).rea
 function ensureCompetitors(log) {
   if (!works(SQLITE_CHECK) || !works(LMDB_CHECK)) {
     log('installing what vvault-native is measured against (compiles better-sqlite3, about a minute)');
-    spawnSync('npm', ['install', '--no-audit', '--no-fund'], { cwd: __dirname, stdio: ['ignore', 2, 2] });
+    spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: __dirname, stdio: ['ignore', 2, 2] });
   }
   return { hasSqlite: works(SQLITE_CHECK), hasLmdb: works(LMDB_CHECK) };
 }
