@@ -902,9 +902,8 @@ impl<'a> Sweep<'a> {
         let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
         let visited = self.visit_all(|items| {
             let (mut read, mut large) = (Vec::new(), Vec::new());
-            let visits: Vec<Visit> = items.into_iter().map(&visit).collect();
-            for visit in visits {
-                match visit {
+            for item in items {
+                match visit(item) {
                     Visit::Read(entry) => read.push(entry),
                     Visit::Large(name) => large.push(name),
                     Visit::AsKept(_) | Visit::NotWanted => {}

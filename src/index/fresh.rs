@@ -41,7 +41,7 @@ impl Part {
     pub(super) fn new(files: Vec<Arc<Entry>>, start: &Start) -> Self {
         let start = start.0.get_or_init(|| common_start(&files));
         let mut part = Self { files: Vec::new(), heap_size: 0, is_odd: false, is_numbered: true, broken: Vec::new() };
-        let number = |file: Arc<Entry>| {
+        let told_of = |file: Arc<Entry>| {
             part.heap_size += file.heap_size();
             part.is_odd |= file.answer.is_some() || file.is_unread() || file.escapes();
             part.broken.extend(file.broken());
@@ -49,7 +49,7 @@ impl Part {
             part.is_numbered &= behind.is_some();
             (number(behind.unwrap_or_default()), file)
         };
-        let files = files.into_iter().map(number).collect();
+        let files = files.into_iter().map(told_of).collect();
         Self { files, ..part }
     }
 }
@@ -61,7 +61,7 @@ impl Fresh {
         Self { heap_size: sizes.sum(), may_be_odd: true, files }
     }
 
-    /// All of a folder, and which of them are broken.
+    /// All of a folder, and which of them are broken, also in their order.
     pub(super) fn join(kind: &FolderKind, parts: Vec<Part>) -> (Self, Vec<BrokenFile>) {
         let mut all = Self::default();
         let mut are_numbered = *kind == FolderKind::Capsules;
@@ -74,6 +74,7 @@ impl Fresh {
             numbered.extend(part.files);
             broken.extend(part.broken);
         }
+        broken.sort_by(|left, right| kind.order(&left.name, &right.name));
         let by_name =
             |(_, left): &(u128, Arc<Entry>), (_, right): &(u128, Arc<Entry>)| kind.order(&left.name, &right.name);
         if are_numbered {
@@ -128,8 +129,8 @@ mod tests {
             let mut expected: Vec<String> = names.concat();
             prop_assert_eq!(fresh.may_be_odd, !expected.is_empty());
             prop_assert_eq!(fresh.heap_size, fresh.files.iter().map(|file| file.heap_size()).sum::<usize>());
-            prop_assert_eq!(broken.iter().map(|file| file.name.to_string()).collect::<Vec<_>>(), &*expected);
             expected.sort_by(|left, right| kind.order(left, right));
+            prop_assert_eq!(broken.iter().map(|file| file.name.to_string()).collect::<Vec<_>>(), &*expected);
             prop_assert_eq!(fresh.files.iter().map(|file| file.name.to_string()).collect::<Vec<_>>(), expected);
         }
     }
