@@ -770,6 +770,20 @@ enum Visit {
     NotWanted,
 }
 
+/// The places of files that are as they were kept, the files that were read, and the names of those that are still to be.
+fn told_apart(visits: impl IntoIterator<Item = Visit>) -> (Vec<u32>, Vec<Arc<Entry>>, Vec<Box<str>>) {
+    let (mut kept, mut read, mut large) = (Vec::new(), Vec::new(), Vec::new());
+    for visit in visits {
+        match visit {
+            Visit::AsKept(at) => kept.push(at),
+            Visit::Read(entry) => read.push(entry),
+            Visit::Large(name) => large.push(name),
+            Visit::NotWanted => {}
+        }
+    }
+    (kept, read, large)
+}
+
 /// Files that were read, and which of them are broken.
 type Read = (Fresh, Vec<BrokenFile>);
 
@@ -901,14 +915,7 @@ impl<'a> Sweep<'a> {
         let start = Start::default();
         let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
         let visited = self.visit_all(|items| {
-            let (mut read, mut large) = (Vec::new(), Vec::new());
-            for item in items {
-                match visit(item) {
-                    Visit::Read(entry) => read.push(entry),
-                    Visit::Large(name) => large.push(name),
-                    Visit::AsKept(_) | Visit::NotWanted => {}
-                }
-            }
+            let (_, read, large) = told_apart(items.into_iter().map(&visit));
             (Part::new(read, &start), large)
         })?;
         Ok(visited.map(|visited| {
@@ -955,7 +962,7 @@ impl<'a> Sweep<'a> {
             Some(RowRef::Stored(segment, at)) if *state == Some(segment.signature(at)) => self.as_kept(at),
             _ => self.visit(name.clone()),
         };
-        self.told_apart(each(looked.len(), SPLIT, |at| visit(&looked[at])))
+        self.joined(each(looked.len(), SPLIT, |at| visit(&looked[at])))
     }
 
     /// The same of states in the order of the kept names.
@@ -965,7 +972,7 @@ impl<'a> Sweep<'a> {
             _ => self.visit(kept.name(at).into()),
         };
         let places: Vec<(u32, &Option<Signature>)> = kept.places().zip(states).collect();
-        self.told_apart(each(places.len(), SPLIT, |at| visit(places[at])))
+        self.joined(each(places.len(), SPLIT, |at| visit(places[at])))
     }
 
     fn as_kept(&self, at: u32) -> Visit {
@@ -994,16 +1001,8 @@ impl<'a> Sweep<'a> {
     }
 
     /// The places of files that are as they were kept, and the others.
-    fn told_apart(&self, visits: Vec<Visit>) -> (Vec<u32>, Read) {
-        let (mut kept, mut read, mut large) = (Vec::new(), Vec::new(), Vec::new());
-        for visit in visits {
-            match visit {
-                Visit::AsKept(at) => kept.push(at),
-                Visit::Read(entry) => read.push(entry),
-                Visit::Large(name) => large.push(name),
-                Visit::NotWanted => {}
-            }
-        }
+    fn joined(&self, visits: Vec<Visit>) -> (Vec<u32>, Read) {
+        let (kept, mut read, large) = told_apart(visits);
         read.extend(self.read_large(large));
         (kept, Fresh::join(self.kind, vec![Part::new(read, &Start::default())]))
     }
