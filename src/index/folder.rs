@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{self, AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -913,9 +914,8 @@ impl<'a> Sweep<'a> {
     /// name is not UTF-8, whose place among the others can't be told from the name that is left of it.
     fn first(&self) -> io::Result<Option<Read>> {
         let start = Start::default();
-        let visit = |item| self.read_unseen(item).map_or_else(|name| self.visit(name), Visit::Read);
         let visited = self.visit_all(|items| {
-            let (_, read, large) = told_apart(items.into_iter().map(&visit));
+            let (_, read, large) = told_apart(self.visit_some(items));
             (Part::new(read, &start), large)
         })?;
         Ok(visited.map(|visited| {
@@ -1031,17 +1031,30 @@ impl<'a> Sweep<'a> {
         is_current
     }
 
-    /// Reads a regular file without looking at its state, if that is to be done; else gives the name back.
-    fn read_unseen(&self, (name, inode): Item) -> Result<Arc<Entry>, Box<str>> {
-        let Some(inode) = inode.filter(|_| self.looks_later && !self.progress.is_aborted()) else { return Err(name) };
-        give_way();
-        let entry = with_buffer(|buffer| {
-            let Some(length) = self.directory.read_unseen(&name, LARGE, buffer) else { return Err(name) };
-            let content = self.kind.parse(&name, &buffer[..length]);
-            Ok(Entry::unseen(name, content, inode, length as u64))
-        })?;
-        self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
-        Ok(Arc::new(entry))
+    /// Reads regular files without looking at their states, if that is to be done.
+    fn visit_some(&self, items: Vec<Item>) -> Vec<Visit> {
+        let mut visits = Vec::with_capacity(items.len());
+        let mut others = Vec::new();
+        if self.looks_later {
+            self.directory.each_unseen(items, LARGE, |(name, inode), text| {
+                if self.progress.is_aborted() {
+                    return ControlFlow::Break(());
+                }
+                if let (Some(inode), Some(text)) = (inode, text) {
+                    give_way();
+                    let content = self.kind.parse(&name, text);
+                    visits.push(Visit::Read(Arc::new(Entry::unseen(name, content, inode, text.len() as u64))));
+                    self.progress.done.fetch_add(1, atomic::Ordering::Relaxed);
+                } else {
+                    others.push(name);
+                }
+                ControlFlow::Continue(())
+            });
+        } else {
+            others.extend(items.into_iter().map(|(name, _)| name));
+        }
+        visits.extend(others.into_iter().map(|name| self.visit(name)));
+        visits
     }
 
     /// Whether a file that was read without looking at it is found to be as it was then. It is known then in which state.

@@ -243,14 +243,56 @@ impl Directory {
         self.handle.is_stamping()
     }
 
-    /// Reads a file that was listed as a regular one as [`read`](Self::read) does, but without looking at its state, which takes
-    /// a tenth of the time. Gives its length; `None` if it is to be read in the other way.
-    pub fn read_unseen(&self, name: &str, limit: u64, buffer: &mut Vec<u8>) -> Option<usize> {
-        /// Bytes: more than an ordinary capsule has.
+    /// Reads files that were listed as regular ones as [`read`](Self::read) does, but without looking at their states, which
+    /// takes a tenth of the time. Hands out each with what it holds, until it is told to stop; with `None` if it is to be read
+    /// in the other way.
+    ///
+    /// Some are opened, then read, then handed out, then closed: going from one kind of work to another with every file, the
+    /// processor finds neither its code nor its data at hand, and takes a tenth longer.
+    pub fn each_unseen(
+        &self,
+        files: Vec<Item>,
+        limit: u64,
+        mut take: impl FnMut(Item, Option<&[u8]>) -> ControlFlow<()>,
+    ) {
+        /// Files open at once.
+        const TOGETHER: usize = 16;
+        /// Bytes: more than an ordinary capsule has, and more than as many ordinary ones have.
         const USUAL: usize = 64 << 10;
-        let mut file = self.handle.open_unseen(name)?;
-        buffer.resize(buffer.len().max(USUAL), 0);
-        system::read_whole(&mut file, 0, limit, buffer).ok()
+        const ENOUGH: usize = 192 << 10;
+        let mut files = files.into_iter();
+        with_buffer(|buffer| {
+            loop {
+                let some: Vec<Item> = files.by_ref().take(TOGETHER).collect();
+                if some.is_empty() {
+                    return;
+                }
+                let open = |(name, inode): &Item| inode.and_then(|_| self.handle.open_unseen(name));
+                let mut opened: Vec<_> = some.iter().map(open).collect();
+                let mut to_read = opened.iter_mut();
+                let mut to_hand_out = some.into_iter();
+                while !to_hand_out.as_slice().is_empty() {
+                    let mut end = 0;
+                    let mut places = Vec::with_capacity(TOGETHER);
+                    while end < ENOUGH
+                        && let Some(file) = to_read.next()
+                    {
+                        let start = end;
+                        buffer.resize(buffer.len().max(start + USUAL), 0);
+                        let read =
+                            file.as_mut().and_then(|file| system::read_whole(file, 0, limit, start, buffer).ok());
+                        end += read.unwrap_or_default();
+                        places.push(read.map(|_| start..end));
+                    }
+                    // In this order, else the file after the last place is lost.
+                    for (place, file) in places.into_iter().zip(to_hand_out.by_ref()) {
+                        if take(file, place.map(|place| &buffer[place])).is_break() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
     }
 
     /// The state of the file `name`, or of what it links to inside the vault.
@@ -308,7 +350,7 @@ impl Directory {
         if signature.size > limit {
             return Err(FileProblem::TooLarge { size: signature.size, limit });
         }
-        let length = system::read_whole(&mut file, signature.size, limit, buffer)
+        let length = system::read_whole(&mut file, signature.size, limit, 0, buffer)
             .map_err(|error| self.problem(&error, "read", name))?;
         Ok((signature, length))
     }

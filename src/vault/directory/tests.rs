@@ -63,9 +63,49 @@ fn lists_in_the_order_of_bytes() {
 
 #[cfg(unix)]
 mod unix {
-    use super::Folder;
+    use super::super::Item;
+    use super::{Directory, Folder};
     use std::fs;
+    use std::ops::ControlFlow;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn hands_out_each_file_that_nobody_looked_at_with_its_own_text() {
+        let folder = Folder::new();
+        // Some that fill what is read together, and one beyond the limit.
+        let sizes = [0, 1, 40_000, 64 << 10, (64 << 10) - 1, 300_000, 5, 400_001, 64 << 10, 3];
+        let mut files: Vec<Item> = (0..40).map(|number: u64| (format!("{number}").into(), Some(number))).collect();
+        let text_of = |number: u64| {
+            let size = sizes[usize::try_from(number).expect("small") % sizes.len()];
+            vec![number.to_le_bytes()[0]; size]
+        };
+        for number in 0..40 {
+            fs::write(folder.place.path().join(number.to_string()), text_of(number)).expect("a file");
+        }
+        symlink("0", folder.place.path().join("link")).expect("a link");
+        files.insert(17, ("link".into(), Some(100)));
+        files.insert(3, ("missing".into(), Some(101)));
+        files.insert(0, ("1".into(), None));
+        let directory = Directory::open(folder.place.path()).expect("a folder");
+        let mut handed_out = Vec::new();
+        directory.each_unseen(files.clone(), 400_000, |file, text| {
+            let is_own = file.1.is_some_and(|number| text == Some(&text_of(number)));
+            handed_out.push((file, text.is_some(), is_own));
+            ControlFlow::Continue(())
+        });
+        let expected = files.iter().map(|(name, number)| {
+            let is_read = number.is_some_and(|number| number < 40 && number % 10 != 7);
+            ((name.clone(), *number), is_read, is_read)
+        });
+        assert_eq!(handed_out, expected.collect::<Vec<_>>());
+
+        let mut count = 0;
+        directory.each_unseen(files, 400_000, |_, _| {
+            count += 1;
+            if count == 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(count, 20);
+    }
 
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {

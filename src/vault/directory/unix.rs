@@ -189,16 +189,23 @@ fn opened(file: OwnedFd) -> io::Result<Opened> {
     Ok((file, signature(&stat), kind(&stat)))
 }
 
-/// Reads to the end. A regular file that gives less than was asked for, at or beyond its known size, has ended.
-pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads to the end, into the buffer from a place on. A regular file that gives less than was asked for, at or beyond its
+/// known size, has ended.
+pub(super) fn read_whole(
+    file: &mut OwnedFd,
+    size: u64,
+    limit: u64,
+    start: usize,
+    buffer: &mut Vec<u8>,
+) -> io::Result<usize> {
     let size = usize::try_from(size).map_err(io::Error::other)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX - 1);
-    if buffer.len() <= size {
-        buffer.resize(size + 1, 0);
+    if buffer.len() <= start + size {
+        buffer.resize(start + size + 1, 0);
     }
     let mut filled = 0;
     loop {
-        match rustix::io::read(&mut *file, &mut buffer[filled..]) {
+        match rustix::io::read(&mut *file, &mut buffer[start + filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(Errno::INTR) => continue,
@@ -207,8 +214,8 @@ pub(super) fn read_whole(file: &mut OwnedFd, size: u64, limit: u64, buffer: &mut
         if filled > limit {
             return Err(io::Error::other(format!("the file grew beyond {limit} bytes")));
         }
-        if filled == buffer.len() {
-            buffer.resize(filled * 2, 0);
+        if start + filled == buffer.len() {
+            buffer.resize(start + filled * 2, 0);
         } else if filled >= size {
             break;
         }

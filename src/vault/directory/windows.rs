@@ -99,9 +99,15 @@ pub(super) fn open_target(path: &Path) -> io::Result<Opened> {
     Ok((file, signature, kind))
 }
 
-/// Reads to the end.
-pub(super) fn read_whole(file: &mut File, _size: u64, limit: u64, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    buffer.clear();
+/// Reads to the end, into the buffer from a place on.
+pub(super) fn read_whole(
+    file: &mut File,
+    _size: u64,
+    limit: u64,
+    start: usize,
+    buffer: &mut Vec<u8>,
+) -> io::Result<usize> {
+    buffer.truncate(start);
     let read = file.take(limit + 1).read_to_end(buffer)?;
     if u64::try_from(read).is_ok_and(|read| read > limit) {
         return Err(io::Error::other(format!("the file grew beyond {limit} bytes")));
