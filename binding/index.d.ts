@@ -52,7 +52,7 @@ export declare class MemoryReading {
    * # Errors
    * If the JavaScript engine can't make the strings.
    */
-  unchanged(): [[string, string, string], string | null] | null
+  unchanged(): [[string, string, Int32Array, string], string | null] | null
   /**
    * Finds the memories and, if no date is undecided, selects.
    *
@@ -87,13 +87,13 @@ export declare class MemoryReading {
    */
   more(): Promise<ReadingOutcome>
   /**
-   * The next memories; `null` when there are none by now. Two texts of their strings, and a JSON text of where these end,
-   * and of everything else: see `formats/rows.rs`.
+   * The next memories; `null` when there are none by now. Two texts of their strings, where these end, and a JSON text of
+   * everything else: see `formats/rows.rs`.
    *
    * # Errors
    * [`Error::Aborted`], and if the JavaScript engine can't make the strings.
    */
-  next(): [string, string, string] | null
+  next(): [string, string, Int32Array, string] | null
 }
 
 /** An open vault. */

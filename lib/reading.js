@@ -124,9 +124,9 @@ const SOME = 256;
  *
  * @param {Rows} rows
  */
-function* builtFrom([latin1, wide, index]) {
-  /** @type {[number[], any[]]} */
-  const [places, values] = JSON.parse(index);
+function* builtFrom([latin1, wide, places, texts]) {
+  /** @type {any[]} */
+  const values = JSON.parse(texts);
   /** @type {Memory[]} */
   let memories = [];
   let start = 0;
@@ -371,7 +371,7 @@ function rehearse() {
   invalid('x', {});
   requestOf(path.resolve('/'), directories, 'x', { limit: 10 });
   /** @type {Rows} */
-  const row = ['a.json2025', '', '[[6,10,10,10,0,1,0,0],[null,[]]]'];
+  const row = ['a.json2025', '', Int32Array.of(6, 10, 10, 10, 0, 1, 0, 0), '[null,[]]'];
   const handedOut = [row, null];
   const reading = { unchanged: () => null, next: () => handedOut.shift() };
   const found = { more: false, warnings: [] };

@@ -1,7 +1,6 @@
 //! Memories in the form that JavaScript builds them from in the least time.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use encoding_rs::mem;
 use hashbrown::HashMap;
@@ -10,15 +9,12 @@ use super::json::{self, Kind};
 use super::memory::{Member, Memory, Moment, Origin};
 
 /// Some memories. The long strings of the usual memory capsule stand behind one another in two texts, which JavaScript
-/// takes apart by slices: V8 makes those without copying, and its collector moves but what points to them. Everything else
-/// is JSON, and of it what many memories share is there once.
+/// takes apart by slices: V8 makes those without copying, and its collector moves but what points to them. Where they end is
+/// told by numbers. Everything else is JSON, and of it what many memories share is there once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     latin1: Vec<u8>,
     wide: Vec<u16>,
-    /// Of each memory eight numbers: where its file name, timestamp, content and hash end in `latin1`, the content perhaps
-    /// (negative) in `wide`, each beginning where the one before it in that text ends; and which of the `values` are its role,
-    /// tags, consent and embed model. Or two: 0, and which of the `values` is the memory.
     places: Vec<i32>,
     /// JSON texts, a comma between two.
     values: String,
@@ -52,20 +48,19 @@ impl Rows {
         &self.wide
     }
 
-    /// Where the strings end, and everything else, as JSON: `[[place, …], [value, …]]`.
+    /// Of each memory eight numbers: where its file name, timestamp, content and hash end in [`latin1`](Self::latin1), the
+    /// content perhaps (negative) in [`wide`](Self::wide), each beginning where the one before it in that text ends; and which
+    /// of the [`values`](Self::values) are its role, tags, consent and embed model. Or two: 0, and which of the values is the
+    /// memory.
     #[must_use]
-    pub fn index(&self) -> String {
-        let mut index = String::with_capacity(self.places.len() * 7 + self.values.len() + 8);
-        index.push_str("[[");
-        for (at, place) in self.places.iter().enumerate() {
-            index.push_str(if at == 0 { "" } else { "," });
-            // Into a string nothing can fail.
-            let _ = write!(index, "{place}");
-        }
-        index.push_str("],[");
-        index.push_str(&self.values);
-        index.push_str("]]");
-        index
+    pub fn places(&self) -> &[i32] {
+        &self.places
+    }
+
+    /// Everything else: a JSON array.
+    #[must_use]
+    pub fn values(&self) -> String {
+        format!("[{}]", self.values)
     }
 
     /// Adds a memory. The arguments are those of [`Memory::write_json`].
@@ -173,8 +168,7 @@ mod tests {
     /// As JavaScript builds them.
     fn built(rows: &Rows) -> Vec<Value> {
         let latin1: Vec<char> = rows.latin1().iter().map(|byte| char::from(*byte)).collect();
-        let index: (Vec<i64>, Vec<Value>) = serde_json::from_str(&rows.index()).expect("an index");
-        let (places, values) = index;
+        let (places, values) = (rows.places(), serde_json::from_str::<Vec<Value>>(&rows.values()).expect("values"));
         let (mut start, mut wide_start, mut at) = (0, 0, 0);
         let value = |at: usize| values[usize::try_from(places[at]).expect("a place")].clone();
         let mut memories = Vec::new();
@@ -265,8 +259,8 @@ mod tests {
         let (rows, _) = rows_of(&files);
         assert_eq!(rows.latin1().len(), 3 * ("a b.json".len() + "2025-03-03T20:55:27Z".len() + "ff".len()) + 6);
         assert_eq!(String::from_utf16_lossy(rows.wide()), "“so”");
-        assert_eq!(rows.index().matches("\"user\"").count(), 1);
-        assert_eq!(rows.index().matches("[\"a\",\"é\"]").count(), 1);
+        assert_eq!(rows.values().matches("\"user\"").count(), 1);
+        assert_eq!(rows.values().matches("[\"a\",\"é\"]").count(), 1);
     }
 
     #[test]
@@ -274,6 +268,6 @@ mod tests {
         let text = usual("x").to_string().replace("\"x\"", r#""\ud800""#);
         let (rows, expected) = rows_of(&[("a.json".to_owned(), text)]);
         assert_eq!((rows.latin1(), rows.wide()), (&[][..], &[][..]));
-        assert_eq!(rows.index(), format!("[[0,0],[{}]]", expected[0]));
+        assert_eq!((rows.places(), rows.values()), (&[0, 0][..], format!("[{}]", expected[0])));
     }
 }

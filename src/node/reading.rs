@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use napi::JsString;
-use napi::bindgen_prelude::{Env, Float64Array, PromiseRaw};
+use napi::bindgen_prelude::{Env, Float64Array, Int32ArraySlice, PromiseRaw};
 use napi_derive::napi;
 
 use super::progress::ReadingProgress;
@@ -148,12 +148,13 @@ struct State {
 /// With a lock of its own: JavaScript takes out what is there while more is made.
 type Made = Arc<Mutex<VecDeque<Rows>>>;
 
-/// Memories for JavaScript: see [`Rows`]. The Latin-1 text, the UTF-16 text, the index.
-type JsRows<'env> = (JsString<'env>, JsString<'env>, JsString<'env>);
+/// Memories for JavaScript: see [`Rows`]. The Latin-1 text, the UTF-16 text, the places, the values.
+type JsRows<'env> = (JsString<'env>, JsString<'env>, Int32ArraySlice<'env>, JsString<'env>);
 
 fn rows_to_js<'env>(rows: &Rows, env: &'env Env) -> napi::Result<JsRows<'env>> {
     let (latin1, wide) = (env.create_string_latin1(rows.latin1())?, env.create_string_utf16(rows.wide())?);
-    Ok((latin1, wide, Text::of_json(rows.index()).to_js(env)?))
+    let places = Int32ArraySlice::copy_from(env, rows.places())?;
+    Ok((latin1, wide, places, Text::of_json(rows.values()).to_js(env)?))
 }
 
 impl State {
@@ -350,7 +351,7 @@ impl MemoryReading {
     ///
     /// # Errors
     /// If the JavaScript engine can't make the strings.
-    #[napi(catch_unwind, ts_return_type = "[[string, string, string], string | null] | null")]
+    #[napi(catch_unwind, ts_return_type = "[[string, string, Int32Array, string], string | null] | null")]
     pub fn unchanged<'env>(&self, env: &'env Env) -> napi::Result<Option<(JsRows<'env>, Option<String>)>> {
         let Some((rows, next)) = lock(&self.state).unchanged() else { return Ok(None) };
         Ok(Some((rows_to_js(&rows, env)?, next)))
@@ -430,12 +431,12 @@ impl MemoryReading {
         promised(env, move || lock(&state).more())
     }
 
-    /// The next memories; `null` when there are none by now. Two texts of their strings, and a JSON text of where these end,
-    /// and of everything else: see `formats/rows.rs`.
+    /// The next memories; `null` when there are none by now. Two texts of their strings, where these end, and a JSON text of
+    /// everything else: see `formats/rows.rs`.
     ///
     /// # Errors
     /// [`Error::Aborted`], and if the JavaScript engine can't make the strings.
-    #[napi(catch_unwind, ts_return_type = "[string, string, string] | null")]
+    #[napi(catch_unwind, ts_return_type = "[string, string, Int32Array, string] | null")]
     pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsRows<'env>>> {
         self.check_wanted()?;
         let rows = lock(&self.made).pop_front();
