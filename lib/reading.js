@@ -105,7 +105,7 @@ async function memoriesOf(reading, found, tell = warn) {
         if (next) await next;
       }
     }
-    if (!more) return pageOf(parts.flat(), outcome.next ?? null);
+    if (!more) return pageOf(parts, outcome.next ?? null);
     const made = await reading.more();
     if (made.again) {
       tell(made);
@@ -211,14 +211,16 @@ function unchangedOf(reading) {
   const unchanged = reading.unchanged();
   if (unchanged === null) return null;
   const [rows, before] = unchanged;
-  return pageOf([...builtFrom(rows)].flat(), before);
+  return pageOf(builtFrom(rows), before);
 }
 
 /**
- * @param {Memory[]} memories
+ * @param {Iterable<Memory[]>} parts
  * @param {string | null} before
  */
-function pageOf(memories, before) {
+function pageOf(parts, before) {
+  // Not `flat`, which takes twenty times as long.
+  const memories = /** @type {Memory[]} */ ([]).concat(...parts);
   // Not to be seen by who compares, copies or prints the memories.
   Object.defineProperty(memories, 'before', { value: before });
   return /** @type {import('../index').MemoryPage} */ (memories);
