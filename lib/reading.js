@@ -56,9 +56,11 @@ const TURN_MS = 1;
 const LONG_TURN_MS = 2;
 const MOST_LONG_TURNS = 4;
 
-/** Long work, in turns of the event loop. */
+/** Long work that begins as a native thread has something, in turns of the event loop. */
 class Turns {
   #began = now();
+  /** The first `setImmediate` after that is still run in the same turn. */
+  #isFirst = true;
 
   /** @returns {Promise<void> | undefined} Until the next turn, if this one was long enough. */
   next() {
@@ -66,6 +68,8 @@ class Turns {
   }
 
   async rest() {
+    if (this.#isFirst) await turn();
+    this.#isFirst = false;
     let tries = MOST_LONG_TURNS;
     let left;
     do {
@@ -96,8 +100,8 @@ async function memoriesOf(reading, found, tell = warn) {
   // Not one list that grows: V8 keeps what such a list holds beyond its own end, once the list itself has grown old.
   /** @type {Memory[][]} */
   const parts = [];
-  const turns = new Turns();
   for (let { more } = outcome; ; ) {
+    const turns = new Turns();
     for (let rows = reading.next(); rows !== null; rows = reading.next()) {
       for (const part of builtFrom(rows)) {
         parts.push(part);
