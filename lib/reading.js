@@ -128,9 +128,9 @@ const SOME = 256;
  *
  * @param {Rows} rows
  */
-function* builtFrom([latin1, wide, places, texts]) {
+function* builtFrom([latin1, wide, places, json]) {
   /** @type {any[]} */
-  const values = JSON.parse(texts);
+  const values = JSON.parse(json);
   /** @type {Memory[]} */
   let memories = [];
   let start = 0;
