@@ -410,6 +410,27 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
     await assert.rejects(memoriesOf(reading, /** @type {any} */ ({ more: true })), failure);
   });
 
+  test('what waits for the event loop goes before the second part of many memories', async () => {
+    /** @type {string[]} */
+    const done = [];
+    let parts = 2;
+    const next = () => {
+      if (parts-- === 0) return null;
+      done.push('part');
+      // Longer than a turn, and until the timer is due.
+      for (const end = performance.now() + 5; performance.now() < end; );
+      return ['', '', Int32Array.of(0, 0), '[{}]'];
+    };
+    // A native thread's promise is settled in the same phase of the event loop as this callback.
+    await new Promise((resolve, reject) => {
+      fs.stat('.', () => {
+        setTimeout(() => done.push('timer'), 1);
+        memoriesOf(/** @type {any} */ ({ next }), /** @type {any} */ ({ more: false })).then(resolve, reject);
+      });
+    });
+    assert.deepStrictEqual(done, ['part', 'timer', 'part']);
+  });
+
   test('it is told how far a long reading has come', async (t) => {
     const vault = temporaryVault(t);
     fs.mkdirSync(vault.path('users/ann/capsules'), { recursive: true });
