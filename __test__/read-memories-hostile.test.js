@@ -7,6 +7,7 @@ const { execFileSync } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
+const path = require('node:path');
 const { test } = require('node:test');
 
 const { readMemories } = require('..');
@@ -213,6 +214,38 @@ test('a file that can’t be opened is told, and the others come', {
   assert.match(String(warnings[0][1]), /^EACCES: permission denied, open /);
   fs.chmodSync(place('locked.json'), 0o600);
   assert.strictEqual((await read()).length, 2);
+});
+
+test('few handles are enough for many files', {
+  skip: process.platform === 'linux' ? false : 'the limit is set by a shell',
+}, async (t) => {
+  const [vault, cacheDir] = [temporaryVault(t), temporaryVault(t).root];
+  // The folder of the second one is so large that it is read before it is watched.
+  const counts = { ann: 300, tom: 2000 };
+  for (const [user, count] of Object.entries(counts)) {
+    for (let place = 0; place < count; place++)
+      vault.write(user, `a name of a usual length ${place}.json`, { raw: 'x' });
+  }
+  assert.ok(fs.statSync(vault.path('users/tom/capsules')).size > 64 * 1024);
+  const text = `
+    const fs = require('node:fs');
+    const { readMemories } = require(${JSON.stringify(path.resolve(__dirname, '..'))});
+    const handles = [];
+    try {
+      for (;;) handles.push(fs.openSync('/dev/null'));
+    } catch {}
+    const [config, users, free] = ${JSON.stringify([vault.config, Object.keys(counts), 4])};
+    for (const handle of handles.slice(-free)) fs.closeSync(handle);
+    (async () => {
+      const counts = {};
+      for (const user of users) counts[user] = (await readMemories(config, user, { limit: 0 })).length;
+      for (const handle of handles.slice(0, -free)) fs.closeSync(handle);
+      console.log(JSON.stringify(counts));
+      process.exit();
+    })();`;
+  const env = { ...process.env, VVAULT_CACHE_DIR: cacheDir };
+  const limited = ['-c', 'ulimit -n 64; exec "$0" -e "$1"', process.execPath, text];
+  assert.deepStrictEqual(JSON.parse(execFileSync('sh', limited, { env, encoding: 'utf8' })), counts);
 });
 
 test('names of any bytes', { skip: process.platform !== 'linux' }, async (t) => {

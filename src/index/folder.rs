@@ -766,23 +766,23 @@ enum Visit {
     /// It is as it was kept at this place.
     AsKept(u32),
     Read(Arc<Entry>),
-    /// Too large to be read beside others.
-    Large(Box<str>),
+    /// To be read while no other is: it is too large, or the system had no handle left.
+    Alone(Box<str>),
     NotWanted,
 }
 
 /// The places of files that are as they were kept, the files that were read, and the names of those that are still to be.
 fn told_apart(visits: impl IntoIterator<Item = Visit>) -> (Vec<u32>, Vec<Arc<Entry>>, Vec<Box<str>>) {
-    let (mut kept, mut read, mut large) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut read, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     for visit in visits {
         match visit {
             Visit::AsKept(at) => kept.push(at),
             Visit::Read(entry) => read.push(entry),
-            Visit::Large(name) => large.push(name),
+            Visit::Alone(name) => alone.push(name),
             Visit::NotWanted => {}
         }
     }
-    (kept, read, large)
+    (kept, read, alone)
 }
 
 /// Files that were read, and which of them are broken.
@@ -915,18 +915,18 @@ impl<'a> Sweep<'a> {
     fn first(&self) -> io::Result<Option<Read>> {
         let start = Start::default();
         let visited = self.visit_all(|items| {
-            let (_, read, large) = told_apart(self.visit_some(items));
-            (Part::new(read, &start), large)
+            let (_, read, alone) = told_apart(self.visit_some(items));
+            (Part::new(read, &start), alone)
         })?;
         Ok(visited.map(|visited| {
-            let (mut parts, large): (Vec<Part>, Vec<Vec<Box<str>>>) = visited.into_iter().unzip();
-            parts.push(Part::new(self.read_large(large.into_iter().flatten()).collect(), &start));
+            let (mut parts, alone): (Vec<Part>, Vec<Vec<Box<str>>>) = visited.into_iter().unzip();
+            parts.push(Part::new(self.read_alone(alone.into_iter().flatten()).collect(), &start));
             Fresh::join(self.kind, parts)
         }))
     }
 
-    /// One at a time: each may take as much memory as a file may be large.
-    fn read_large(&self, names: impl IntoIterator<Item = Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
+    /// One at a time: each may take as much memory as a file may be large, or the only handle that the system has left.
+    fn read_alone(&self, names: impl IntoIterator<Item = Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
         let wanted = names.into_iter().take_while(|_| !self.progress.is_aborted());
         wanted.filter_map(|name| self.read(name, None, LARGEST_FILE).ok())
     }
@@ -997,13 +997,13 @@ impl<'a> Sweep<'a> {
         if self.progress.is_aborted() {
             return Visit::NotWanted;
         }
-        self.read(name, None, LARGE).map_or_else(Visit::Large, Visit::Read)
+        self.read(name, None, LARGE).map_or_else(Visit::Alone, Visit::Read)
     }
 
     /// The places of files that are as they were kept, and the others.
     fn joined(&self, visits: Vec<Visit>) -> (Vec<u32>, Read) {
-        let (kept, mut read, large) = told_apart(visits);
-        read.extend(self.read_large(large));
+        let (kept, mut read, alone) = told_apart(visits);
+        read.extend(self.read_alone(alone));
         (kept, Fresh::join(self.kind, vec![Part::new(read, &Start::default())]))
     }
 
@@ -1069,8 +1069,8 @@ impl<'a> Sweep<'a> {
             && *found.get_or_init(|| signature) == signature
     }
 
-    /// Reads a file; gives the known entry where that has not changed, and the name back of a file larger than `limit`
-    /// where a larger limit is to be tried.
+    /// Reads a file; gives the known entry where that has not changed. Below the largest limit it gives the name back of a file
+    /// that is to be read alone: one that is larger, or for which the system had no handle left.
     fn read(&self, name: Box<str>, known: Option<RowRef<'_>>, limit: u64) -> Result<Arc<Entry>, Box<str>> {
         give_way();
         let known = if let Some(RowRef::Fresh(known)) = known { Some(known) } else { None };
@@ -1080,7 +1080,9 @@ impl<'a> Sweep<'a> {
                     let text = &buffer[..length];
                     (self.kind.parse(&name, text), Some(signature), text)
                 }
-                Err(FileProblem::TooLarge { .. }) if limit < LARGEST_FILE => return Err(name),
+                Err(FileProblem::TooLarge { .. } | FileProblem::Exhausted(_)) if limit < LARGEST_FILE => {
+                    return Err(name);
+                }
                 Err(problem) => (Content::unreadable(problem.to_string()), None, &[][..]),
             };
             let settled = signature.is_some_and(|signature| signature.is_settled(self.began, self.local));
