@@ -260,36 +260,30 @@ impl Directory {
         /// Bytes: more than an ordinary capsule has, and more than as many ordinary ones have.
         const USUAL: usize = 64 << 10;
         const ENOUGH: usize = 192 << 10;
+        let open = |file: Item| (file.1.and_then(|_| self.handle.open_unseen(&file.0)), file);
         let mut files = files.into_iter();
+        let mut read = Vec::with_capacity(TOGETHER);
         with_buffer(|buffer| {
-            loop {
-                let some: Vec<Item> = files.by_ref().take(TOGETHER).collect();
-                if some.is_empty() {
-                    return;
-                }
-                let open = |(name, inode): &Item| inode.and_then(|_| self.handle.open_unseen(name));
-                let mut opened: Vec<_> = some.iter().map(open).collect();
-                let mut to_read = opened.iter_mut();
-                let mut to_hand_out = some.into_iter();
-                while !to_hand_out.as_slice().is_empty() {
-                    let mut end = 0;
-                    let mut places = Vec::with_capacity(TOGETHER);
-                    while end < ENOUGH
-                        && let Some(file) = to_read.next()
-                    {
-                        let start = end;
-                        buffer.resize(buffer.len().max(start + USUAL), 0);
-                        let read =
-                            file.as_mut().and_then(|file| system::read_whole(file, 0, limit, start, buffer).ok());
-                        end += read.unwrap_or_default();
-                        places.push(read.map(|_| start..end));
+            while !files.as_slice().is_empty() {
+                let mut opened = files.by_ref().take(TOGETHER).map(open).collect::<Vec<_>>().into_iter();
+                let mut to_close = Vec::with_capacity(TOGETHER);
+                let mut end = 0;
+                while let Some((mut handle, file)) = opened.next() {
+                    buffer.resize(buffer.len().max(end + USUAL), 0);
+                    let length =
+                        handle.as_mut().and_then(|handle| system::read_whole(handle, 0, limit, end, buffer).ok());
+                    to_close.push(handle);
+                    read.push((file, length.map(|length| end..end + length)));
+                    end += length.unwrap_or_default();
+                    if end < ENOUGH && !opened.as_slice().is_empty() {
+                        continue;
                     }
-                    // In this order, else the file after the last place is lost.
-                    for (place, file) in places.into_iter().zip(to_hand_out.by_ref()) {
+                    for (file, place) in read.drain(..) {
                         if take(file, place.map(|place| &buffer[place])).is_break() {
                             return;
                         }
                     }
+                    end = 0;
                 }
             }
         });
