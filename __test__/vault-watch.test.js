@@ -1562,6 +1562,14 @@ describe('a watched vault', { concurrency: 2 }, () => {
       }
     });
 
+    eachMethod('texts of every kind of character', async (t, method) => {
+      const { record, write } = await watchVault(t, method);
+      const plain = 'é plain text '.repeat(20);
+      const texts = [plain, `${plain}“😀\u2028`, `“😀${plain}`, '“😀'.repeat(200), '“', '\\u2019’'];
+      for (const [number, text] of texts.entries()) write(`${MEMORIES}/${number}.json`, memoryText(text));
+      await record.expect(texts.map((text, number) => ['imported', `${MEMORIES}/${number}.json`, text]));
+    });
+
     onUnix('odd names', async (t, method) => {
       const { vault, record, write } = await watchVault(t, method);
       const names = [

@@ -3,6 +3,7 @@
 //! Where everything is in the system's cache, a thread for each core is best: more would only take it from the JavaScript
 //! thread. Where files come from a disk, these threads sleep nearly all the time, and the disk could do more at once.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -82,6 +83,21 @@ pub(crate) fn each<T: Send>(count: usize, batch: usize, work: impl Fn(usize) -> 
     );
     done.sort_unstable_by_key(|(from, _)| *from);
     done.into_iter().flat_map(|(_, done)| done).collect()
+}
+
+/// Lets other threads run, now and then. Many files keep every core busy for milliseconds; without this the system lets the
+/// JavaScript thread wait for a core for as long as that.
+pub(crate) fn give_way() {
+    /// Files between two offers: less than a millisecond's work.
+    const FILES: u32 = 64;
+    thread_local! {
+        static DONE: Cell<u32> = const { Cell::new(0) };
+    }
+    let done = DONE.get() + 1;
+    if done == FILES {
+        std::thread::yield_now();
+    }
+    DONE.set(done % FILES);
 }
 
 /// The right to be one of the threads that are more.

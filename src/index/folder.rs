@@ -5,7 +5,6 @@
 //! when it was read is *unsettled*, and is read again by the next sweep, until it has been read at a time when any later
 //! change would have shown.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::ControlFlow;
@@ -14,7 +13,7 @@ use std::sync::atomic::{self, AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::batches::{SPLIT, each, each_batch};
+use super::batches::{SPLIT, each, each_batch, give_way};
 use super::entry::{BrokenFile, Content, Entry, FolderKind, ReadState, is_ambiguous};
 use super::fresh::{Fresh, Part, Start};
 use super::segment::{Listed, Names, Opened, Segment, TextReader, Writing};
@@ -676,21 +675,6 @@ impl Folder {
     pub fn forget(&self) {
         *lock(&self.state) = State { kept: KeptState::Known, ..State::new(Snapshot::empty(self.kind.clone())) };
     }
-}
-
-/// Lets other threads run, now and then. A sweep keeps every core busy for milliseconds; without this the system lets the
-/// JavaScript thread wait for a core for as long as that.
-fn give_way() {
-    /// Files between two offers: less than a millisecond's work.
-    const FILES: u32 = 32;
-    thread_local! {
-        static DONE: Cell<u32> = const { Cell::new(0) };
-    }
-    let done = DONE.get() + 1;
-    if done == FILES {
-        std::thread::yield_now();
-    }
-    DONE.set(done % FILES);
 }
 
 /// Whether what a file holds may be another thing than what was known of it.

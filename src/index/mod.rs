@@ -20,7 +20,7 @@ mod unchanged;
 mod vault;
 mod view;
 
-pub(crate) use batches::{SPLIT, each};
+pub(crate) use batches::{SPLIT, each, give_way};
 pub use cache::compact_below;
 pub use comparison::Comparison;
 pub use constructs::{BrokenCapsule, ConstructCapsule, Constructs, FoundConstruct, HALF, Whose};

@@ -1,10 +1,10 @@
 //! One open vault: its store, its users' memories and its constructs, under one policy.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::cache::compact_below;

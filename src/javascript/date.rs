@@ -95,7 +95,7 @@ pub fn now_as_iso() -> String {
 }
 
 fn iso_text(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    format!("{time:.3}")
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {

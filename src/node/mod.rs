@@ -53,7 +53,7 @@ fn start() {
 #[napi_derive::napi(catch_unwind)]
 pub fn prepare() {
     // Who needs them tells what is wrong.
-    let _ = rayon::ThreadPoolBuilder::new().build_global();
+    let _ = rayon::ThreadPoolBuilder::new().thread_name(|number| format!("vvault-files-{number}")).build_global();
 }
 
 fn to_js(error: &Error) -> napi::Error {

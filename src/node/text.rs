@@ -4,8 +4,7 @@ use encoding_rs::mem;
 use napi::JsString;
 use napi::bindgen_prelude::Env;
 
-/// The first byte in UTF-8 of all characters that are no Latin-1 is this one or a higher one, and no other byte is.
-const FIRST_WIDE: u8 = 0xC4;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// A text as V8 keeps it, so that handing it over is a copy: V8 decodes UTF-8 as slowly as it parses JSON.
 pub(super) enum Text {
@@ -14,31 +13,9 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// Of a JSON text. If few of its characters are no Latin-1 – a typographic quote, an emoji – they are escaped: at two
-    /// bytes for each of the others V8 takes half as long again, and keeps strings twice as large.
+    /// Of a JSON text: see [`escaped`].
     pub(super) fn of_json(text: String) -> Self {
-        const RARE: usize = 16;
-        // Beyond this, what is escaped might be longer than any string of V8.
-        const LONG: usize = 64 << 20;
-        if text.is_ascii() {
-            return Self::Latin1(text.into_bytes());
-        }
-        let wide = text.bytes().filter(|byte| *byte >= FIRST_WIDE).count();
-        if wide == 0 || wide > text.len() / RARE || text.len() > LONG {
-            return Self::from(text);
-        }
-        let mut bytes = Vec::with_capacity(text.len() + 8 * wide);
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (latin1, behind) = rest.split_at(mem::str_latin1_up_to(rest));
-            bytes.extend_from_slice(&mem::encode_latin1_lossy(latin1));
-            let mut characters = behind.chars();
-            for unit in characters.by_ref().take(1).collect::<String>().encode_utf16() {
-                bytes.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-            }
-            rest = characters.as_str();
-        }
-        Self::Latin1(bytes)
+        Self::from(escaped(text))
     }
 
     pub(super) fn to_js<'env>(&self, env: &'env Env) -> napi::Result<JsString<'env>> {
@@ -47,6 +24,31 @@ impl Text {
             Self::Utf16(units) => env.create_string_utf16(units),
         }
     }
+}
+
+/// A JSON text. If few of its characters are no Latin-1 – a typographic quote, an emoji – they are escaped: at two bytes for
+/// each of the others V8 takes half as long again, and keeps strings twice as large.
+pub(super) fn escaped(text: String) -> String {
+    const RARE: usize = 16;
+    // Beyond this, what is escaped might be longer than any string of V8.
+    const LONG: usize = 64 << 20;
+    let mut end = mem::str_latin1_up_to(&text);
+    if end == text.len() || text.len() > LONG {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + text.len() / 2);
+    let mut rest = text.as_str();
+    for _ in 0..text.len() / RARE {
+        escaped.push_str(&rest[..end]);
+        let Some(wide) = rest[end..].chars().next() else { return escaped };
+        for unit in wide.encode_utf16(&mut [0; 2]) {
+            escaped.push_str("\\u");
+            escaped.extend([12, 8, 4, 0].map(|bits| char::from(DIGITS[usize::from(*unit >> bits & 15)])));
+        }
+        rest = &rest[end + wide.len_utf8()..];
+        end = mem::str_latin1_up_to(rest);
+    }
+    text
 }
 
 impl From<String> for Text {

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use super::capsule::{CapsuleAnswer, LoadedCapsule};
 use super::progress::ReadingProgress;
 use super::reading::{MemoryReading, ReadingRequest, TEXT_SIZE};
-use super::text::Text;
+use super::text::{Text, escaped};
 use super::{off_thread, off_thread_in_turn, promised};
 use crate::Error;
 use crate::formats::capsule::Header;
@@ -213,7 +213,7 @@ pub fn open_vault<'env>(
                 let listener = Listener {
                     tell: Box::new({
                         let report = vault.store().options().policy == Policy::Report;
-                        move |notice| told(notice, report)
+                        move |notice| escaped(told(notice, report))
                     }),
                     // The queue keeps what there is until somebody takes it: nothing is lost if this fails.
                     wake: Box::new(move || {
@@ -260,7 +260,7 @@ impl NativeVault {
         if told.is_empty() {
             return Ok(None);
         }
-        Text::of_json(format!("[{}]", told.join(","))).to_js(env).map(Some)
+        Text::from(format!("[{}]", told.join(","))).to_js(env).map(Some)
     }
 
     /// How many notices the watch has had for `take`.

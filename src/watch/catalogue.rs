@@ -24,6 +24,7 @@ use crate::formats::json;
 use crate::formats::memory::Memory;
 use crate::index::{
     ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
+    give_way,
 };
 use crate::javascript::date;
 use crate::lock::lock;
@@ -594,6 +595,7 @@ impl Catalogue {
                 let split = if are_memories { SPLIT } else { 1 };
                 let State { known, record, .. } = &*state;
                 let found: Vec<Found> = each(files.len(), split, |at| {
+                    give_way();
                     let (file, place) = &files[at];
                     match &directory {
                         // Nothing is said of it.
@@ -649,6 +651,7 @@ impl Catalogue {
     ) {
         let mut as_told = Vec::with_capacity(found.iter().filter(|found| matches!(found, Found::AsTold(..))).count());
         for ((file, place), found) in files.iter().zip(found) {
+            give_way();
             if let Found::AsTold(name, known) = found {
                 as_told.push((name, known));
                 continue;

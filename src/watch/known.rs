@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, is_separator};
 
 use hashbrown::HashMap;
 
@@ -24,7 +24,8 @@ impl<T> Default for KnownFiles<T> {
 impl<T> KnownFiles<T> {
     /// What is known of a file.
     pub(super) fn get(&self, file: &Path) -> Option<&T> {
-        self.folders.get(file.parent()?.as_os_str())?.get(file.file_name()?)
+        let (folder, name) = split(file)?;
+        self.folders.get(folder)?.get(name)
     }
 
     /// What is known of the files in a folder, by their names.
@@ -34,8 +35,7 @@ impl<T> KnownFiles<T> {
 
     /// Changes what is known of a file.
     pub(super) fn change(&mut self, file: &Path, change: impl FnMut(&mut T)) {
-        let folder = file.parent().and_then(|folder| self.folders.get_mut(folder.as_os_str()));
-        let known = folder.zip(file.file_name()).and_then(|(files, name)| files.get_mut(name));
+        let known = split(file).and_then(|(folder, name)| self.folders.get_mut(folder)?.get_mut(name));
         known.into_iter().for_each(change);
     }
 
@@ -46,8 +46,8 @@ impl<T> KnownFiles<T> {
 
     /// Takes what is known of a file in the place of what was.
     pub(super) fn insert(&mut self, file: &Path, known: T) {
-        if let (Some(folder), Some(name)) = (file.parent(), file.file_name()) {
-            self.extend(folder, [(name.into(), known)]);
+        if let Some((folder, name)) = split(file) {
+            self.extend(Path::new(folder), [(name.into(), known)]);
         }
     }
 
@@ -62,11 +62,11 @@ impl<T> KnownFiles<T> {
 
     /// Nothing is known of a file any more.
     pub(super) fn remove(&mut self, file: &Path) {
-        let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return };
-        let Some(known) = self.folders.get_mut(folder.as_os_str()) else { return };
+        let Some((folder, name)) = split(file) else { return };
+        let Some(known) = self.folders.get_mut(folder) else { return };
         known.remove(name);
         if known.is_empty() {
-            self.folders.remove(folder.as_os_str());
+            self.folders.remove(folder);
         }
     }
 
@@ -80,6 +80,13 @@ impl<T> KnownFiles<T> {
         let folders = direct.into_iter().chain(deeper);
         own.into_iter().chain(folders.flat_map(files_of)).collect()
     }
+}
+
+/// The folder of a file, and its name. Not by the components of its path, which takes long.
+fn split(file: &Path) -> Option<(&OsStr, &OsStr)> {
+    let Some(path) = file.to_str() else { return Some((file.parent()?.as_os_str(), file.file_name()?)) };
+    let (folder, name) = path.rsplit_once(is_separator).unwrap_or(("", path));
+    (!name.is_empty()).then_some((folder.as_ref(), name.as_ref()))
 }
 
 fn files_of<'a, T>(

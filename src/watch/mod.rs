@@ -31,7 +31,7 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::index::{Progress, RowRef, SPLIT, Vault};
+use crate::index::{Progress, RowRef, SPLIT, Vault, give_way};
 use crate::lock::lock;
 use crate::vault::{Directory, Signature, is_exhausted, state_of};
 use catalogue::{Catalogue, Looked};
@@ -288,7 +288,11 @@ impl Shared {
 
     /// Gives how many bytes that are.
     fn push(&self, notices: impl IntoIterator<Item = Notice>) -> usize {
-        let told: Vec<String> = notices.into_iter().map(|notice| (self.listener.tell)(notice)).collect();
+        let tell = |notice| {
+            give_way();
+            (self.listener.tell)(notice)
+        };
+        let told: Vec<String> = notices.into_iter().map(tell).collect();
         let bytes = told.iter().map(String::len).sum();
         let mut queue = lock(&self.queue);
         let was_empty = queue.notices.is_empty();
