@@ -364,6 +364,8 @@ test('adopt: an unsound capsule becomes a version', async (t) => {
   assert.match(fs.readFileSync(stored, 'utf8'), /oak tree/);
   assert.strictEqual(objects(await output(nova('list', 'Nova', '--tag', 'adopted', '--json'))).length, 1);
   assert.strictEqual((await vvault(nova('adopt', at('missing')))).code, 1);
+  await output(nova('adopt', path.basename(unsound)));
+  assert.strictEqual(objects(await output(nova('list', 'Nova', '--tag', 'adopted', '--json'))).length, 2);
 });
 
 test('verify: every file that the vault judges, with the same verdict, past broken ones', async (t) => {

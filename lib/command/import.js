@@ -74,14 +74,16 @@ function addImport(program, onVault) {
       'Releases an unsound capsule, once you have looked at it: stores what it holds as a new version with a right hash, ' +
         "tagged adopted, in the vault's own store, where it is everybody's. The file stays as it is.",
     )
-    .argument('<file>', 'the capsule file')
+    .argument('<file>', 'the capsule file; also by its path in the vault, as verify shows it')
     .addHelpText(
       'after',
       examples('one object { file, path }.', 'adopt users/mira/instances/nova-001/nova-001.capsule'),
     )
     .action(
       onVault(async ({ vault, output }, file) => {
-        const stored = path.relative(vault.root, await vault.adoptCapsule(file));
+        const inVault = path.resolve(vault.root, file);
+        const meant = !fs.existsSync(file) && fs.existsSync(inVault) ? inVault : file;
+        const stored = path.relative(vault.root, await vault.adoptCapsule(meant));
         if (output.isJson) output.json({ file, path: path.join(vault.root, stored) });
         else output.line`${green('adopted')} ${file} as ${stored}`;
       }),
