@@ -17,7 +17,7 @@ const { promisify } = require('node:util');
 
 const { readMemories, Vault } = require('..');
 const { atEnd, endOf } = require('./support/at-end');
-const { sealCapsule, timestampOf } = require('./support/construct-capsules');
+const { makeCapsule, sealCapsule, timestampOf } = require('./support/construct-capsules');
 const { listenTo, runProgram, temporaryVault, vaultAt } = require('./support/temporary-vault');
 const watched = require('./support/watched-vault');
 
@@ -171,6 +171,31 @@ describe('a watched vault', { concurrency: 2 }, () => {
         write(file, constructText(file));
       }
       await record.expect([]);
+    });
+
+    eachMethod('an event has thousands of memories as it has one', async (t, method) => {
+      const { vault, record, write } = await watchVault(t, method);
+      const contents = Array.from({ length: 3000 }, (_, number) => `${number} said`.padEnd(90, '.'));
+      const capsule = { instanceName: 'Nova', uuid: 'a', timestamp: timestampOf(0), memories: contents };
+      write(NOVA, makeCapsule(capsule));
+      write(`${MEMORIES}/behind.json`, memoryText('behind'));
+      await record.until(() => record.told().length === 2, 'both events');
+      const told = record.told().find(({ format }) => format === 'construct');
+      assert.deepStrictEqual(
+        told?.memories?.map(({ content }) => content),
+        contents,
+      );
+      const state = await vault.restoreConstruct('Nova', { userId: 'ann' });
+      assert.deepStrictEqual(state.memories, told?.memories);
+      assert.deepStrictEqual(state.memoryLog, contents);
+
+      const unwatched = await Vault.open(record.root);
+      t.after(() => unwatched.close());
+      const stored = once(unwatched, 'capsule:imported');
+      await unwatched.storeCapsule(makeCapsule({ ...capsule, uuid: 'b', timestamp: timestampOf(1) }));
+      const [event] = await stored;
+      assert.deepStrictEqual(event.memories, (await unwatched.restoreConstruct('Nova', { uuid: 'b' })).memories);
+      assert.strictEqual(event.memories.length, contents.length);
     });
 
     eachMethod('the memories of an event are those that readMemories gives', async (t, method) => {

@@ -253,12 +253,19 @@ export declare class RestoredConstruct {
   /** What was left out, as JSON. */
   rejected: Array<string>
   /**
-   * The state, as JSON; `null` if there is none.
+   * The state, as JSON, without its memories; `null` if there is none.
    *
    * # Errors
    * If the JavaScript engine can't make the string.
    */
   state(): string | null
+  /**
+   * As `JsonTexts`, its memories.
+   *
+   * # Errors
+   * If the JavaScript engine can't make the string.
+   */
+  next(): string | null
 }
 
 /** A capsule that was found, or why not. */
@@ -405,8 +412,8 @@ export declare function restoreConstruct(capsule: string): string
 export interface StoredCapsule {
   /** Its file. */
   path: string
-  /** What happened, as JSON, if nobody else tells of it. */
-  event?: string
+  /** What happened, as JSON texts, if nobody else tells of it. */
+  event?: Array<string>
 }
 
 /** A date that can't be made from its timestamp. */

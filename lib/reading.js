@@ -389,4 +389,4 @@ function rehearse() {
 
 rehearse();
 
-module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn };
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, turn, unchangedOf, warn };

@@ -11,7 +11,18 @@ const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
 const { escapeLine } = require('./harmless');
-const { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, unchangedOf, warn } = require('./reading');
+const {
+  Turns,
+  freshnessOf,
+  invalid,
+  memoriesOf,
+  requestOf,
+  room,
+  rows,
+  turn,
+  unchangedOf,
+  warn,
+} = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
@@ -66,6 +77,30 @@ let insideOf;
 const held = new Set();
 /** What keeps it alive: a watch itself does not. @type {NodeJS.Timeout | undefined} */
 let alive;
+
+/** Puts events together whose memories are so many that they come in parts: see `with_memories` in src/node/vault.rs. */
+class Assembly {
+  #missing = 0;
+  /** @type {any} */
+  #event = null;
+  /** @type {import('../index').RestoredMemory[][]} */
+  #parts = [];
+
+  /**
+   * @param {any} item How many parts the next event's memories have, an event, or a part.
+   * @returns {any} The event, if it is whole now.
+   */
+  add(item) {
+    if (typeof item === 'number') this.#missing = item;
+    else if (Array.isArray(item)) this.#parts.push(item);
+    else this.#event = item;
+    if (this.#event === null || this.#parts.length < this.#missing) return null;
+    const event = this.#event;
+    if (this.#parts.length > 0) event.memories = /** @type {any[]} */ ([]).concat(...this.#parts);
+    [this.#missing, this.#event, this.#parts] = [0, null, []];
+    return event;
+  }
+}
 
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
@@ -507,7 +542,11 @@ class Vault extends EventEmitter {
    * @returns {Promise<import('../index').ConstructState>}
    */
   async restoreConstruct(name, options = {}) {
-    return JSON.parse((await this.#restored(name, options)).state() ?? 'null');
+    const restored = await this.#restored(name, options);
+    const state = JSON.parse(restored.state() ?? '{}');
+    state.memories = await rows(restored);
+    state.memoryLog = state.memories.map((/** @type {any} */ { content }) => content);
+    return state;
   }
 
   /**
@@ -569,7 +608,14 @@ class Vault extends EventEmitter {
    */
   async #tellOfStored({ event }) {
     if (event) {
-      this.#tellOf([event]);
+      const assembly = new Assembly();
+      for (const text of event) {
+        // A listener may have closed the vault. Nobody waits for the parsing of what nobody listens to.
+        if (this.#engine === null || !this.#isHeard()) return;
+        const whole = assembly.add(JSON.parse(text));
+        if (whole) this.#tell({ ...whole, cursor: this.#cursor });
+        else await turn();
+      }
       return;
     }
     const count = this.#engine?.told() ?? 0;
@@ -614,12 +660,16 @@ class Vault extends EventEmitter {
 
   async #deliverAll() {
     const turns = new Turns();
+    const assembly = new Assembly();
     for (let text = this.#engine?.take() ?? null; text !== null; text = this.#engine?.take() ?? null) {
-      for (const event of JSON.parse(text)) {
+      for (const item of JSON.parse(text)) {
         if (this.#engine === null) return;
-        this.#tell(event);
-        this.#taken += 1;
-        this.#release(this.#taken);
+        const event = assembly.add(item);
+        if (event) {
+          this.#tell(event);
+          this.#taken += 1;
+          this.#release(this.#taken);
+        }
         const next = turns.next();
         if (next) await next;
       }

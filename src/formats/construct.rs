@@ -55,6 +55,16 @@ impl Restored {
     /// additionalData }`.
     #[must_use]
     pub fn to_json(&self) -> String {
+        self.state_with(&self.memories)
+    }
+
+    /// The same, with a `memoryLog` and `memories` that are empty.
+    #[must_use]
+    pub fn to_json_without_memories(&self) -> String {
+        self.state_with(&[])
+    }
+
+    fn state_with(&self, memories: &[Memory]) -> String {
         let mut out = String::new();
         for (key, value) in [
             ("{\"instanceName\":", &self.instance_name),
@@ -67,12 +77,16 @@ impl Restored {
             out.push_str(value);
         }
         out.push_str(",\"memoryLog\":[");
-        for (at, memory) in self.memories.iter().enumerate() {
+        for (at, memory) in memories.iter().enumerate() {
             out.push_str(if at == 0 { "" } else { "," });
             out.push_str(memory.content());
         }
-        out.push_str("],\"memories\":");
-        self.write_memories(&mut out);
+        out.push_str("],\"memories\":[");
+        for (at, memory) in memories.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            memory.write_json("", "", false, &mut out);
+        }
+        out.push(']');
         for (key, value) in [(",\"environment\":", &self.environment), (",\"additionalData\":", &self.additional_data)]
         {
             out.push_str(key);
@@ -80,23 +94,6 @@ impl Restored {
         }
         out.push('}');
         out
-    }
-
-    /// The memories as a JSON array.
-    #[must_use]
-    pub fn memories_to_json(&self) -> String {
-        let mut out = String::new();
-        self.write_memories(&mut out);
-        out
-    }
-
-    fn write_memories(&self, out: &mut String) {
-        out.push('[');
-        for (at, memory) in self.memories.iter().enumerate() {
-            out.push_str(if at == 0 { "" } else { "," });
-            memory.write_json("", "", false, out);
-        }
-        out.push(']');
     }
 }
 

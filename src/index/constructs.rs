@@ -67,7 +67,7 @@ pub struct ConstructCapsule {
     time: Option<i64>,
     /// What it calls its construct, the surest first.
     calls_itself: Vec<String>,
-    /// What it restores to, as JSON.
+    /// What it restores to, as JSON, without its memories.
     pub state: String,
     /// Its memories.
     pub memories: Arc<Snapshot>,
@@ -354,7 +354,7 @@ impl ConstructCapsule {
             timestamp: json(timestamp),
             time,
             calls_itself,
-            state: restored.to_json(),
+            state: restored.to_json_without_memories(),
             memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
         })
     }

@@ -537,20 +537,14 @@ impl Snapshot {
         self.fresh.iter().position(is_it).and_then(|place| u32::try_from(place).ok()).unwrap_or(0)
     }
 
-    /// The memories as a JSON array; only of what does not come from a folder.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut json = String::from("[");
-        for entry in &self.fresh {
-            if let Content::Memory(memory) = &entry.content {
-                if json.len() > 1 {
-                    json.push(',');
-                }
-                memory.write_json(&entry.name, "", false, &mut json);
-            }
-        }
-        json.push(']');
-        json
+    /// Each memory as JSON; only of what does not come from a folder.
+    pub fn each_as_json(&self) -> impl Iterator<Item = String> {
+        self.fresh.iter().filter_map(|entry| {
+            let Content::Memory(memory) = &entry.content else { return None };
+            let mut json = String::new();
+            memory.write_json(&entry.name, "", false, &mut json);
+            Some(json)
+        })
     }
 
     /// The names of the files whose stated hash is wrong.

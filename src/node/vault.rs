@@ -74,23 +74,27 @@ impl JsonTexts {
 }
 
 impl JsonTexts {
-    /// Of JSON values, as arrays of about [`TEXT_SIZE`] bytes.
     fn of(values: impl IntoIterator<Item = String>) -> Self {
-        let mut texts = VecDeque::new();
-        let mut text = String::from("[");
-        for value in values {
-            if text.len() >= TEXT_SIZE {
-                text.push(']');
-                texts.push_back(Text::of_json(std::mem::replace(&mut text, String::from("["))));
-            } else if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&value);
-        }
-        text.push(']');
-        texts.push_back(Text::of_json(text));
-        Self { texts: Mutex::new(texts) }
+        Self { texts: Mutex::new(arrays(values).into_iter().map(Text::of_json).collect()) }
     }
+}
+
+/// JSON values as arrays of about [`TEXT_SIZE`] bytes; one at least.
+fn arrays(values: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut arrays = Vec::new();
+    let mut array = String::from("[");
+    for value in values {
+        if array.len() >= TEXT_SIZE {
+            array.push(']');
+            arrays.push(std::mem::replace(&mut array, String::from("[")));
+        } else if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(&value);
+    }
+    array.push(']');
+    arrays.push(array);
+    arrays
 }
 
 /// A capsule that was found, or why not.
@@ -127,14 +131,15 @@ impl RetrievedCapsule {
 pub struct StoredCapsule {
     /// Its file.
     pub path: String,
-    /// What happened, as JSON, if nobody else tells of it.
-    pub event: Option<String>,
+    /// What happened, as JSON texts, if nobody else tells of it.
+    pub event: Option<Vec<String>>,
 }
 
 /// A construct that was restored.
 #[napi]
 pub struct RestoredConstruct {
     state: Option<Text>,
+    memories: JsonTexts,
     /// Its file.
     pub path: String,
     /// Why there is none, as JSON.
@@ -145,13 +150,22 @@ pub struct RestoredConstruct {
 
 #[napi]
 impl RestoredConstruct {
-    /// The state, as JSON; `null` if there is none.
+    /// The state, as JSON, without its memories; `null` if there is none.
     ///
     /// # Errors
     /// If the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn state<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
         self.state.as_ref().map(|state| state.to_js(env)).transpose()
+    }
+
+    /// As `JsonTexts`, its memories.
+    ///
+    /// # Errors
+    /// If the JavaScript engine can't make the string.
+    #[napi(catch_unwind, ts_return_type = "string | null")]
+    pub fn next<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
+        self.memories.next(env)
     }
 }
 
@@ -213,7 +227,7 @@ pub fn open_vault<'env>(
                 let listener = Listener {
                     tell: Box::new({
                         let report = vault.store().options().policy == Policy::Report;
-                        move |notice| escaped(told(notice, report))
+                        move |notice| told(notice, report).into_iter().map(escaped).collect()
                     }),
                     // The queue keeps what there is until somebody takes it: nothing is lost if this fails.
                     wake: Box::new(move || {
@@ -541,6 +555,7 @@ impl NativeVault {
             let capsule = capsule.ok();
             Ok(RestoredConstruct {
                 state: capsule.as_ref().map(|capsule| Text::of_json(capsule.state.clone())),
+                memories: JsonTexts::of(capsule.iter().flat_map(|capsule| capsule.memories.each_as_json())),
                 path: capsule.map(|capsule| capsule.path.to_string_lossy().into_owned()).unwrap_or_default(),
                 problem,
                 rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),
@@ -607,28 +622,45 @@ impl StoredCapsule {
             let capsule = ConstructCapsule::parse(store, &stored.path, None, &stored.text);
             let place = PlaceOf::Construct(stored.instance_name.clone());
             let own = capsule.as_ref().and_then(ConstructCapsule::calls_itself);
-            ObjectText::new()
-                .string("kind", "imported")
-                .string("path", &path)
-                .string("format", format_of(true))
-                .json("userId", "null")
-                .string("constructId", &stored.instance_name)
-                .json("constructIds", serde_json::json!(place.names(own)))
-                .string("instanceName", &stored.instance_name)
-                .string("uuid", &stored.uuid)
-                .string("timestamp", &stored.timestamp)
-                .json("integrity", stored.verdict.to_json())
-                .json("memories", capsule.map_or_else(|| "[]".to_owned(), |capsule| capsule.memories.to_json()))
-                .json("reason", "null")
-                .json("cursor", "null")
-                .finish()
+            let write = |memories: &str| {
+                ObjectText::new()
+                    .string("kind", "imported")
+                    .string("path", &path)
+                    .string("format", format_of(true))
+                    .json("userId", "null")
+                    .string("constructId", &stored.instance_name)
+                    .json("constructIds", serde_json::json!(place.names(own)))
+                    .string("instanceName", &stored.instance_name)
+                    .string("uuid", &stored.uuid)
+                    .string("timestamp", &stored.timestamp)
+                    .json("integrity", stored.verdict.to_json())
+                    .json("memories", memories)
+                    .json("reason", "null")
+                    .json("cursor", "null")
+                    .finish()
+            };
+            with_memories(write, arrays(capsule.iter().flat_map(|capsule| capsule.memories.each_as_json())))
         });
         Self { path, event }
     }
 }
 
-/// A notice of the watch, as JSON.
-fn told(notice: Notice, report: bool) -> String {
+/// An event with these memories, as JSON texts: itself; or if they are many, so that none takes long to be parsed, how many
+/// arrays of them there are, the event without memories, and these arrays.
+fn with_memories(event: impl FnOnce(&str) -> String, mut memories: Vec<String>) -> Vec<String> {
+    match &*memories {
+        [] => vec![event("null")],
+        [all] => vec![event(all)],
+        parts => {
+            let mut texts = vec![parts.len().to_string(), event("[]")];
+            texts.append(&mut memories);
+            texts
+        }
+    }
+}
+
+/// A notice of the watch, as JSON: see [`with_memories`].
+fn told(notice: Notice, report: bool) -> Vec<String> {
     /// Bytes of an event, beside its memories, and of a memory beside its contents: about.
     const HEADER: usize = 768;
     /// Bytes of memories: V8's longest string holds twice as many.
@@ -637,12 +669,12 @@ fn told(notice: Notice, report: bool) -> String {
         Notice::Event(event) => event,
         Notice::Trouble(error) => {
             let path = error.path().map(|path| path.to_string_lossy().into_owned());
-            return ObjectText::new()
+            let event = ObjectText::new()
                 .string("kind", "error")
                 .string("code", error.code())
                 .string("message", &error.to_string())
-                .string_or_null("path", path.as_deref())
-                .finish();
+                .string_or_null("path", path.as_deref());
+            return vec![event.finish()];
         }
     };
     let kind = match event.happening {
@@ -654,7 +686,7 @@ fn told(notice: Notice, report: bool) -> String {
     let is_there = matches!(event.happening, Happening::Imported | Happening::Updated);
     let null = || "null".to_owned();
     let mut header = [null(), null(), null()];
-    let mut memories = None;
+    let mut memories = Vec::new();
     let mut calls_itself = None;
     let format = match &event.content {
         Content::Memory(row) => {
@@ -666,14 +698,18 @@ fn told(notice: Notice, report: bool) -> String {
                 json.push(']');
                 json
             };
-            memories = row.as_ref().and_then(|row| row.with_memory(|memory| write(row, memory)));
+            if is_there {
+                memories.extend(row.as_ref().and_then(|row| row.with_memory(|memory| write(row, memory))));
+            }
             format_of(false)
         }
         Content::Construct(capsule) => {
             if let Some(capsule) = capsule {
                 header = [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone);
                 calls_itself = capsule.calls_itself().map(str::to_owned);
-                memories = Some(capsule.memories.to_json());
+                if is_there {
+                    memories = arrays(capsule.memories.each_as_json());
+                }
             }
             format_of(true)
         }
@@ -681,31 +717,34 @@ fn told(notice: Notice, report: bool) -> String {
     let [instance_name, uuid, timestamp] = header;
     let is_construct = matches!(event.content, Content::Construct(Some(_)));
     let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
-    if memories.as_ref().is_some_and(|memories| memories.len() > LONGEST) {
+    if memories.iter().map(String::len).sum::<usize>() > LONGEST {
         let message = "it is too large for an event; `readMemories` gives what it holds".to_owned();
         let path = event.path.clone();
         return told(Notice::Trouble(Error::System { code: "VVAULT_TOO_LARGE", message, path }), report);
     }
-    let mut text = ObjectText::with_capacity(memories.as_ref().map_or(0, String::len) + HEADER);
-    if is_there {
-        text = text.json("userIds", serde_json::json!(event.readers));
-    }
-    if is_construct && is_there {
-        text = text.json("constructIds", serde_json::json!(event.constructs));
-    }
-    text.string("kind", kind)
-        .string("path", &event.path.to_string_lossy())
-        .string("format", format)
-        .string_or_null("userId", event.user.as_deref())
-        .string_or_null("constructId", event.construct.as_deref().or(calls_itself.as_deref()))
-        .json("instanceName", instance_name)
-        .json("uuid", uuid)
-        .json("timestamp", timestamp)
-        .json("integrity", event.verdict.to_json())
-        .json("memories", memories.filter(|_| is_there).unwrap_or_else(null))
-        .string_or_null("reason", reason.as_deref())
-        .string("cursor", &event.cursor)
-        .finish()
+    let write = |memories: &str| {
+        let mut text = ObjectText::with_capacity(memories.len() + HEADER);
+        if is_there {
+            text = text.json("userIds", serde_json::json!(event.readers));
+        }
+        if is_construct && is_there {
+            text = text.json("constructIds", serde_json::json!(event.constructs));
+        }
+        text.string("kind", kind)
+            .string("path", &event.path.to_string_lossy())
+            .string("format", format)
+            .string_or_null("userId", event.user.as_deref())
+            .string_or_null("constructId", event.construct.as_deref().or(calls_itself.as_deref()))
+            .json("instanceName", instance_name)
+            .json("uuid", uuid)
+            .json("timestamp", timestamp)
+            .json("integrity", event.verdict.to_json())
+            .json("memories", memories)
+            .string_or_null("reason", reason.as_deref())
+            .string("cursor", &event.cursor)
+            .finish()
+    };
+    with_memories(write, memories)
 }
 
 /// The event that tells of a rejection, as JSON.

@@ -38,7 +38,7 @@ use catalogue::{Catalogue, Looked};
 use layout::{Layout, Place, RelativePath};
 use record::Record;
 
-/// So many events wait at most; then the watch waits too.
+/// So many texts of events wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
 /// The same in bytes.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -105,8 +105,8 @@ pub enum Notice {
 
 /// Where notices go.
 pub struct Listener {
-    /// Makes what is kept of a notice, on the watching thread.
-    pub tell: Box<dyn Fn(Notice) -> String + Send + Sync>,
+    /// Makes what is kept of a notice, on the watching thread: texts that are taken one after another.
+    pub tell: Box<dyn Fn(Notice) -> Vec<String> + Send + Sync>,
     /// Is called when there is something to take again, from other threads.
     pub wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -150,15 +150,15 @@ impl std::fmt::Debug for Shared {
 /// What is to be told.
 #[derive(Debug, Default)]
 struct Queued {
-    notices: VecDeque<String>,
+    texts: VecDeque<String>,
     bytes: usize,
-    /// So many were put in, ever.
+    /// Of so many notices, ever.
     count: u64,
 }
 
 impl Queued {
     fn has_room(&self) -> bool {
-        self.notices.len() < QUEUE && self.bytes < QUEUE_BYTES
+        self.texts.len() < QUEUE && self.bytes < QUEUE_BYTES
     }
 }
 
@@ -292,14 +292,14 @@ impl Shared {
             give_way();
             (self.listener.tell)(notice)
         };
-        let told: Vec<String> = notices.into_iter().map(tell).collect();
-        let bytes = told.iter().map(String::len).sum();
+        let told: Vec<Vec<String>> = notices.into_iter().map(tell).collect();
+        let bytes = told.iter().flatten().map(String::len).sum();
         let mut queue = lock(&self.queue);
-        let was_empty = queue.notices.is_empty();
+        let was_empty = queue.texts.is_empty();
         queue.bytes += bytes;
         queue.count += told.len() as u64;
-        queue.notices.extend(told);
-        let wakes = was_empty && !queue.notices.is_empty();
+        queue.texts.extend(told.into_iter().flatten());
+        let wakes = was_empty && !queue.texts.is_empty();
         drop(queue);
         if wakes {
             (self.listener.wake)();
@@ -900,18 +900,18 @@ impl Watch {
         false
     }
 
-    /// The next notices, of about so many bytes.
+    /// The next texts of notices, of about so many bytes.
     #[must_use]
     pub fn take(&self, size: usize) -> Vec<String> {
         let mut queue = lock(&self.shared.queue);
         let mut taken = Vec::new();
         let mut bytes = 0;
         while bytes < size
-            && let Some(notice) = queue.notices.pop_front()
+            && let Some(text) = queue.texts.pop_front()
         {
-            bytes += notice.len();
-            queue.bytes -= notice.len();
-            taken.push(notice);
+            bytes += text.len();
+            queue.bytes -= text.len();
+            taken.push(text);
         }
         drop(queue);
         self.shared.taken.notify_all();

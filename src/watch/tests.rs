@@ -17,20 +17,20 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
             // Nobody listens any more: the test has ended.
             let _ = sender.send((event.happening, name));
         }
-        String::new()
+        vec![String::new()]
     };
     let (folder, watch) = watched_by(method, Box::new(tell));
     (folder, watch, receiver)
 }
 
-fn watched_by(method: Method, tell: Box<dyn Fn(Notice) -> String + Send + Sync>) -> (tempfile::TempDir, Watch) {
+fn watched_by(method: Method, tell: Box<dyn Fn(Notice) -> Vec<String> + Send + Sync>) -> (tempfile::TempDir, Watch) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(folder.path().join("users/ann/capsules")).expect("a folder");
     let watch = watch_of(folder.path(), method, tell);
     (folder, watch)
 }
 
-fn watch_of(root: &Path, method: Method, tell: Box<dyn Fn(Notice) -> String + Send + Sync>) -> Watch {
+fn watch_of(root: &Path, method: Method, tell: Box<dyn Fn(Notice) -> Vec<String> + Send + Sync>) -> Watch {
     let store = Store::open(root, Options::default()).expect("a vault");
     let [users, capsules, transcripts] = ["users", "capsules", "transcripts"].map(str::to_owned);
     let vault = Arc::new(Vault::new(store, Directories { users, capsules, transcripts }, None));
@@ -49,7 +49,7 @@ fn what_others_may_write_unnoticed_is_polled_and_that_is_told_once() {
             if let Notice::Trouble(error) = notice {
                 let _ = sender.send(error);
             }
-            String::new()
+            vec![String::new()]
         };
         // Of a file system whose writers are elsewhere: in the kernel.
         let watch = watch_of(Path::new("/proc/self/attr"), method, Box::new(tell));
@@ -67,7 +67,7 @@ fn a_watch_that_a_panic_ends_tells_so_and_readers_rely_on_it_no_more() {
         Notice::Event(_) => panic!("as a defect would (part of a test)"),
         Notice::Trouble(error) => {
             sender.send(error).expect("the test waits");
-            String::new()
+            vec![String::new()]
         }
     };
     let (folder, watch) = watched_by(Method::Notified, Box::new(tell));

@@ -32,8 +32,9 @@ fn find(root: &Path, user: Option<&str>, name: &str, policy: Policy) -> Result<O
     let whose = Whose { users: &users, user: user.as_deref() };
     let found = Constructs::default().find(&store, whose, name, &Version::Latest)?;
     Ok(found.capsule.map(|capsule| {
-        let state: Value = serde_json::from_str(&capsule.state).expect("JSON");
-        state["memoryLog"][0].as_str().expect("a memory").to_owned()
+        let first = capsule.memories.each_as_json().next().expect("a memory");
+        let first: Value = serde_json::from_str(&first).expect("JSON");
+        first["content"].as_str().expect("a memory").to_owned()
     }))
 }
 
@@ -139,7 +140,7 @@ fn what_is_kept_of_constructs_is_bounded() {
     let mut sizes = Vec::new();
     for number in 0..5 {
         let name = format!("nova{number}");
-        put(vault.path(), &format!("capsules/{name}/x.capsule"), &capsule(&name, 1, &"x".repeat(KEPT_BYTES / 10)));
+        put(vault.path(), &format!("capsules/{name}/x.capsule"), &capsule(&name, 1, &"x".repeat(KEPT_BYTES / 4)));
         let found = constructs.find_latest(&store, whose, &name).expect("a construct");
         sizes.push(found.heap_size());
         assert!(found.capsule.is_some());
