@@ -179,7 +179,7 @@ test('reads a user’s memories with a construct’s, by tags, and without unsou
     fs.writeFileSync(path.join(folder, name), JSON.stringify(memory));
   const hash = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
   write('old.json', { raw: 'abc', raw_sha256: hash, created_ts: '2025-01-01T00:00:00Z', tags: ['a', 'b'] });
-  write('new.json', { raw: 'new', created_ts: '2027-01-01T00:00:00Z', tags: ['b'] });
+  write('new.json', { raw: 'new', created_ts: '2027-01-01T00:00:00Z', tags: ['b', 'half \ud800'] });
   write('bad.json', { raw: 'abd', raw_sha256: hash, created_ts: '2028-01-01T00:00:00Z', tags: ['a', 'b'] });
   await vault.storeCapsule(nova('n', 1, ['of nova']));
   /** @type {string[]} */
@@ -195,6 +195,8 @@ test('reads a user’s memories with a construct’s, by tags, and without unsou
     assert.deepStrictEqual(await contents({ constructId }), ['new', 'abc'], constructId);
   }
   assert.deepStrictEqual(await contents({ tags: ['a', 'b'], constructId: 'nova-001' }), ['abc']);
+  assert.deepStrictEqual(await contents({ tags: ['half \ud800'] }), ['new']);
+  assert.deepStrictEqual(await contents({ tags: ['half \ufffd'] }), []);
   assert.deepStrictEqual(rejected, ['ann bad.json']);
 
   const lenient = await Vault.open(root, { integrity: 'report' });
@@ -288,6 +290,7 @@ test('bad arguments and hostile names are refused', async (t) => {
   await assert.rejects(any.storeCapsule('not JSON'), { code: 'VVAULT_INVALID_CAPSULE' });
   await assert.rejects(any.listCapsules(''), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.addTag('Nova', 'a', 5), { code: 'VVAULT_INVALID_ARGUMENT' });
+  await assert.rejects(any.addTag('Nova', 'a', 'half \ud800'), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.readMemories('ann', { tags: 'x' }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.verifyCapsules({ instances: 5 }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.verifyCapsules({ instances: [null] }), { code: 'VVAULT_INVALID_ARGUMENT' });

@@ -382,7 +382,7 @@ export interface ReadingRequest {
   before?: string
   /** Where indexes are kept beyond the process; of a vault, what it was opened with counts. */
   cache?: string
-  /** Only memories that have all of these tags; of a vault. */
+  /** Only memories that have all of these tags, JSON strings; of a vault. */
   tags?: Array<string>
   /** Also the memories of this construct; of a vault. */
   construct?: string

@@ -10,6 +10,8 @@ const { refused, withCode } = require('./errors');
  */
 function text(value, name) {
   if (typeof value !== 'string' || value === '') throw refused(`${name} must be a non-empty string`);
+  // It would become another.
+  if (/\p{Surrogate}/u.test(value)) throw refused(`${name} must have no half of a surrogate pair`);
 }
 
 /**

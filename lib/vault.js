@@ -312,7 +312,7 @@ class Vault extends EventEmitter {
     if (problems.length > 0) throw refused(`Invalid read parameters: ${problems.join(', ')}`);
     checkSignal(signal);
     const request = requestOf(this.#root, this.#directories, userId, { limit: 10, ...options });
-    request.tags = tags ?? undefined;
+    request.tags = tags?.map((tag) => JSON.stringify(tag));
     request.construct = constructId || undefined;
     request.before = before ?? undefined;
     const reading = engine.reading(request);

@@ -107,12 +107,20 @@ impl InstanceIndex {
         }
     }
 
-    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored. Numbers that only
+    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored: see [`parse_file`](Self::parse_file). Numbers that only
     /// Python has become `null`.
     ///
     /// # Errors
     /// [`Damage`]: rebuild the index from the capsules, and see [`salvage`](Self::salvage).
     pub fn parse(text: &[u8]) -> Result<Self, Damage> {
+        Self::parse_file(text).map(|(index, _)| index)
+    }
+
+    /// The same, and whether nothing stands behind it: Python reads no other.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_file(text: &[u8]) -> Result<(Self, bool), Damage> {
         Self::parse_plain(text).or_else(|damage| {
             let plain = std::str::from_utf8(text).ok().and_then(json::without_python_numbers);
             match plain {
@@ -122,7 +130,8 @@ impl InstanceIndex {
         })
     }
 
-    fn parse_plain(text: &[u8]) -> Result<Self, Damage> {
+    fn parse_plain(text: &[u8]) -> Result<(Self, bool), Damage> {
+        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let mut values: HashMap<Vec<u8>, Value<'_>> = HashMap::new();
         let whole = json::scan_first(text, |key, value| {
             values.insert(key.into_owned(), value);
@@ -149,7 +158,8 @@ impl InstanceIndex {
         if let Some(tags) = get("tags") {
             index.read_tags(tags)?;
         }
-        Ok(index)
+        let begin = text.iter().take_while(|byte| is_space(byte)).count();
+        Ok((index, text[begin + whole.text().len()..].iter().all(is_space)))
     }
 
     fn read_entries(&mut self, capsules: Value<'_>) -> Result<(), Damage> {

@@ -65,7 +65,7 @@ pub struct ReadingRequest {
     pub before: Option<String>,
     /// Where indexes are kept beyond the process; of a vault, what it was opened with counts.
     pub cache: Option<String>,
-    /// Only memories that have all of these tags; of a vault.
+    /// Only memories that have all of these tags, JSON strings; of a vault.
     pub tags: Option<Vec<String>>,
     /// Also the memories of this construct; of a vault.
     pub construct: Option<String>,
@@ -483,7 +483,7 @@ impl MemoryReading {
             role: request.role.as_deref().and_then(string_of),
             since: request.since,
             until: request.until,
-            tags: request.tags.unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+            tags: request.tags.iter().flatten().map(|tag| string_of(tag).unwrap_or_default()).collect(),
             policy: vault.as_ref().map(|vault| vault.store().options().policy),
             now: request.now,
             zone: request.zone.into(),

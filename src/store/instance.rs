@@ -333,11 +333,13 @@ impl Instance {
         let mut salvaged_tags = Vec::new();
         match self.read_index(indexes.as_ref(), state.index_seen.as_ref())? {
             IndexFile::Unchanged => changed = false,
-            IndexFile::Whole(index, seen) => {
-                state.index = Some(Arc::new(index));
+            IndexFile::Whole(index, seen, damaged) => {
+                state.index = Some(index);
                 state.index_seen = Some(seen);
+                rebuilt = damaged.is_some();
                 // What is still to be written down is in no index.
-                state.ahead = !state.unrecorded.is_empty();
+                state.ahead = rebuilt || !state.unrecorded.is_empty();
+                state.damaged = damaged.or(state.damaged.take());
             }
             IndexFile::Missing(seen) => {
                 state.index = None;
@@ -420,7 +422,8 @@ impl Instance {
             return Ok(IndexFile::Unchanged);
         }
         let began = SystemTime::now();
-        let read = read_whole(indexes, boundary, &name, LARGEST_FILE, |text| InstanceIndex::parse(text).is_ok());
+        let is_whole = |text: &[u8]| InstanceIndex::parse_file(text).is_ok_and(|(_, is_alone)| is_alone);
+        let read = read_whole(indexes, boundary, &name, LARGEST_FILE, is_whole);
         let (text, signature) = match read {
             Ok(read) => read,
             Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
@@ -431,8 +434,8 @@ impl Instance {
             end: end(&text),
             settled: signature.is_settled(began, indexes.is_local()),
         };
-        Ok(match InstanceIndex::parse(&text) {
-            Ok(index) => IndexFile::Whole(index, seen),
+        Ok(match InstanceIndex::parse_file(&text) {
+            Ok((index, is_alone)) => IndexFile::Whole(Arc::new(index), seen, (!is_alone).then_some(text)),
             Err(_) => IndexFile::Damaged(text, seen),
         })
     }
@@ -1274,7 +1277,8 @@ struct Plan {
 
 enum IndexFile {
     Unchanged,
-    Whole(InstanceIndex, IndexSeen),
+    /// With the text, if others than its own stand in it, too.
+    Whole(Arc<InstanceIndex>, IndexSeen, Option<Vec<u8>>),
     Missing(IndexSeen),
     Damaged(Vec<u8>, IndexSeen),
 }

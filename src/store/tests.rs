@@ -464,7 +464,7 @@ fn a_capsule_that_lies_there_is_found() {
 
 #[test]
 fn a_damaged_index_is_made_anew_with_its_tags() {
-    for damage in ["half", "missing", "rubbish", "wiped"] {
+    for damage in ["half", "missing", "rubbish", "wiped", "followed"] {
         let vault = Vault::new();
         for name in ["a", "b", "c"] {
             vault.store.store(capsule("Nova", name, &format!("2026-{name}"), name).as_bytes()).expect("stored");
@@ -476,6 +476,8 @@ fn a_damaged_index_is_made_anew_with_its_tags() {
             "half" => fs::write(vault.index_path(), &text[..text.len() / 2]).expect("written"),
             "missing" => fs::remove_file(vault.index_path()).expect("removed"),
             "rubbish" => fs::write(vault.index_path(), "rubbish").expect("written"),
+            // As two Pythons at once leave it.
+            "followed" => fs::write(vault.index_path(), [&*text, b"ld\"}\n}"].concat()).expect("written"),
             _ => {
                 let empty = crate::formats::instance_index::InstanceIndex::new("Nova", "2026");
                 fs::write(vault.index_path(), empty.to_text()).expect("written");
@@ -486,6 +488,7 @@ fn a_damaged_index_is_made_anew_with_its_tags() {
         let healed = fs::read(vault.index_path()).expect("an index");
         let index = crate::formats::instance_index::InstanceIndex::parse(&healed).expect("an index");
         assert_eq!((index.len(), index.latest()), (3, Some("c")), "{damage}");
+        assert!(serde_json::from_slice::<Value>(&healed).is_ok(), "{damage}: Python reads no other");
     }
 }
 
