@@ -107,8 +107,8 @@ impl InstanceIndex {
         }
     }
 
-    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored: see [`parse_file`](Self::parse_file). Numbers that only
-    /// Python has become `null`.
+    /// Reads an index file. Text behind a whole index, which two writers over each other leave, is ignored: see
+    /// [`parse_file`](Self::parse_file). Numbers that only Python has become `null`.
     ///
     /// # Errors
     /// [`Damage`]: rebuild the index from the capsules, and see [`salvage`](Self::salvage).
