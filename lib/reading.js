@@ -50,21 +50,25 @@ function requestOf(vaultPath, directories, userId, options) {
   };
 }
 
-/** The JavaScript thread works for so many milliseconds, then it is others' turn. */
-const TURN_MS = 1;
 /** If theirs took so long, perhaps as V8 collected garbage, what waits for the event loop to come round goes first. */
 const LONG_TURN_MS = 2;
 const MOST_LONG_TURNS = 4;
 
 /** Long work that begins as a native thread has something, in turns of the event loop. */
 class Turns {
+  #long;
   #began = now();
   /** The first `setImmediate` after that is still run in the same turn. */
   #isFirst = true;
 
+  /** @param {number} long The work goes on for so many milliseconds, then it is others' turn. */
+  constructor(long) {
+    this.#long = long;
+  }
+
   /** @returns {Promise<void> | undefined} Until the next turn, if this one was long enough. */
   next() {
-    return now() - this.#began < TURN_MS ? undefined : this.rest();
+    return now() - this.#began < this.#long ? undefined : this.rest();
   }
 
   async rest() {
@@ -101,10 +105,10 @@ async function memoriesOf(reading, found, tell = warn) {
   /** @type {Memory[][]} */
   const parts = [];
   for (let { more } = outcome; ; ) {
-    const turns = new Turns();
+    const turns = new Turns(BUILDING_MS);
     for (let rows = reading.next(); rows !== null; rows = reading.next()) {
-      for (const part of builtFrom(rows)) {
-        parts.push(part);
+      for (const building = new Building(rows); !building.isDone(); ) {
+        parts.push(building.next());
         const next = turns.next();
         if (next) await next;
       }
@@ -119,61 +123,88 @@ async function memoriesOf(reading, found, tell = warn) {
   }
 }
 
-/** So many memories are built without asking whether the turn is over. */
-const SOME = 256;
-
 /**
- * The memories of rows, some at a time. In one loop, without functions of its own: what thousands of memories take until V8
- * has optimized it is seen.
- *
- * @param {Rows} rows
+ * Memories are built for so many milliseconds, then it is others' turn. As short as it may be without taking longer in all:
+ * what V8's other threads take from this one comes on top of it.
  */
-function* builtFrom([latin1, wide, places, json]) {
+const BUILDING_MS = 0.25;
+/** So many memories are built without asking whether the turn is over. */
+const SOME = 128;
+
+/** The memories of rows, some at a time. */
+class Building {
+  #rows;
   /** @type {any[]} */
-  const values = JSON.parse(json);
-  /** @type {Memory[]} */
-  let memories = [];
-  let start = 0;
-  let wideStart = 0;
-  for (let at = 0; at < places.length; ) {
-    if (memories.length === SOME) {
-      yield memories;
-      memories = [];
-    }
-    const name = places[at];
-    if (name === 0) {
-      memories.push(values[places[at + 1]]);
-      at += 2;
-      continue;
-    }
-    const timestampEnd = places[at + 1];
-    const contentEnd = places[at + 2];
-    const isWide = contentEnd < 0;
-    const id = latin1.slice(start, name - '.json'.length);
-    memories.push({
-      id,
-      type: 'capsule',
-      timestamp: latin1.slice(name, timestampEnd),
-      content: isWide ? wide.slice(wideStart, -contentEnd) : latin1.slice(timestampEnd, contentEnd),
-      role: values[places[at + 4]],
-      metadata: {
-        source: 'capsule',
-        filename: latin1.slice(start, name),
-        capsuleId: id,
-        // A list of its own, as somebody may change it.
-        tags: values[places[at + 5]].slice(),
-        consent: values[places[at + 6]],
-        embedModel: values[places[at + 7]],
-        hash: latin1.slice(isWide ? timestampEnd : contentEnd, places[at + 3]),
-      },
-    });
-    if (isWide) wideStart = -contentEnd;
-    start = places[at + 3];
-    at += 8;
+  #values;
+  /** Where the next memory begins: in the places, in the Latin-1 text, in the other one. */
+  #at = 0;
+  #start = 0;
+  #wideStart = 0;
+
+  /** @param {Rows} rows */
+  constructor(rows) {
+    this.#rows = rows;
+    this.#values = JSON.parse(rows[3]);
   }
-  yield memories;
+
+  isDone() {
+    return this.#at >= this.#rows[2].length;
+  }
+
+  /**
+   * In one loop without functions of its own, and no generator: V8 compiles it anew while thousands of memories are built, in
+   * a thread that may take the core from this one until it is done.
+   *
+   */
+  next() {
+    const [latin1, wide, places] = this.#rows;
+    const values = this.#values;
+    /** @type {Memory[]} */
+    const memories = [];
+    let at = this.#at;
+    let start = this.#start;
+    let wideStart = this.#wideStart;
+    while (at < places.length && memories.length < SOME) {
+      const name = places[at];
+      if (name === 0) {
+        memories.push(values[places[at + 1]]);
+        at += 2;
+        continue;
+      }
+      const timestampEnd = places[at + 1];
+      const contentEnd = places[at + 2];
+      const isWide = contentEnd < 0;
+      const id = latin1.substring(start, name - '.json'.length);
+      memories.push({
+        id,
+        type: 'capsule',
+        timestamp: latin1.substring(name, timestampEnd),
+        content: isWide ? wide.substring(wideStart, -contentEnd) : latin1.substring(timestampEnd, contentEnd),
+        role: values[places[at + 4]],
+        metadata: {
+          source: 'capsule',
+          filename: latin1.substring(start, name),
+          capsuleId: id,
+          // A list of its own, as somebody may change it.
+          tags: values[places[at + 5]].slice(),
+          consent: values[places[at + 6]],
+          embedModel: values[places[at + 7]],
+          hash: latin1.substring(isWide ? timestampEnd : contentEnd, places[at + 3]),
+        },
+      });
+      if (isWide) wideStart = -contentEnd;
+      start = places[at + 3];
+      at += 8;
+    }
+    this.#at = at;
+    this.#start = start;
+    this.#wideStart = wideStart;
+    return memories;
+  }
 }
 
+/** Who asks again and again is answered at once for so many milliseconds, then it is others' turn. */
+const ANSWERING_MS = 1;
 /** When somebody was first answered at once in this turn of the event loop. @type {number | undefined} */
 let answering;
 /** The last of those who wait for room. @type {Promise<void> | undefined} */
@@ -197,7 +228,7 @@ function room() {
 }
 
 function isRoom() {
-  if (answering !== undefined) return now() - answering < TURN_MS;
+  if (answering !== undefined) return now() - answering < ANSWERING_MS;
   answering = now();
   setImmediate(() => {
     answering = undefined;
@@ -215,11 +246,14 @@ function unchangedOf(reading) {
   const unchanged = reading.unchanged();
   if (unchanged === null) return null;
   const [rows, before] = unchanged;
-  return pageOf(builtFrom(rows), before);
+  const building = new Building(rows);
+  const parts = [];
+  while (!building.isDone()) parts.push(building.next());
+  return pageOf(parts, before);
 }
 
 /**
- * @param {Iterable<Memory[]>} parts
+ * @param {Memory[][]} parts
  * @param {string | null} before
  */
 function pageOf(parts, before) {

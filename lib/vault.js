@@ -58,6 +58,9 @@ const TOLD_AFTER_CLOSE = new Set(['close', 'error', EventEmitter.errorMonitor]);
 /** Only `Vault.open` makes vaults. */
 const OPENING = Symbol('opening');
 
+/** Of a storm so many milliseconds are told, then it is others' turn. */
+const TELLING_MS = 1;
+
 /**
  * What other parts of this package know of a vault, and nobody else.
  *
@@ -659,7 +662,7 @@ class Vault extends EventEmitter {
   }
 
   async #deliverAll() {
-    const turns = new Turns();
+    const turns = new Turns(TELLING_MS);
     const assembly = new Assembly();
     for (let text = this.#engine?.take() ?? null; text !== null; text = this.#engine?.take() ?? null) {
       for (const item of JSON.parse(text)) {

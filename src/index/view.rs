@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+use super::batches::give_way;
 use super::entry::{Content, DateAnswer, FolderKind};
 use super::filter_key::WantedKey;
 use super::order::{NewestFirst, Posting};
@@ -599,6 +600,7 @@ impl Selection {
         let mut rows = Rows::default();
         let mut stored = TextReader::default();
         for (at, (_, row)) in self.rows.iter().enumerate().skip(from) {
+            give_way();
             let row = row.as_ref();
             if !rows.is_empty() && rows.size().saturating_add(row.text_size()) > size {
                 made.push(std::mem::take(&mut rows));
@@ -626,6 +628,7 @@ impl Selection {
 
 /// Whether a folder's file is not as it was read.
 fn is_changed(row: RowRef<'_>, directory: &Directory) -> bool {
+    give_way();
     let Some(signature) = row.signature().filter(|_| !row.name().is_empty()) else { return false };
     directory.own_signature(row.name()).ok().flatten() != Some(signature)
 }
