@@ -26,9 +26,6 @@ use crate::store::{Options, Store, Stored, Version};
 use crate::vault::{ConstructName, PlaceOf};
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
-/// A text of events is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
-const EVENTS_SIZE: usize = 16 << 10;
-
 /// How a vault is opened.
 #[napi(object)]
 pub struct VaultOptions {
@@ -270,11 +267,8 @@ impl NativeVault {
     /// If the JavaScript engine can't make the string.
     #[napi(catch_unwind, ts_return_type = "string | null")]
     pub fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<JsString<'env>>> {
-        let told = self.watch.as_ref().map(|watch| watch.take(EVENTS_SIZE)).unwrap_or_default();
-        if told.is_empty() {
-            return Ok(None);
-        }
-        Text::from(format!("[{}]", told.join(","))).to_js(env).map(Some)
+        let told = self.watch.as_ref().and_then(|watch| watch.take());
+        told.map(|told| Text::from(told).to_js(env)).transpose()
     }
 
     /// How many notices the watch has had for `take`.

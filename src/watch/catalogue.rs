@@ -11,7 +11,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::{HashMap, HashSet};
-use rayon::prelude::*;
 
 use super::Writer;
 use super::known::KnownFiles;
@@ -548,7 +547,7 @@ impl Catalogue {
             let Some(capsules) = self.layout.folder(folder) else { continue };
             let place = |file: &RelativePath| capsules.place(file.file_name()?.to_str()?);
             let files: Vec<(&RelativePath, Place)> =
-                files.par_iter().with_min_len(SPLIT).filter_map(|file| Some((file, place(file)?))).collect();
+                files.iter().filter_map(|file| Some((file, place(file)?))).collect();
             let path = self.root().join(folder);
             let resolved = self.vault.boundary().resolve(&path);
             let opened = match &resolved {

@@ -38,7 +38,9 @@ use catalogue::{Catalogue, Looked};
 use layout::{Layout, Place, RelativePath};
 use record::Record;
 
-/// So many texts of events wait at most; then the watch waits too.
+/// A text of notices is about so large, in bytes: little enough that parsing it is no stall, on a busy machine either.
+const TEXT_SIZE: usize = 16 << 10;
+/// So many notices wait at most; then the watch waits too.
 const QUEUE: usize = 4096;
 /// The same in bytes.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -105,7 +107,7 @@ pub enum Notice {
 
 /// Where notices go.
 pub struct Listener {
-    /// Makes what is kept of a notice, on the watching thread: texts that are taken one after another.
+    /// Makes what is kept of a notice, on the watching thread: texts of JSON.
     pub tell: Box<dyn Fn(Notice) -> Vec<String> + Send + Sync>,
     /// Is called when there is something to take again, from other threads.
     pub wake: Box<dyn Fn() + Send + Sync>,
@@ -150,7 +152,10 @@ impl std::fmt::Debug for Shared {
 /// What is to be told.
 #[derive(Debug, Default)]
 struct Queued {
-    texts: VecDeque<String>,
+    texts: VecDeque<Several>,
+    /// So many notices,
+    notices: usize,
+    /// and so many bytes.
     bytes: usize,
     /// Of so many notices, ever.
     count: u64,
@@ -158,7 +163,35 @@ struct Queued {
 
 impl Queued {
     fn has_room(&self) -> bool {
-        self.texts.len() < QUEUE && self.bytes < QUEUE_BYTES
+        self.notices < QUEUE && self.bytes < QUEUE_BYTES
+    }
+
+    fn next(&mut self) -> Option<Several> {
+        let next = self.texts.pop_front()?;
+        self.notices -= next.notices;
+        self.bytes -= next.text.len();
+        Some(next)
+    }
+}
+
+/// Notices in one text: thousands of texts, which one thread allocates and another frees, would have them wait for each other.
+#[derive(Debug)]
+struct Several {
+    /// JSON, a comma between two.
+    text: String,
+    /// How many end in it.
+    notices: usize,
+}
+
+impl Several {
+    fn fits(&self, text: &str) -> bool {
+        self.text.len() + text.len() < TEXT_SIZE
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.reserve(TEXT_SIZE.saturating_sub(self.text.len()).max(text.len() + 1));
+        self.text.push(',');
+        self.text.push_str(text);
     }
 }
 
@@ -288,17 +321,28 @@ impl Shared {
 
     /// Gives how many bytes that are.
     fn push(&self, notices: impl IntoIterator<Item = Notice>) -> usize {
-        let tell = |notice| {
+        let mut told: Vec<Several> = Vec::new();
+        let mut count = 0;
+        for notice in notices {
             give_way();
-            (self.listener.tell)(notice)
-        };
-        let told: Vec<Vec<String>> = notices.into_iter().map(tell).collect();
-        let bytes = told.iter().flatten().map(String::len).sum();
+            for text in (self.listener.tell)(notice) {
+                match told.last_mut().filter(|several| several.fits(&text)) {
+                    Some(several) => several.push(&text),
+                    None => told.push(Several { text, notices: 0 }),
+                }
+            }
+            if let Some(several) = told.last_mut() {
+                several.notices += 1;
+            }
+            count += 1;
+        }
+        let bytes = told.iter().map(|several| several.text.len()).sum();
         let mut queue = lock(&self.queue);
         let was_empty = queue.texts.is_empty();
         queue.bytes += bytes;
-        queue.count += told.len() as u64;
-        queue.texts.extend(told.into_iter().flatten());
+        queue.notices += count;
+        queue.count += count as u64;
+        queue.texts.extend(told);
         let wakes = was_empty && !queue.texts.is_empty();
         drop(queue);
         if wakes {
@@ -900,22 +944,19 @@ impl Watch {
         false
     }
 
-    /// The next texts of notices, of about so many bytes.
+    /// The next notices: a JSON array, of some kilobytes as a rule.
     #[must_use]
-    pub fn take(&self, size: usize) -> Vec<String> {
+    pub fn take(&self) -> Option<String> {
         let mut queue = lock(&self.shared.queue);
-        let mut taken = Vec::new();
-        let mut bytes = 0;
-        while bytes < size
-            && let Some(text) = queue.texts.pop_front()
+        let mut taken = queue.next()?;
+        while queue.texts.front().is_some_and(|next| taken.fits(&next.text))
+            && let Some(next) = queue.next()
         {
-            bytes += text.len();
-            queue.bytes -= text.len();
-            taken.push(text);
+            taken.push(&next.text);
         }
         drop(queue);
         self.shared.taken.notify_all();
-        taken
+        Some(format!("[{}]", taken.text))
     }
 
     /// How many notices there have been.

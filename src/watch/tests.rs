@@ -1,8 +1,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::{Happening, Listener, Method, Notice, Request, Watch};
 use crate::index::{Directories, Vault};
@@ -17,7 +20,7 @@ fn watched(method: Method) -> (tempfile::TempDir, Watch, Receiver<(Happening, St
             // Nobody listens any more: the test has ended.
             let _ = sender.send((event.happening, name));
         }
-        vec![String::new()]
+        vec!["0".to_owned()]
     };
     let (folder, watch) = watched_by(method, Box::new(tell));
     (folder, watch, receiver)
@@ -49,7 +52,7 @@ fn what_others_may_write_unnoticed_is_polled_and_that_is_told_once() {
             if let Notice::Trouble(error) = notice {
                 let _ = sender.send(error);
             }
-            vec![String::new()]
+            vec!["0".to_owned()]
         };
         // Of a file system whose writers are elsewhere: in the kernel.
         let watch = watch_of(Path::new("/proc/self/attr"), method, Box::new(tell));
@@ -67,7 +70,7 @@ fn a_watch_that_a_panic_ends_tells_so_and_readers_rely_on_it_no_more() {
         Notice::Event(_) => panic!("as a defect would (part of a test)"),
         Notice::Trouble(error) => {
             sender.send(error).expect("the test waits");
-            vec![String::new()]
+            vec!["0".to_owned()]
         }
     };
     let (folder, watch) = watched_by(Method::Notified, Box::new(tell));
@@ -95,15 +98,48 @@ fn a_reader_does_not_wait_until_somebody_takes_what_is_told() {
     std::thread::scope(|scope| {
         scope.spawn(|| sender.send(watch.settle()).expect("the test waits"));
         let is_settled = settled.recv_timeout(Duration::from_secs(10));
-        while watch.take(usize::MAX).len() > 1 {}
+        while watch.take().is_some() {}
         assert_eq!(is_settled, Ok(false), "it must ask the disk");
     });
     for _ in 0..2 * super::BATCH {
         while told.recv_timeout(Duration::from_millis(50)).is_err() {
-            let _ = watch.take(usize::MAX);
+            while watch.take().is_some() {}
         }
     }
     assert!(watch.settle());
+    watch.stop();
+}
+
+#[test]
+fn what_is_told_is_taken_in_its_order_in_texts_of_some_kilobytes() {
+    let lengths = |number: usize| [3, 900, 5 * super::TEXT_SIZE / 2, 7000][number % 4];
+    let (sender, told) = channel();
+    let count = AtomicUsize::new(0);
+    let tell = move |_| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let _ = sender.send(number);
+        vec![number.to_string(), format!("\"{}\"", "x".repeat(lengths(number)))]
+    };
+    let (folder, watch) = watched_by(Method::Notified, Box::new(tell));
+    for number in 0..300 {
+        fs::write(folder.path().join(format!("users/ann/capsules/{number}.json")), "{}").expect("a file");
+    }
+    while told.recv_timeout(Duration::from_secs(10)).expect("an event") < 299 {}
+    while watch.count() < 300 {
+        std::thread::yield_now();
+    }
+    let texts: Vec<String> = std::iter::from_fn(|| watch.take()).collect();
+    let values: Vec<Value> =
+        texts.iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).expect("an array")).collect();
+    let expected: Vec<Value> =
+        (0..300).flat_map(|number| [json!(number), json!("x".repeat(lengths(number)))]).collect();
+    assert_eq!(values, expected);
+    let is_small = |text: &String| text.len() <= super::TEXT_SIZE + 2 || text.matches('"').count() == 2;
+    assert!(
+        texts.iter().all(is_small) && texts.len() <= 151,
+        "{:?}",
+        texts.iter().map(String::len).collect::<Vec<_>>()
+    );
     watch.stop();
 }
 
