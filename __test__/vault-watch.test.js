@@ -216,6 +216,43 @@ describe('a watched vault', { concurrency: 2 }, () => {
       assert.deepStrictEqual(byType(told), byType(read));
     });
 
+    eachMethod('odd memories are told as they are read, member by member', async (t, method) => {
+      const { vault, record, write } = await watchVault(t, method);
+      const usual = { tags: ['a', 'b'], consent: 'self', embed_model: 'x:y' };
+      const files = {
+        'usual.json': usual,
+        'ü 日本 “so”.json': { ...usual, raw: '日本 “so” \ud83d\ude00\n\u0000' },
+        'no hash.json': { ...usual, raw_sha256: undefined },
+        'no model.json': { tags: [], consent: true },
+        'null.json': { ...usual, role: null, tags: null, consent: null, embed_model: null },
+        'objects.json': { tags: [{ a: 1 }, ['b']], consent: { c: [] }, embed_model: [1], role: { d: 'e' } },
+        'no date.json': { ...usual, created_ts: undefined },
+        'number.json': { ...usual, created_ts: 1_700_000_000_000 },
+        '.json': usual,
+      };
+      const story = [];
+      for (const [name, others] of Object.entries(files)) {
+        const content = /** @type {{ raw?: string }} */ (others).raw ?? `of ${name}`;
+        write(`${MEMORIES}/${name}`, memoryText(content, others));
+        story.push(['imported', `${MEMORIES}/${name}`, content]);
+      }
+      write(`${MEMORIES}/keys.json`, `{"consent": {"__proto__": {"x": 1}}, ${memoryText('keys', usual).slice(1)}`);
+      const events = await record.expect([...story, ['imported', `${MEMORIES}/keys.json`, 'keys']]);
+      const read = await vault.readMemories('ann', { limit: 0 });
+      // The time of a memory without a date is that of the reading.
+      const textOf = (/** @type {any} */ memory) =>
+        JSON.stringify(memory.id === 'no date' ? { ...memory, timestamp: null } : memory);
+      const told = events.flatMap(({ memories }) => memories ?? []);
+      assert.deepStrictEqual(told.map(textOf).sort(), read.map(textOf).sort());
+      const shapes = new Set(events.map((event) => JSON.stringify(Object.keys(event))));
+      assert.strictEqual(shapes.size, 1, [...shapes].join('\n'));
+      assert.deepStrictEqual(
+        new Set(events.map((event) => /** @type {any} */ (event).userIds.join())),
+        new Set(['ann']),
+      );
+      assert.ok(events.every(({ path: file }) => path.isAbsolute(file) && fs.existsSync(file)));
+    });
+
     eachMethod('folders that are called otherwise', async (t, method) => {
       const directories = { users: 'people', capsules: 'memory/pieces' };
       const { record, write } = await watchVault(t, method, { directories });

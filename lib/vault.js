@@ -24,6 +24,7 @@ const {
   warn,
 } = require('./reading');
 const { createRuntimeConfig } = require('./runtime-config');
+const { Assembly } = require('./watch-events');
 
 /** @typedef {import('../index').VaultOptions} VaultOptions */
 /** @typedef {import('../index').VaultReadOptions} VaultReadOptions */
@@ -80,30 +81,6 @@ let insideOf;
 const held = new Set();
 /** What keeps it alive: a watch itself does not. @type {NodeJS.Timeout | undefined} */
 let alive;
-
-/** Puts events together whose memories are so many that they come in parts: see `with_memories` in src/node/vault.rs. */
-class Assembly {
-  #missing = 0;
-  /** @type {any} */
-  #event = null;
-  /** @type {import('../index').RestoredMemory[][]} */
-  #parts = [];
-
-  /**
-   * @param {any} item How many parts the next event's memories have, an event, or a part.
-   * @returns {any} The event, if it is whole now.
-   */
-  add(item) {
-    if (typeof item === 'number') this.#missing = item;
-    else if (Array.isArray(item)) this.#parts.push(item);
-    else this.#event = item;
-    if (this.#event === null || this.#parts.length < this.#missing) return null;
-    const event = this.#event;
-    if (this.#parts.length > 0) event.memories = /** @type {any[]} */ ([]).concat(...this.#parts);
-    [this.#missing, this.#event, this.#parts] = [0, null, []];
-    return event;
-  }
-}
 
 /** One open vault: see `index.d.ts`. */
 class Vault extends EventEmitter {
@@ -616,7 +593,7 @@ class Vault extends EventEmitter {
         // A listener may have closed the vault. Nobody waits for the parsing of what nobody listens to.
         if (this.#engine === null || !this.#isHeard()) return;
         const whole = assembly.add(JSON.parse(text));
-        if (whole) this.#tell({ ...whole, cursor: this.#cursor });
+        if (whole) this.#tell(Object.assign(whole, { cursor: this.#cursor }));
         else await turn();
       }
       return;
@@ -712,10 +689,6 @@ class Vault extends EventEmitter {
       else console.error('The watch of a vault is in trouble:', error);
     } else {
       this.#cursor = event.cursor;
-      // For attached orchestrators, not to be seen by who compares, copies or prints the event.
-      for (const name of ['constructIds', 'userIds']) {
-        if (name in event) Object.defineProperty(event, name, { enumerable: false });
-      }
       this.#call(`capsule:${event.kind}`, event);
     }
   }

@@ -263,6 +263,21 @@ impl Memory {
         self.texts.len()
     }
 
+    /// Appends what tells one usual memory capsule from another, JSON values with a comma between two: timestamp, content, role,
+    /// tags, consent, embed model, hash. `None` for a memory that is to be written as a whole.
+    pub fn write_values(&self, out: &mut String) -> Option<()> {
+        use Member::{Consent, Content, EmbedModel, Hash, Role, Tags, Timestamp};
+        let values = [Timestamp, Content, Role, Tags, Consent, EmbedModel, Hash].map(|member| self.member(member));
+        if self.origin != Origin::Capsule || self.moment == Moment::Now || values.contains(&"") {
+            return None;
+        }
+        for (at, value) in values.into_iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            out.push_str(value);
+        }
+        Some(())
+    }
+
     /// Appends the memory as JSON. `file_name` is the name as JavaScript sees it, `now` the ISO time of the reading, for
     /// a file that names none. `marked` puts into the metadata that its hash is wrong.
     pub fn write_json(&self, file_name: &str, now: &str, marked: bool, out: &mut String) {
