@@ -6,10 +6,11 @@ const path = require('node:path');
 /** Below the home folder; elsewhere `.cache`. @type {Partial<Record<NodeJS.Platform, string>>} */
 const FOLDERS = { darwin: path.join('Library', 'Caches'), win32: path.join('AppData', 'Local') };
 
-/** `null` for a user without one, as containers have them. */
-const home = (() => {
+/** Below the home folder; `null` for a user without one, as containers have them. Made once: each call asks for it. */
+const usual = (() => {
   try {
-    return os.homedir();
+    const folder = path.join(os.homedir(), FOLDERS[process.platform] ?? '.cache', 'vvault-native');
+    return path.isAbsolute(folder) ? folder : null;
   } catch {
     return null;
   }
@@ -22,19 +23,9 @@ const home = (() => {
 function cacheFolder() {
   const { LOCALAPPDATA, VVAULT_CACHE_DIR, XDG_CACHE_HOME } = process.env;
   if (VVAULT_CACHE_DIR !== undefined) return VVAULT_CACHE_DIR === '' ? null : path.resolve(VVAULT_CACHE_DIR);
-  const folder = systemFolder(LOCALAPPDATA, XDG_CACHE_HOME);
-  return folder && path.isAbsolute(folder) ? path.join(folder, 'vvault-native') : null;
-}
-
-/**
- * @param {string | undefined} local
- * @param {string | undefined} xdg
- */
-function systemFolder(local, xdg) {
-  if (process.platform === 'win32' && local) return local;
+  const others = process.platform === 'win32' ? LOCALAPPDATA : process.platform in FOLDERS ? undefined : XDG_CACHE_HOME;
   // A relative one is none: https://specifications.freedesktop.org/basedir-spec/latest/
-  if (!(process.platform in FOLDERS) && xdg && path.isAbsolute(xdg)) return xdg;
-  return home && path.join(home, FOLDERS[process.platform] ?? '.cache');
+  return others && path.isAbsolute(others) ? path.join(others, 'vvault-native') : usual;
 }
 
 module.exports = { cacheFolder };

@@ -4,7 +4,7 @@ const path = require('node:path');
 const { cacheFolder } = require('./cache-folder');
 const { MemoryReading } = require('./native');
 const { refused, toVaultError, withCode } = require('./errors');
-const { freshnessOf, invalid, memoriesOf, requestOf, room, unchangedOf, warn } = require('./reading');
+const { freshnessOf, invalid, memoriesOf, placesOf, requestOf, room, unchangedOf, warn } = require('./reading');
 
 /** @typedef {import('../index').ReadMemoriesConfig} Config */
 /** @typedef {import('../index').ReadMemoriesOptions} Options */
@@ -50,7 +50,7 @@ async function readMemories(config, userId, options = {}) {
  */
 async function read(config, userId, options) {
   // In Chatty's order, in which it stumbles over a faulty configuration.
-  const userPath = path.join(path.join(config.vvaultPath, config.directories.users), userId);
+  const { userPath } = placesOf(config.vvaultPath, config.directories.users, userId);
   const { capsules, transcripts } = config.directories;
   const reading = readingOf(config, userId, options);
   const later = room();

@@ -16,6 +16,34 @@ const { escapeLine } = require('./harmless');
 /** @typedef {NonNullable<ReturnType<import('../binding').MemoryReading['next']>>} Rows */
 
 /**
+ * Where a user's folder is, in Chatty's words and absolute.
+ *
+ * @typedef {{ userPath: string, vault: string, users: string, user: string }} Places
+ */
+
+/** Whoever asks asks for the same user again, as a rule. @type {{ of: string[], places: Places | undefined }} */
+let last = { of: [], places: undefined };
+
+/**
+ * @param {string} vaultPath
+ * @param {string} users
+ * @param {string} userId
+ * @returns {Places}
+ */
+function placesOf(vaultPath, users, userId) {
+  const [lastVault, lastUsers, lastUser] = last.of;
+  if (last.places && vaultPath === lastVault && users === lastUsers && userId === lastUser) return last.places;
+  const usersPath = path.join(vaultPath, users);
+  const userPath = path.join(usersPath, userId);
+  const absolute = absoluteAs(vaultPath);
+  const user = absolute(userPath) + (/[/\\]$/.test(userPath) ? path.sep : '');
+  const places = { userPath, vault: absolute(vaultPath), users: absolute(usersPath), user };
+  // What other paths mean changes with the working folder: on Windows also that of a path without a drive.
+  if (path.sep === '/' && path.isAbsolute(vaultPath)) last = { of: [vaultPath, users, userId], places };
+  return places;
+}
+
+/**
  * The question for the engine, its paths absolute. The present time and the time zone are those of the call.
  *
  * @param {string} vaultPath
@@ -25,15 +53,13 @@ const { escapeLine } = require('./harmless');
  * @returns {Request}
  */
 function requestOf(vaultPath, directories, userId, options) {
-  const usersPath = path.join(vaultPath, directories.users);
-  const userPath = path.join(usersPath, userId);
+  const { vault, users, user } = placesOf(vaultPath, directories.users, userId);
   // A faulty folder name fails only where the folder is needed, so it is checked then.
   const { capsules, transcripts } = directories;
-  const absolute = absoluteAs(vaultPath);
   return {
-    vault: absolute(vaultPath),
-    users: absolute(usersPath),
-    user: absolute(userPath) + (/[/\\]$/.test(userPath) ? path.sep : ''),
+    vault,
+    users,
+    user,
     capsules: typeof capsules === 'string' ? capsules : undefined,
     transcripts: typeof transcripts === 'string' ? transcripts : undefined,
     session: options.sessionId ? sessionText(options.sessionId) : undefined,
@@ -423,4 +449,4 @@ function rehearse() {
 
 rehearse();
 
-module.exports = { Turns, freshnessOf, invalid, memoriesOf, requestOf, room, rows, turn, unchangedOf, warn };
+module.exports = { Turns, freshnessOf, invalid, memoriesOf, placesOf, requestOf, room, rows, turn, unchangedOf, warn };
