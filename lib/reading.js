@@ -180,7 +180,6 @@ class Building {
   /**
    * In one loop without functions of its own, and no generator: V8 compiles it anew while thousands of memories are built, in
    * a thread that may take the core from this one until it is done.
-   *
    */
   next() {
     const [latin1, wide, places] = this.#rows;

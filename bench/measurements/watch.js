@@ -219,6 +219,19 @@ async function stormStalls({ way, ...parameters }) {
 }
 
 /**
+ * The longest stall of an event loop that has nothing to do while somebody writes: what the machine itself takes.
+ * @param {Parameters & { way: import('../watch-writer').Way }} parameters
+ */
+async function idleStalls({ way, place, count }) {
+  const writer = await WatchWriter.start({ folder: place.folder, suffix: place.suffix, count });
+  await sleep(REST_MS);
+  const stall = await StallProbe.during(() => writer.storm(way));
+  await writer.finish();
+  removeFiles(writer, place);
+  return { stall };
+}
+
+/**
  * @param {WatchWriter} writer
  * @param {import('../watch-writer').Way} way
  * @param {Told} told
@@ -240,10 +253,18 @@ async function weather(writer, way, told, count, onProgress) {
 async function end({ place }, { writer, told, watching }, first) {
   const written = await writer.finish();
   const others = await watching.close();
-  for (const name of writer.names) {
-    fs.rmSync(path.join(place.folder, name), { force: true });
-  }
+  removeFiles(writer, place);
   return { ...reportOf(told, written, first), others };
 }
 
-module.exports = { tasks: { alone, storm, stormStalls } };
+/**
+ * @param {WatchWriter} writer
+ * @param {{ folder: string }} place
+ */
+function removeFiles(writer, { folder }) {
+  for (const name of writer.names) {
+    fs.rmSync(path.join(folder, name), { force: true });
+  }
+}
+
+module.exports = { tasks: { alone, idleStalls, storm, stormStalls } };

@@ -245,7 +245,10 @@ async function measureStorm(present, context, count, way) {
   const stalls = await measure(withLoop, context, `${name}, stalls`, work('stormStalls'), (contestant) =>
     isOurs(contestant) ? Math.min(context.rounds, FEWER_ROUNDS) : 1,
   );
-  return { timings, stalls };
+  const { idle } = await measure([{ key: 'idle' }], context, `${name}, stalls`, work('idleStalls'), () =>
+    Math.min(context.rounds, FEWER_ROUNDS),
+  );
+  return { timings, stalls, idle };
 }
 
 /** @param {object} data */
@@ -264,7 +267,7 @@ function describe({ count, missing, alone, crowd, construct, storms }) {
       'one folder, read each file that they are told of and parse it; vvault-native watches the whole vault, and checks hashes.',
     ...describeAlone(count, summaries),
     ...Object.keys(WAYS).flatMap((way) => describeStorm(count, way, stormSummaries[way])),
-    ...describeRequirement(count, summaries, stormSummaries),
+    ...describeRequirement(count, summaries, stormSummaries, Object.values(storms).map(idleOf)),
   ].join('\n\n');
 }
 
@@ -469,17 +472,24 @@ function formatStall({ stall, worstStall, busy }) {
     : NOTHING;
 }
 
+/** @param {{ idle: { stall: { longest: number } }[] }} storm */
+function idleOf({ idle }) {
+  const longest = idle.map(({ stall }) => stall.longest);
+  return { stall: median(longest), worstStall: percentile(longest, 1) };
+}
+
 /**
  * @param {number} count
  * @param {Record<string, ReturnType<typeof aloneOf>>[]} summaries
  * @param {Record<string, Record<string, ReturnType<typeof stormOf>>>} storms
+ * @param {ReturnType<typeof idleOf>[]} idle
  */
-function describeRequirement(count, [alone, crowd, construct], storms) {
+function describeRequirement(count, [alone, crowd, construct], storms, idle) {
   if (!alone[NATIVE]) {
     return [];
   }
   const both = Object.values(storms).map((storm) => storm[NATIVE]);
-  const worst = (name) => formatTime(Math.max(...both.map((storm) => storm[name])));
+  const worst = (name, storms = both) => formatTime(Math.max(...storms.map((storm) => storm[name])));
   return [
     '### What is asked, and what was measured',
     markdownTable(
@@ -493,6 +503,11 @@ function describeRequirement(count, [alone, crowd, construct], storms) {
         ['storms, half', '0', formatCount(sum(both, 'half'))],
         ['storms, p99 (worst round)', 'at most 100 ms', `${worst('p99')} (${worst('worstP99')})`],
         ['storms, event-loop stall (worst round)', 'at most 10 ms', `${worst('stall')} (${worst('worstStall')})`],
+        [
+          '… of a process that does nothing, beside the same writer',
+          NOTHING,
+          `${worst('stall', idle)} (${worst('worstStall', idle)})`,
+        ],
       ],
     ),
   ];
