@@ -2,7 +2,7 @@
 
 // What the watch tells, on its way from the engine: see `with_memories` and `told_in_brief` in src/node/vault.rs.
 
-const { sep } = require('node:path');
+const { basename } = require('node:path');
 
 /** Puts events together whose memories are so many that they come in parts. */
 class Assembly {
@@ -40,7 +40,7 @@ const READERS = 13;
  */
 function eventOf(brief) {
   const path = brief[1];
-  const filename = path.slice(path.lastIndexOf(sep) + 1);
+  const filename = basename(path);
   const id = filename.slice(0, -'.json'.length);
   const event = {
     kind: brief[0],
