@@ -653,6 +653,9 @@ fn with_memories(event: impl FnOnce(&str) -> String, mut memories: Vec<String>) 
     }
 }
 
+/// Bytes of an event's memories: V8's longest string holds twice as many.
+const LONGEST: usize = 256 << 20;
+
 /// That a usual memory came or was changed, as a JSON array of what is not always the same: V8 parses that, and JavaScript makes
 /// the event of it, in two thirds of the time. `None` for what is to be told as a whole.
 fn told_in_brief(event: &watch::Event, report: bool) -> Option<String> {
@@ -668,6 +671,9 @@ fn told_in_brief(event: &watch::Event, report: bool) -> Option<String> {
         return None;
     }
     row.with_memory(|memory| {
+        if memory.heap_size() > LONGEST {
+            return None;
+        }
         let mut text = String::with_capacity(memory.heap_size() + HEADER);
         text.push('[');
         let strings = [Some(kind), Some(path), event.user.as_deref(), event.verdict.recipe, Some(&event.cursor)];
@@ -702,8 +708,6 @@ fn kind_of(happening: Happening) -> &'static str {
 fn told(notice: Notice, report: bool) -> Vec<String> {
     /// Bytes of an event, beside its memories, and of a memory beside its contents: about.
     const HEADER: usize = 768;
-    /// Bytes of memories: V8's longest string holds twice as many.
-    const LONGEST: usize = 256 << 20;
     let event = match notice {
         Notice::Event(event) => event,
         Notice::Trouble(error) => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
 use super::Writer;
 use super::known::KnownFiles;
@@ -546,8 +547,9 @@ impl Catalogue {
             let Some(folder) = files[0].parent() else { continue };
             let Some(capsules) = self.layout.folder(folder) else { continue };
             let place = |file: &RelativePath| capsules.place(file.file_name()?.to_str()?);
+            // In a storm the watching thread would wait longer for another than it takes.
             let files: Vec<(&RelativePath, Place)> =
-                files.iter().filter_map(|file| Some((file, place(file)?))).collect();
+                files.par_iter().with_min_len(16 * SPLIT).filter_map(|file| Some((file, place(file)?))).collect();
             let path = self.root().join(folder);
             let resolved = self.vault.boundary().resolve(&path);
             let opened = match &resolved {
