@@ -34,7 +34,8 @@ class Assembly {
 const READERS = 13;
 
 /**
- * The event of one told in brief: a usual memory.
+ * The event of one told in brief: a usual memory. Kind, path, user, recipe, cursor, whether it is valid, then what
+ * `Memory::write_values` writes (timestamp, content, role, tags, consent, embed model, hash), then its readers.
  *
  * @param {any[]} brief
  */
