@@ -2,7 +2,6 @@
 
 // Answers over HTTP: what `createCapsuleHandler` and `serveVault` share.
 
-const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { inspect } = require('node:util');
@@ -275,12 +274,20 @@ function shared(work) {
  * @param {{ type?: string, sha256?: string }} [known] `sha256`: in hexadecimals, where the body is long.
  */
 function respondTagged(req, res, body, { type = JSON_TYPE, sha256 } = {}) {
-  const tag = sha256 ?? crypto.createHash('sha256').update(body).digest('hex');
+  const tag = sha256 ?? sha256Of(body);
   const headers = { ETag: `"${tag}"`, 'Cache-Control': 'private, no-cache', 'Content-Type': type };
   const asked = req.headers['if-none-match'] ?? '';
   const has = asked.trim() === '*' || Array.from(asked.matchAll(/"([^"]*)"/g)).some(([, known]) => known === tag);
   if (has) respond(req, res, 304, null, headers);
   else respond(req, res, 200, body, headers);
+}
+
+/**
+ * @param {Buffer} body
+ */
+function sha256Of(body) {
+  // Not with this file: it takes as long as a quarter of the package, and who has no web server needs none of it.
+  return require('node:crypto').createHash('sha256').update(body).digest('hex');
 }
 
 /**

@@ -1,6 +1,5 @@
 'use strict';
 
-const crypto = require('node:crypto');
 const { Refusal, isOver, onceOver, relative, withoutPlace } = require('./answering');
 const { Audience } = require('./audience');
 
@@ -42,7 +41,7 @@ class EventStream {
   /** The id of the event before those that are kept. */
   #before;
   /** What tells the ids of this process from those of one before. */
-  #run = crypto.randomUUID();
+  #run = require('node:crypto').randomUUID();
   #count = 0;
   #closed = false;
   /** @type {NodeJS.Timeout | undefined} */

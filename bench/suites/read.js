@@ -42,7 +42,7 @@ const FRESHNESS_CYCLES = 25;
 
 /** @type {Contestant[]} */
 const CONTESTANTS = [
-  { key: 'nothing', label: 'empty process', module: 'nothing', repeats: () => 1 },
+  { key: 'nothing', label: 'empty process', module: 'nothing', repeats: () => 1000 },
   {
     key: 'chatty',
     label: "Chatty's way: `readFile` one by one",
@@ -163,6 +163,7 @@ async function measureSize(size, present, { rounds, hasFloor, hasSqlite, log }) 
   const stallTurns = present.map((contestant) =>
     turn(contestant.key, stallRounds(contestant), 'stalls', parametersOf(contestant)),
   );
+  stallTurns.push(turn('parts', stallRounds({ key: 'parts' }), 'parseParts', { textPath }));
   const stalls = await takeTurns(stallTurns, { beforeTurn, log: (text) => log(`${size} files, stalls, ${text}`) });
   return {
     size,
@@ -217,17 +218,18 @@ function describe(data, { hasNative }) {
 function summaryOf({ size, bytes, reference, timings, stalls }) {
   const floorOf = (operation) =>
     median((timings[`floor-${operation}`] ?? []).flatMap(({ milliseconds }) => milliseconds));
+  const stallsOver = (reports, name) => ({
+    typical: median(reports.map((report) => report[name]?.longest)),
+    worst: percentile(
+      reports.map((report) => report[name]?.longest),
+      1,
+    ),
+    busy: median(reports.map((report) => report[name]?.busy)),
+  });
   const contestants = CONTESTANTS.filter(({ key }) => timings[key]).map(({ key, label }) => {
     const reports = timings[key];
     const over = (read) => median(reports.map(read));
-    const stallOf = (name) => ({
-      typical: median(stalls[key].map((report) => report[name]?.longest)),
-      worst: percentile(
-        stalls[key].map((report) => report[name]?.longest),
-        1,
-      ),
-      busy: median(stalls[key].map((report) => report[name]?.busy)),
-    });
+    const stallOf = (name) => stallsOver(stalls[key], name);
     const callsOf = (name) => ({
       typical: over((report) => report[name]?.p50),
       // Of fewer calls the p99 would only be the longest.
@@ -261,12 +263,17 @@ function summaryOf({ size, bytes, reference, timings, stalls }) {
       1,
     ),
   };
+  const parts = {
+    typical: median(stalls.parts.map(({ calls }) => calls.p50)),
+    stall: stallsOver(stalls.parts, 'stall'),
+    rightRows: stalls.parts.every(({ allRows }) => allRows === reference.allRows),
+  };
   const fill = timings.fill && {
     time: median(timings.fill.map(({ time }) => time)),
     peak: median(timings.fill.map(({ peakMemory }) => peakMemory)),
   };
   const find = (key) => contestants.find((contestant) => contestant.key === key);
-  return { size, bytes, contestants, find, parse, fill, readFloor: floorOf('read'), statFloor: floorOf('stat') };
+  return { size, bytes, contestants, find, parse, parts, fill, readFloor: floorOf('read'), statFloor: floorOf('stat') };
 }
 
 /** @param {{ typical: number, worst: number, busy: number }} stall */
@@ -280,7 +287,7 @@ function formatCalls({ typical, rare }) {
 }
 
 /** @param {ReturnType<typeof summaryOf>} summary */
-function describeSize({ size, bytes, contestants, find, parse, fill, readFloor, statFloor }) {
+function describeSize({ size, bytes, contestants, find, parse, parts, fill, readFloor, statFloor }) {
   const chatty = find('chatty');
   const real = contestants.filter(({ key }) => key !== 'nothing');
   const times = real.map(({ key, label, load, first, repeated, afterWrite, rightRows, endedByItself }) => [
@@ -338,6 +345,14 @@ function describeSize({ size, bytes, contestants, find, parse, fill, readFloor, 
     formatStall({ typical: parse.longest, worst: parse.worst, busy: parse.longest }),
     NOTHING,
     'yes',
+  ]);
+  allRows.push([
+    '`JSON.parse` of them in parts, a turn after each',
+    formatTime(parts.typical),
+    formatRatio(parts.typical, parse.typical),
+    formatStall(parts.stall),
+    NOTHING,
+    parts.rightRows ? 'yes' : '**no**',
   ]);
   return [
     `### ${size.toLocaleString('en')} files (${formatMegabytes(bytes)})`,
