@@ -87,6 +87,7 @@ impl Files for SystemFiles {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
         fs::create_dir_all(path)?;
+        missing.iter().rev().for_each(|folder| folder_belongs_to_folder(folder));
         let mut parents = missing.iter().filter_map(|folder| folder.parent()).filter(|parent| parent.is_dir());
         parents.try_for_each(|parent| self.sync_folder(parent))
     }
@@ -94,8 +95,9 @@ impl Files for SystemFiles {
     fn write_temporary(&self, folder: &Path, content: &[u8], successor_of: Option<&Path>) -> io::Result<PathBuf> {
         let path = folder.join(temporary_name());
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        if let Some(other) = successor_of {
-            take_after(&path, other);
+        match successor_of {
+            Some(other) if other.symlink_metadata().is_ok() => take_after(&path, other),
+            _ => belong_to_folder(&file, &path),
         }
         let written = file.write_all(content).and_then(|()| file.sync_all());
         if let Err(error) = written {
@@ -198,9 +200,40 @@ fn take_after(file: &Path, other: &Path) {
     }
 }
 
+/// Gives a file that root has made to the owner of the folder that it is in: a person who looks into a server's vault takes
+/// nothing from the server.
+#[cfg(unix)]
+pub(super) fn belong_to_folder(file: &fs::File, path: &Path) {
+    if let Some((user, group)) = owner_for_root(path) {
+        let _ = std::os::unix::fs::fchown(file, Some(user), Some(group));
+    }
+}
+
+/// The same of a folder.
+#[cfg(unix)]
+fn folder_belongs_to_folder(path: &Path) {
+    if let Some((user, group)) = owner_for_root(path) {
+        let _ = std::os::unix::fs::lchown(path, Some(user), Some(group));
+    }
+}
+
+/// Whose what root makes is to be, if not root's.
+#[cfg(unix)]
+fn owner_for_root(path: &Path) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = path.parent().filter(|_| rustix::process::geteuid().is_root())?.metadata().ok()?;
+    (folder.uid() != 0).then(|| (folder.uid(), folder.gid()))
+}
+
 /// On Windows a new file has the rights of its folder.
 #[cfg(not(unix))]
 fn take_after(_file: &Path, _other: &Path) {}
+
+#[cfg(not(unix))]
+pub(super) fn belong_to_folder(_file: &fs::File, _path: &Path) {}
+
+#[cfg(not(unix))]
+fn folder_belongs_to_folder(_path: &Path) {}
 
 /// Does again what failed because another program has the file open. On Windows that is how things are: who looks for viruses
 /// or makes an index opens every new file, and Python lets nobody rename what it reads.

@@ -9,13 +9,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use super::files::{Files, is_temporary_name, open_file, temporary_name};
+use super::files::{Files, belong_to_folder, is_temporary_name, open_file, temporary_name};
 use super::journal::{self, Journal, Record};
 use crate::Error;
 use crate::formats::capsule::{self, Header};
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const QUIET: Duration = Duration::from_millis(200);
 /// So long at most a text is waited for that is being written again and again, and is not whole.
 const UNREST: Duration = Duration::from_secs(5);
+/// So long at most does a program take that removes a file and then writes the index.
+const LONGEST_CHANGE: Duration = Duration::from_secs(1);
 /// After so long a temporary file belongs to nobody any more.
 const ABANDONED: Duration = Duration::from_secs(600);
 
@@ -71,8 +74,10 @@ struct State {
     journal_left: (usize, usize),
     /// The names in the folder.
     names: Arc<HashSet<Box<str>>>,
-    /// By UUID: the file that the entry names, and whether that is another capsule's.
-    checked: HashMap<Box<str>, (Box<str>, bool)>,
+    /// By UUID.
+    checked: HashMap<Box<str>, Checked>,
+    /// When the states of all files were looked at last.
+    checked_all: Option<Instant>,
     /// Entries whose files are other capsules'.
     foreign: HashSet<Box<str>>,
     folder_seen: Option<Signature>,
@@ -84,6 +89,16 @@ struct State {
     damaged: Option<Vec<u8>>,
     /// When `ahead` was last tried to be written.
     healed: Option<Instant>,
+}
+
+/// The file that an entry names.
+#[derive(Debug)]
+struct Checked {
+    filename: Box<str>,
+    /// Its state; without one it is looked into again.
+    seen: Option<Signature>,
+    /// Whether it is another capsule's.
+    is_another: bool,
 }
 
 /// A state of the index file. Every save gives it another time in its last line; so while its signature is not settled,
@@ -170,6 +185,8 @@ enum Work {
 pub(super) struct Listing {
     index: Arc<InstanceIndex>,
     names: Arc<HashSet<Box<str>>>,
+    /// Entries whose files are other capsules'.
+    foreign: HashSet<Box<str>>,
 }
 
 impl Listing {
@@ -180,6 +197,11 @@ impl Listing {
     /// Whether the file of an entry is there: else it is being deleted, or was taken away.
     pub(super) fn has_file(&self, entry: &Entry) -> bool {
         self.names.contains(entry.filename())
+    }
+
+    /// Whether another capsule was written over a capsule's file. Python lists it all the same.
+    pub(super) fn is_written_over(&self, uuid: &str) -> bool {
+        self.foreign.contains(uuid)
     }
 
     /// The entries with a file, newest first.
@@ -245,6 +267,11 @@ impl Queue {
 }
 
 impl State {
+    /// Whether the states of all files are to be looked at, as one may have been written over in place. It takes a microsecond each.
+    fn are_all_due(&self) -> bool {
+        self.checked_all.is_none_or(|at| at.elapsed() > Duration::from_secs(1))
+    }
+
     fn has_entry(&self, uuid: &str) -> bool {
         self.index.as_ref().is_some_and(|index| index.entry(uuid).is_some())
     }
@@ -278,10 +305,10 @@ impl Instance {
             if ahead {
                 state.healed = Some(Instant::now());
             }
-            let names = state.names.clone();
+            let (names, foreign) = (state.names.clone(), state.foreign.clone());
             let strays = state.strays.iter().filter(|(_, stray)| !stray.is_earlier).map(|(name, _)| name.clone());
             let strays = strays.collect();
-            (state.index.clone().map(|index| Listing { index, names }), strays, ahead)
+            (state.index.clone().map(|index| Listing { index, names, foreign }), strays, ahead)
         };
         // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
         if ahead {
@@ -336,6 +363,8 @@ impl Instance {
             IndexFile::Whole(index, seen, damaged) => {
                 state.index = Some(index);
                 state.index_seen = Some(seen);
+                // Who wrote it may have written over files.
+                state.checked_all = None;
                 rebuilt = damaged.is_some();
                 // What is still to be written down is in no index.
                 state.ahead = rebuilt || !state.unrecorded.is_empty();
@@ -363,7 +392,7 @@ impl Instance {
         // An entry from before its capsule was stored again is not to be changed.
         let is_moved_back = changed && state.index.as_ref().is_some_and(|index| state.journal.is_moved_back(index));
         if whole || rebuilt || is_moved_back {
-            changed |= self.read_folder(state, changed)?;
+            changed |= self.read_folder(state, changed, rebuilt)?;
         }
         let State { index, journal, ahead, unrecorded, .. } = &mut *state;
         if changed && let Some(index) = index {
@@ -381,6 +410,11 @@ impl Instance {
                 *ahead = true;
             }
             for record in journal.dated_ahead(&now) {
+                journal.note(record.clone());
+                unrecorded.push(record);
+                *ahead = true;
+            }
+            for record in journal.gone_back_to(index) {
                 journal.note(record.clone());
                 unrecorded.push(record);
                 *ahead = true;
@@ -476,8 +510,9 @@ impl Instance {
         }
     }
 
-    /// Looks for capsules that no entry names, and gives them one. Gives whether that changed the index.
-    fn read_folder(&self, state: &mut State, index_changed: bool) -> Result<bool, Error> {
+    /// Looks for capsules that no entry names, and gives them one. Gives whether that changed the index. Of one that was `rebuilt`
+    /// entries may be lost.
+    fn read_folder(&self, state: &mut State, index_changed: bool, rebuilt: bool) -> Result<bool, Error> {
         let problem = |problem| Error::of_file(&self.places.folder, problem);
         let Some(folder) = self.open_folder().map_err(problem)? else {
             state.names = Arc::default();
@@ -491,6 +526,7 @@ impl Instance {
         if state.folder_seen == Some(signature) {
             let is_same = |name: &str, seen| folder.file_signature(name, &self.places.boundary).ok() == Some(seen);
             if !index_changed
+                && !state.are_all_due()
                 && state.strays.iter().all(|(name, stray)| stray.seen.is_some_and(|seen| is_same(name, seen)))
             {
                 return Ok(false);
@@ -503,16 +539,16 @@ impl Instance {
         }
         let known = state.index.clone();
         let known = known.as_deref();
-        if index_changed {
-            // An earlier state only of what has an entry that is no copy from before: else it may be all that is left.
-            let State { strays, journal, .. } = &mut *state;
-            strays.retain(|name, stray| {
-                let Some(uuid) = stray.uuid.as_ref().filter(|_| stray.is_earlier) else { return true };
-                let entry = known.and_then(|index| index.entry(uuid));
-                entry.is_some_and(|entry| !journal.has_moved(uuid, name, entry))
-            });
-        }
-        self.check_entries(state, &folder);
+        // An earlier state only of what has an entry that is no copy from before, and its file: else it may be all that is left.
+        let State { strays, journal, names, .. } = &mut *state;
+        strays.retain(|name, stray| {
+            let Some(uuid) = stray.uuid.as_ref().filter(|_| stray.is_earlier) else { return true };
+            let entry = known.and_then(|index| index.entry(uuid));
+            entry.map_or(!index_changed, |entry| {
+                names.contains(entry.filename()) && (!index_changed || !journal.has_moved(uuid, name, entry))
+            })
+        });
+        self.check_entries(state, &folder, began);
         let own = known.iter().flat_map(|index| index.entries()).filter(|(uuid, _)| !state.foreign.contains(*uuid));
         let named: HashSet<&str> = own.map(|(_, entry)| entry.filename()).collect();
         let unknown: Vec<&Box<str>> =
@@ -520,7 +556,16 @@ impl Instance {
         if unknown.is_empty() {
             return Ok(false);
         }
-        let (strays, journal) = (&state.strays, &state.journal);
+        let strays = &state.strays;
+        let known = Known {
+            index: known,
+            journal: &state.journal,
+            names: &state.names,
+            foreign: &state.foreign,
+            is_whole: !rebuilt,
+            is_quiet: signature.is_settled(began.checked_sub(LONGEST_CHANGE).unwrap_or(began), true),
+            began,
+        };
         let found: Vec<(Box<str>, Looked)> = unknown
             .into_par_iter()
             .filter_map(|name| {
@@ -528,22 +573,36 @@ impl Instance {
                 if strays.get(name).is_some_and(|stray| stray.seen == Some(signature)) {
                     return None;
                 }
-                Some((name.clone(), self.look_at(&folder, name, known, journal, began)))
+                Some((name.clone(), self.look_at(&folder, name, &known)))
             })
             .collect();
         let mut births = Vec::new();
+        let mut left = Vec::new();
         for (name, found) in found {
             match found {
+                Ok(found) if found.was_earlier => left.push((name, found)),
                 Ok(found) => births.push((name, found)),
                 Err((stray, content)) => {
-                    if let Some(content) = content {
-                        let filename = name.to_string();
-                        state.unrecorded.push(Record::Superseded { filename, content });
+                    if let (Some(content), Some(uuid)) = (content, &stray.uuid) {
+                        let (filename, uuid) = (name.to_string(), uuid.clone());
+                        state.unrecorded.push(Record::Superseded { filename, content, uuid });
                         state.ahead = true;
                     }
                     state.strays.insert(name, stray);
                 }
             }
+        }
+        // Of what is left of a capsule only the newest.
+        left.sort_by_key(|(_, found)| std::cmp::Reverse(found.modified));
+        for (name, found) in left {
+            if births.iter().any(|(_, other)| other.uuid == found.uuid) {
+                let stray = Stray { seen: None, uuid: Some(found.uuid), is_earlier: true };
+                state.strays.insert(name, stray);
+                continue;
+            }
+            let (uuid, filename) = (found.uuid.clone(), name.to_string());
+            state.unrecorded.push(Record::Moved { uuid, filename, at: now() });
+            births.push((name, found));
         }
         let any = !births.is_empty();
         if any {
@@ -554,34 +613,47 @@ impl Instance {
 
     /// Looks which entries' files are other capsules': Python writes over a file whose capsule has the same time, and may be
     /// killed before it says so. Only such files are looked into as were written since, are named twice or have another size.
-    fn check_entries(&self, state: &mut State, folder: &Directory) {
+    fn check_entries(&self, state: &mut State, folder: &Directory, began: SystemTime) {
         let Some(index) = state.index.clone() else { return };
+        let all = state.are_all_due();
+        if all {
+            state.checked_all = Some(Instant::now());
+        }
         let mut times_named: HashMap<&str, usize> = HashMap::new();
         for (_, entry) in index.entries() {
             *times_named.entry(entry.filename()).or_default() += 1;
         }
         let (names, checked) = (&state.names, &state.checked);
         let is_checked = |uuid: &str, entry: &Entry| {
-            times_named[entry.filename()] == 1
-                && checked.get(uuid).is_some_and(|(filename, _)| **filename == *entry.filename())
+            !all && times_named[entry.filename()] == 1
+                && checked.get(uuid).is_some_and(|checked| *checked.filename == *entry.filename())
         };
         let unchecked: Vec<(&str, &Entry)> = index
             .entries()
             .filter(|(uuid, entry)| names.contains(entry.filename()) && !is_checked(uuid, entry))
             .collect();
-        let found: Vec<(&str, &str, bool)> = unchecked
+        let found: Vec<(&str, Checked)> = unchecked
             .into_par_iter()
             .filter_map(|(uuid, entry)| {
                 let filename = entry.filename();
                 let signature = folder.file_signature(filename, &self.places.boundary).ok()?;
-                let is_doubtful = times_named[filename] > 1 || !entry.is_of_file(signature.size, signature.modified());
-                Some((uuid, filename, is_doubtful && self.holds_another(filename, uuid)))
+                let is_alone = times_named[filename] == 1;
+                let is_same = |known: &&Checked| *known.filename == *filename && known.seen == Some(signature);
+                let is_another = match checked.get(uuid).filter(is_same) {
+                    Some(known) if is_alone => known.is_another,
+                    _ => {
+                        let is_doubtful = !is_alone || !entry.is_of_file(signature.size, signature.modified());
+                        is_doubtful && self.holds_another(filename, uuid)
+                    }
+                };
+                let seen = signature.is_settled(began, folder.is_local()).then_some(signature);
+                Some((uuid, Checked { filename: filename.into(), seen, is_another }))
             })
             .collect();
         let State { checked, foreign, .. } = state;
-        checked.retain(|uuid, (filename, _)| index.entry(uuid).is_some_and(|entry| entry.filename() == &**filename));
-        checked.extend(found.into_iter().map(|(uuid, filename, other)| (uuid.into(), (filename.into(), other))));
-        *foreign = checked.iter().filter(|(_, (_, other))| *other).map(|(uuid, _)| uuid.clone()).collect();
+        checked.retain(|uuid, checked| index.entry(uuid).is_some_and(|entry| entry.filename() == &*checked.filename));
+        checked.extend(found.into_iter().map(|(uuid, found)| (uuid.into(), found)));
+        *foreign = checked.iter().filter(|(_, checked)| checked.is_another).map(|(uuid, _)| uuid.clone()).collect();
     }
 
     /// Puts found capsules into the index, in the order in which they were written.
@@ -609,38 +681,39 @@ impl Instance {
         state.ahead = true;
     }
 
-    fn look_at(
-        &self,
-        folder: &Directory,
-        name: &str,
-        index: Option<&InstanceIndex>,
-        journal: &Journal,
-        began: SystemTime,
-    ) -> Looked {
+    fn look_at(&self, folder: &Directory, name: &str, known: &Known<'_>) -> Looked {
         let mut text = Vec::new();
         let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
         let Ok((signature, length)) = read else { return Err((Stray::default(), None)) };
         let text = &text[..length];
-        let seen = signature.is_settled(began, folder.is_local()).then_some(signature);
+        let seen = signature.is_settled(known.began, folder.is_local()).then_some(signature);
         let header = match Header::parse(text) {
             Ok(header) if header.instance_name() == self.name => header,
             _ => return Err((Stray { seen, uuid: capsule::stated_uuid(text, &self.name), is_earlier: false }, None)),
         };
         let uuid = header.uuid();
-        let earlier = |uuid| Stray { seen, uuid: Some(uuid), is_earlier: true };
+        let earlier = |seen| Stray { seen, uuid: Some(header.uuid()), is_earlier: true };
         let content = sha256(text);
-        if journal.is_superseded(name, &content) {
-            return Err((earlier(uuid), None));
-        }
         // Of several files of one capsule, the one that the index names is it, if it is one of them.
-        let entry = index.and_then(|index| index.entry(&uuid));
-        let current = entry.filter(|entry| !journal.has_moved(&uuid, name, entry)).map(Entry::filename);
-        if let Some(current) = current
+        let entry = known.index.and_then(|index| index.entry(&uuid));
+        let current = entry.filter(|entry| !known.journal.has_moved(&uuid, name, entry)).map(Entry::filename);
+        let was_earlier = known.journal.is_superseded(name, &content);
+        if was_earlier {
+            let has_current = current.is_some_and(|current| known.names.contains(current));
+            if has_current && !known.foreign.contains(&*uuid) || entry.is_none() && known.is_whole {
+                // Python deletes only the file that the index names.
+                return Err((earlier(seen), None));
+            }
+            if entry.is_some() && !known.is_quiet {
+                // Whoever deletes it may be about to write the index.
+                return Err((earlier(None), None));
+            }
+        } else if let Some(current) = current
             && self.holds(current, &uuid) == Some(true)
         {
             // A copy of what it is now is no earlier state.
             let is_copy = self.read(current).is_ok_and(|current| current == text);
-            return Err((earlier(uuid), (!is_copy).then_some(content)));
+            return Err((earlier(seen), (!is_copy).then_some(content)));
         }
         let born = iso(signature.modified());
         Ok(Found {
@@ -649,6 +722,7 @@ impl Instance {
             modified: signature.modified(),
             born,
             sound: integrity::judge(text, None).is_sound(),
+            was_earlier,
         })
     }
 
@@ -873,7 +947,7 @@ impl Instance {
                             self.is_own_file(&before_file, &uuid) && !is_named_by_another(index, &before_file, &uuid);
                         if is_own && let Ok(content) = self.read(&before_file) {
                             let (filename, content) = (before_file.clone(), sha256(&content));
-                            plan.records.push(Record::Superseded { filename, content });
+                            plan.records.push(Record::Superseded { filename, content, uuid: uuid.clone() });
                         }
                         if is_own && before.timestamp() == Some(&*header.timestamp()) {
                             plan.superseded.push(before_file);
@@ -894,8 +968,10 @@ impl Instance {
                 }
                 Change::AddTag { uuid, .. } | Change::RemoveTag { uuid, .. } if !self.has_file(index, uuid) => {
                     if batch.journal_length.is_some() {
-                        // It went while this was tried: what was written down of it is void.
+                        // It went while this was tried: what was written down of it is void, but for its earlier states, whose
+                        // files may be there.
                         plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
+                        plan.records.extend(state.journal.earlier_states_of(uuid));
                     }
                     Outcome::Changed(false)
                 }
@@ -956,7 +1032,7 @@ impl Instance {
                 continue;
             }
             let path = self.places.folder.join(filename);
-            let is_taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+            let is_taken = |error: &std::io::Error| error.kind() == ErrorKind::AlreadyExists;
             let put = match files.place(temporary, &path) {
                 Err(error) if is_taken(&error) && self.read(filename).is_ok_and(|own| own == **text) => {
                     files.remove(temporary).map(|()| true)
@@ -989,7 +1065,7 @@ impl Instance {
             let lines: String = plan.records.iter().map(journal::line).collect();
             let length = match path.metadata() {
                 Ok(metadata) => Some(metadata.len()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(Error::system(&error, "stat", &path)),
             };
             let size = length.unwrap_or_default() + lines.len() as u64;
@@ -998,7 +1074,11 @@ impl Instance {
             }
             batch.journal_length.get_or_insert(length.unwrap_or_default());
             let written = match length {
-                Some(_) => files.append(&path, lines.as_bytes()),
+                Some(_) => match files.append(&path, lines.as_bytes()) {
+                    // Another's, as the index is, which is written anew in any case.
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => self.append_anew(&lines),
+                    written => written,
+                },
                 None => self.put_beside_index(&self.journal_name(), lines.as_bytes()),
             };
             written.map_err(|error| Error::system(&error, "write", &path))?;
@@ -1010,7 +1090,7 @@ impl Instance {
             let aside = self.places.folder.join(temporary_name());
             match files.rename(&path, &aside) {
                 Ok(()) => batch.set_aside.push((path, aside)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::system(&error, "unlink", &path)),
             }
         }
@@ -1021,6 +1101,13 @@ impl Instance {
             files.sync_folder(folder).map_err(|error| Error::system(&error, "fsync", folder))?;
         }
         Ok(true)
+    }
+
+    /// Puts a journal with these lines at its end in its place.
+    fn append_anew(&self, lines: &str) -> std::io::Result<()> {
+        let mut text = std::fs::read(self.places.indexes.join(self.journal_name()))?;
+        text.extend_from_slice(lines.as_bytes());
+        self.put_beside_index(&self.journal_name(), &text)
     }
 
     fn keep_damaged(&self, state: &mut State) {
@@ -1117,9 +1204,12 @@ impl Instance {
         }
     }
 
-    /// Whether a file is whole, and another capsule's.
+    /// Whether a file is whole, and another capsule's: also one's that VVAULT can't take for a version.
     fn holds_another(&self, filename: &str, uuid: &str) -> bool {
-        self.read(filename).is_ok_and(|text| Header::parse(&text).is_ok_and(|header| header.uuid() != uuid))
+        self.read(filename).is_ok_and(|text| {
+            let header = Header::parse(&text).map(|header| header.uuid()).ok();
+            header.or_else(|| capsule::stated_uuid(&text, &self.name)).is_some_and(|own| own != uuid)
+        })
     }
 
     /// Whether a file is of this capsule, or not there.
@@ -1142,7 +1232,16 @@ impl Instance {
         make_folder(indexes, &*self.places.files, &self.places.boundary)?;
         self.check_own(&path)?;
         let system = |error: &std::io::Error| Error::system(error, "open", &path);
-        let file = open_file(File::options().write(true).create(true), &path).map_err(|error| system(&error))?;
+        let is_new = path.symlink_metadata().is_err();
+        let opened = match open_file(File::options().write(true).create(true), &path) {
+            // Who may not write in it, as it is another's, can lock it all the same.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => open_file(File::options().read(true), &path),
+            opened => opened,
+        };
+        let file = opened.map_err(|error| system(&error))?;
+        if is_new {
+            belong_to_folder(&file, &path);
+        }
         let began = Instant::now();
         let mut pause = Duration::from_micros(100);
         loop {
@@ -1290,6 +1389,21 @@ struct Found {
     modified: i64,
     born: String,
     sound: bool,
+    /// Whether it was written down as an earlier state, and is all that is left.
+    was_earlier: bool,
+}
+
+/// What is known when a file is looked at that no entry names.
+struct Known<'a> {
+    index: Option<&'a InstanceIndex>,
+    journal: &'a Journal,
+    names: &'a HashSet<Box<str>>,
+    foreign: &'a HashSet<Box<str>>,
+    /// Whether the index was read as somebody wrote it: what has no entry was deleted, not lost.
+    is_whole: bool,
+    /// Whether the folder is as it was for longer than somebody takes who removes a file and then writes the index.
+    is_quiet: bool,
+    began: SystemTime,
 }
 
 /// What a capsule file was found to be; of an earlier state of a version that nobody has written down, with its content.
@@ -1338,7 +1452,7 @@ pub(super) fn make_folder(path: &Path, files: &dyn Files, boundary: &Boundary) -
         Some(Err(error)) => return Err(Error::system(&error, "mkdir", path)),
         // Above the vault: it is gone.
         Some(Ok(None)) if !boundary.is_there() => {
-            return Err(Error::system(&std::io::ErrorKind::NotFound.into(), "mkdir", path));
+            return Err(Error::system(&ErrorKind::NotFound.into(), "mkdir", path));
         }
         Some(Ok(None)) | None => return Err(outside()),
     }
@@ -1352,7 +1466,7 @@ pub(super) fn open_inside(path: &Path, boundary: &Boundary) -> Result<Option<Dir
     match boundary.resolve(path) {
         Ok(Some(real)) => Directory::open(&real).map(Some).map_err(|error| system(&error)),
         Ok(None) => Err(FileProblem::Outside(path.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(system(&error)),
     }
 }
@@ -1366,7 +1480,7 @@ pub(super) fn abandoned_in(folder: &Directory) -> Vec<PathBuf> {
 }
 
 fn missing(path: &Path) -> FileProblem {
-    FileProblem::of_system(&std::io::ErrorKind::NotFound.into(), "open", path)
+    FileProblem::of_system(&ErrorKind::NotFound.into(), "open", path)
 }
 
 /// Reads a file that another program may be writing in place: again and again, until it is whole or stays as it is. One that

@@ -65,6 +65,9 @@ pub enum Record {
         filename: String,
         /// The SHA-256 of its text.
         content: String,
+        /// The capsule. All its files go with it: what has such a name later was put there on purpose.
+        #[serde(default)]
+        uuid: String,
     },
 }
 
@@ -102,8 +105,8 @@ pub struct Journal {
     marks: HashMap<String, HashMap<String, Mark>>,
     /// By UUID: the file, and since when it is that.
     moved: HashMap<String, (String, String)>,
-    /// By file: the content that is an earlier state of a capsule.
-    superseded: HashMap<String, String>,
+    /// By file: the content that is an earlier state of a capsule, and that capsule's UUID.
+    superseded: HashMap<String, (String, String)>,
     /// Capsules that were deleted here, and when.
     deleted: HashMap<String, String>,
     /// How many lines it was read from.
@@ -133,7 +136,10 @@ impl Journal {
             Record::Untagged { uuid, tag, at } => {
                 self.marks.entry(uuid).or_default().insert(tag, Mark::Taken { at });
             }
-            Record::Deleted { uuid, at } => drop(self.deleted.insert(uuid, at)),
+            Record::Deleted { uuid, at } => {
+                self.superseded.retain(|_, (_, own)| *own != uuid);
+                self.deleted.insert(uuid, at);
+            }
             Record::Restored { uuid } => {
                 self.marks.remove(&uuid);
                 self.moved.remove(&uuid);
@@ -143,8 +149,8 @@ impl Journal {
                 self.superseded.remove(&filename);
                 self.moved.insert(uuid, (filename, at));
             }
-            Record::Superseded { filename, content } => {
-                self.superseded.insert(filename, content);
+            Record::Superseded { filename, content, uuid } => {
+                self.superseded.insert(filename, (content, uuid));
             }
         }
     }
@@ -158,7 +164,19 @@ impl Journal {
     /// Whether a file with this content is an earlier state of a capsule.
     #[must_use]
     pub fn is_superseded(&self, filename: &str, content: &str) -> bool {
-        self.superseded.get(filename).is_some_and(|own| own == content)
+        self.superseded.get(filename).is_some_and(|(own, _)| own == content)
+    }
+
+    /// What is known of earlier states of a capsule.
+    #[must_use]
+    pub fn earlier_states_of(&self, uuid: &str) -> Vec<Record> {
+        let own = self.superseded.iter().filter(|(_, (_, own))| own == uuid);
+        let record = |(filename, (content, uuid)): (&String, &(String, String))| Record::Superseded {
+            filename: filename.clone(),
+            content: content.clone(),
+            uuid: uuid.clone(),
+        };
+        own.map(record).collect()
     }
 
     /// Whether a file of this name was once an earlier state of a capsule.
@@ -175,11 +193,33 @@ impl Journal {
         })
     }
 
+    /// That files which were earlier states are what the index has again, as somebody went back to one: to be written down, so that
+    /// they are found should the index be lost.
+    #[must_use]
+    pub fn gone_back_to(&self, index: &InstanceIndex) -> Vec<Record> {
+        if self.superseded.is_empty() {
+            return Vec::new();
+        }
+        let is_later = |uuid: &str, entry: &Entry| {
+            self.moved
+                .get(uuid)
+                .is_none_or(|(filename, at)| filename == entry.filename() || moment(at) <= moment(&entry.updated_at()))
+        };
+        let gone_back =
+            index.entries().filter(|(uuid, entry)| self.has_superseded(entry.filename()) && is_later(uuid, entry));
+        let moved = |(uuid, entry): (&str, &Entry)| Record::Moved {
+            uuid: uuid.to_owned(),
+            filename: entry.filename().to_owned(),
+            at: entry.updated_at(),
+        };
+        gone_back.map(moved).collect()
+    }
+
     /// Those of some records that still hold, and the files that others took for earlier states: who looks without the lock may
     /// find a capsule's new file in its place before journal and index say so.
     #[must_use]
     pub fn still_true(&self, records: Vec<Record>, index: &InstanceIndex) -> (Vec<Record>, Vec<String>) {
-        if !records.iter().any(|record| matches!(record, Record::Superseded { .. })) {
+        if !records.iter().any(|record| matches!(record, Record::Superseded { .. } | Record::Moved { .. })) {
             return (records, Vec::new());
         }
         let named = index.entries().map(|(_, entry)| entry.filename());
@@ -189,6 +229,9 @@ impl Journal {
             Record::Superseded { filename, .. } if current.contains(&**filename) => {
                 wrong.push(filename.clone());
                 false
+            }
+            Record::Moved { uuid, filename, .. } => {
+                index.entry(uuid).is_none_or(|entry| entry.filename() == &**filename)
             }
             _ => true,
         });
@@ -260,14 +303,16 @@ impl Journal {
         let shown = self.last_shown(index);
         for (uuid, marks) in &self.marks {
             let Some(entry) = index.entry(uuid) else { continue };
-            if self.deleted.get(uuid).is_some_and(|at| moment(&entry.created_at()) > moment(at)) {
-                // It was stored again by Python.
-                continue;
-            }
             // Each takes as long as the entry is, which may have as many tags as there are marks.
             let tags: BTreeSet<&str> = entry.tags().collect();
             let times = LazyCell::new(|| [entry.created_at(), entry.updated_at()].map(|at| moment(&at)));
+            // It was stored again by Python: what was done before is void.
+            let void = self.deleted.get(uuid).map(|at| moment(at)).filter(|at| times[0] > *at);
             for (tag, mark) in marks {
+                let (Mark::Given { at, .. } | Mark::Taken { at }) = mark;
+                if void.is_some_and(|void| moment(at) <= void) {
+                    continue;
+                }
                 match mark {
                     Mark::Given { at, before } if !tags.contains(&**tag) => {
                         // Taken on purpose, if who changed the entry since knew of the tag: because it has just the tags
@@ -369,8 +414,9 @@ impl Journal {
             text.push_str(&line(&Record::Moved { uuid, filename, at }));
         }
         // Behind what was moved, which takes the same file's word back.
-        for (filename, content) in self.superseded.clone().into_iter().filter(|(filename, _)| has_file(filename)) {
-            text.push_str(&line(&Record::Superseded { filename, content }));
+        let superseded = self.superseded.clone().into_iter();
+        for (filename, (content, uuid)) in superseded.filter(|(filename, _)| has_file(filename)) {
+            text.push_str(&line(&Record::Superseded { filename, content, uuid }));
         }
         text
     }

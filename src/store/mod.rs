@@ -415,7 +415,8 @@ impl Store {
                 entry.map(|entry| (&**uuid, entry)).into_iter().collect()
             }
         };
-        let indexed = entries.into_iter().map(|(_, entry)| folder.join(entry.filename())).collect();
+        let own = entries.into_iter().filter(|(uuid, _)| !listing.is_written_over(uuid));
+        let indexed = own.map(|(_, entry)| folder.join(entry.filename())).collect();
         Ok(Versions { indexed, strays })
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -828,6 +829,183 @@ fn what_python_deleted_does_not_come_back_as_it_was_before() {
     fs::remove_file(vault.root().join("capsules/Nova/Nova_4.capsule")).expect("removed");
     python_changes(&vault, |index, now| assert!(index.remove("b", now).is_some()));
     assert!(tags(&open(vault.root())).is_empty());
+}
+
+/// Somebody stores a capsule, stores it again, and goes back to the first state: once the index is lost, that is still it.
+#[test]
+fn an_earlier_state_that_is_the_capsule_again_is_found_without_an_index() {
+    for (seen, is_cut) in [(true, true), (true, false), (false, true), (false, false)] {
+        for second_by_us in [false, true] {
+            let vault = Vault::new();
+            let [first, second] = ["1", "2"].map(|time| capsule("Nova", "a", time, time));
+            let path = |time: &str| format!("Nova_{time}.capsule");
+            let look = || assert!(!seen || tags(&vault.store).len() == 2);
+            vault.store.store(capsule("Nova", "other", "0", "other").as_bytes()).expect("stored");
+            python_stores(&vault, &first, &path("1"));
+            look();
+            if second_by_us {
+                vault.store.store(second.as_bytes()).expect("stored");
+            } else {
+                python_stores(&vault, &second, &path("2"));
+            }
+            look();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            python_stores(&vault, &first, &path("1"));
+            look();
+            if second_by_us && !seen {
+                // Nobody can know.
+                continue;
+            }
+            // What was seen is written down at most once a second, and with every change.
+            vault.store.add_tag("Nova", "other", "gold").expect("tagged");
+            if is_cut {
+                let text = fs::read(vault.index_path()).expect("an index");
+                fs::write(vault.index_path(), &text[..60]).expect("cut");
+            } else {
+                fs::remove_file(vault.index_path()).expect("removed");
+            }
+            let what = format!("seen {seen}, cut {is_cut}, second by us {second_by_us}");
+            assert_eq!(text_of(&vault.store, &uuid("a")).as_ref(), Ok(&first), "{what}");
+            assert_eq!(text_of(&open(vault.root()), &uuid("a")).as_ref(), Ok(&first), "{what}, opened again");
+        }
+    }
+}
+
+/// A backup has an earlier state only, or somebody removes the newer file: it is all that is left of the capsule.
+#[test]
+fn an_earlier_state_is_the_capsule_where_nothing_else_is_left() {
+    for timestamp in ["1", "2"] {
+        let vault = Vault::new();
+        let first = capsule("Nova", "a", "1", "first");
+        vault.store.store(first.as_bytes()).expect("stored");
+        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        let folder = vault.root().join("capsules/Nova");
+        fs::remove_dir_all(&folder).expect("removed");
+        fs::create_dir(&folder).expect("made");
+        fs::write(folder.join("Nova_1.capsule"), &first).expect("put back");
+        // Python, who removes a file and then writes the index, is given a second.
+        assert!(tags(&vault.store).is_empty());
+        let before = SystemTime::now() - std::time::Duration::from_secs(10);
+        fs::File::open(&folder).expect("a folder").set_modified(before).expect("a time");
+        for _ in 0..200 {
+            if !tags(&vault.store).is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(text_of(store, &uuid("a")).as_ref(), Ok(&first), "{timestamp}");
+        }
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        assert_eq!(tags(&open(vault.root())), [("a".to_owned(), vec!["gold".to_owned()])]);
+    }
+}
+
+#[test]
+fn a_file_of_a_deleted_capsule_that_is_put_back_is_found_also_if_it_was_an_earlier_state() {
+    for timestamp in ["1", "2"] {
+        let vault = Vault::new();
+        let first = capsule("Nova", "a", "1", "first");
+        vault.store.store(first.as_bytes()).expect("stored");
+        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        assert!(vault.store.delete("Nova", "a").expect("deleted"));
+        fs::write(vault.root().join("capsules/Nova/Nova_1.capsule"), &first).expect("put back");
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(text_of(store, &uuid("a")).as_ref(), Ok(&first), "{timestamp}");
+        }
+    }
+}
+
+/// Also where it was Python who stored it again, or its file came back.
+#[test]
+fn tags_given_after_a_deletion_are_kept() {
+    for is_by_python in [false, true] {
+        for is_cut in [false, true] {
+            let vault = Vault::new();
+            let text = capsule("Nova", "a", "1", "first");
+            vault.store.store(text.as_bytes()).expect("stored");
+            vault.store.add_tag("Nova", "a", "old").expect("tagged");
+            vault.store.delete("Nova", "a").expect("deleted");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            if is_by_python {
+                python_stores(&vault, &text, "Nova_1.capsule");
+            } else {
+                fs::write(vault.root().join("capsules/Nova/Nova_1.capsule"), &text).expect("put back");
+            }
+            assert_eq!(tags(&vault.store), [("a".to_owned(), vec![])]);
+            let stale = fs::read(vault.index_path()).expect("an index");
+            assert!(vault.store.add_tag("Nova", "a", "new").expect("tagged"));
+            fs::write(vault.index_path(), if is_cut { &stale[..60] } else { &stale }).expect("written");
+            let kept = [("a".to_owned(), vec!["new".to_owned()])];
+            assert_eq!(tags(&vault.store), kept, "by Python {is_by_python}, cut {is_cut}");
+            assert_eq!(tags(&open(vault.root())), kept, "by Python {is_by_python}, cut {is_cut}, opened again");
+        }
+    }
+}
+
+/// A process that runs finds what took another capsule's file, as one does that starts.
+#[test]
+fn a_capsule_whose_file_took_anothers_place_is_found() {
+    let vault = Vault::new();
+    for name in ["a", "b"] {
+        vault.store.store(capsule("Nova", name, name, name).as_bytes()).expect("stored");
+    }
+    assert_eq!(tags(&vault.store).len(), 2);
+    // A copy of the index from before, and a file that was written over in place.
+    let stale = fs::read(vault.index_path()).expect("an index");
+    let path = vault.root().join("capsules/Nova/Nova_b.capsule");
+    fs::write(&path, capsule("Nova", "c", "b", "the other one")).expect("written");
+    fs::write(vault.index_path(), stale).expect("written");
+    python_changes(&vault, |_, _| {});
+    let found: Vec<String> = tags(&vault.store).into_iter().map(|(uuid, _)| uuid).collect();
+    assert!(found.contains(&"c".to_owned()), "{found:?}");
+    assert!(text_of(&vault.store, &uuid("c")).is_ok());
+}
+
+/// As where two accounts of a group share a vault.
+#[cfg(unix)]
+#[test]
+fn who_may_write_in_the_folders_can_store_and_tag() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if rustix::process::geteuid().is_root() {
+        // Root may write in every file.
+        return;
+    }
+    let vault = Vault::new();
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    vault.store.add_tag("Nova", "a", "one").expect("tagged");
+    for name in ["Nova.lock", "Nova.journal"] {
+        let path = vault.root().join("indexes").join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).expect("a mode");
+    }
+    let other = open(vault.root());
+    other.store(capsule("Nova", "b", "2", "b").as_bytes()).expect("stored");
+    other.add_tag("Nova", "a", "two").expect("tagged");
+    assert_eq!(tags(&open(vault.root()))[1], ("a".to_owned(), vec!["one".to_owned(), "two".to_owned()]));
+}
+
+/// Who looks into a server's vault as root takes nothing from the server.
+#[cfg(unix)]
+#[test]
+fn what_root_makes_is_the_folders_owners() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let vault = Vault::new();
+    for name in ["", "capsules", "indexes"] {
+        let path = vault.root().join(name);
+        fs::create_dir_all(&path).expect("made");
+        chown(path, Some(1234), Some(4321)).expect("an owner");
+    }
+    vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
+    vault.store.add_tag("Nova", "a", "one").expect("tagged");
+    let own = ["capsules/Nova", "capsules/Nova/Nova_1.capsule"];
+    let indexes = ["Nova.lock", "Nova.journal", "Nova_index.json"].map(|name| format!("indexes/{name}"));
+    for name in own.into_iter().map(str::to_owned).chain(indexes) {
+        let metadata = fs::metadata(vault.root().join(&name)).expect("a file");
+        assert_eq!((metadata.uid(), metadata.gid()), (1234, 4321), "{name}");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn earlier_states_whose_files_are_gone_are_forgotten() {
     let mut journal = Journal::default();
     for at in 0..2000 {
         let [filename, content, at] = [format!("{at}.capsule"), "c".to_owned(), at.to_string()];
-        journal.note(Record::Superseded { filename: filename.clone(), content });
+        journal.note(Record::Superseded { filename: filename.clone(), content, uuid: "a".to_owned() });
         journal.note(Record::Moved { uuid: "a".to_owned(), filename: format!("next-{filename}"), at });
     }
     let text = journal.to_text(&index(&[], "t", "t"), |filename| filename == "7.capsule", "t");
@@ -55,7 +55,10 @@ fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
         let [uuid, filename, at] = ["a", filename, "t"].map(str::to_owned);
         Record::Moved { uuid, filename, at }
     };
-    let superseded = |filename: &str| Record::Superseded { filename: filename.to_owned(), content: "c".to_owned() };
+    let superseded = |filename: &str| {
+        let [filename, content, uuid] = [filename, "c", "a"].map(str::to_owned);
+        Record::Superseded { filename, content, uuid }
+    };
     journal.note(moved("new.capsule"));
     let records = vec![superseded("old.capsule"), superseded("new.capsule"), tagged("a", "gold")];
     let (right, wrong) = journal.still_true(records, &index(&[], "t", "t"));
@@ -99,7 +102,7 @@ fn of_what_is_gone_only_the_last_is_kept() {
 fn a_shortened_journal_says_the_same() {
     let mut journal = Journal::default();
     journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
-    journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned() });
+    journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned(), uuid: "a".to_owned() });
     assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes()), journal);
 }
 
