@@ -473,7 +473,10 @@ export interface CapsuleEvent {
   memories: Memory[] | null;
   /** Why it was rejected. */
   reason: string | null;
-  /** The place in the order of all events; of what a call has met, that of the event before it. `null` without a watch. */
+  /**
+   * The place in the order of all events; of what a call has met, that of the event before it. `null` without a watch, and where
+   * there is no event before: the vault was opened with a date as `since`. Don't keep `null` in place of a cursor.
+   */
   cursor: string | null;
 }
 
@@ -566,7 +569,10 @@ export class Vault extends EventEmitter {
   /** The vault's folder, absolute. */
   readonly root: string;
 
-  /** The cursor behind everything that the watch has found so far; `null` if the vault is not watched. */
+  /**
+   * The cursor behind everything that the watch has found so far, of which some may not have been told yet; once the vault is
+   * closed, that of the last event that was told. `null` if the vault is not watched.
+   */
   readonly cursor: string | null;
 
   /**
@@ -644,7 +650,10 @@ export class Vault extends EventEmitter {
   /** Takes a tag from a version. `false` if there is no such version. */
   removeTag(name: string, uuid: string, tag: string): Promise<boolean>;
 
-  /** Deletes a version, its file and its tags. `false` if there is no such version. */
+  /**
+   * Deletes a version, its tags, and its file with all others in the instance's folder that state its UUID: earlier states, and
+   * copies of any name. `false` if there is no such version.
+   */
   deleteCapsule(name: string, uuid: string): Promise<boolean>;
 
   /**

@@ -461,6 +461,9 @@ describe('a watched vault', { concurrency: 2 }, () => {
       const after = before.replaceAll('old', 'new');
       const file = fs.openSync(at(MEMORIES, 'm.json'), 'r+');
       fs.writeSync(file, after.slice(0, 12), 0);
+      await delay(100);
+      // As who copies folders does with their times when he is done: no other folder has their names now.
+      for (const folder of [MEMORIES, path.dirname(MEMORIES), '.']) fs.utimesSync(at(folder), 1, 1);
       await delay(200);
       await record.expect([], 'half of the one, half of the other');
       fs.writeSync(file, after.slice(12), 12);
@@ -1270,7 +1273,10 @@ describe('a watched vault', { concurrency: 2 }, () => {
       write(`${MEMORIES}/b.json`, memoryText('b'));
       await delay(150);
       assert.strictEqual(record.told().length, told);
-      assert.strictEqual(vault.cursor, null);
+      assert.ok(vault.cursor, 'with that of the last event that was told');
+      const again = await watchVault(t, method, { root, since: vault.cursor });
+      await again.record.until(() => again.record.told().length >= 502 - told, 'all that was not told yet');
+      assert.strictEqual(again.record.told().length, 502 - told);
     });
 
     test('a listener may close the vault', async (t) => {

@@ -224,9 +224,9 @@ class Vault extends EventEmitter {
     return this.#root;
   }
 
-  /** The cursor behind everything that the watch has found so far. */
+  /** The cursor behind everything that the watch has found so far; of a closed vault, behind the last event that was told. */
   get cursor() {
-    return this.#engine?.cursor() ?? null;
+    return this.#engine === null ? this.#cursor : this.#engine.cursor();
   }
 
   /** @returns {Promise<void>} */
@@ -280,7 +280,11 @@ class Vault extends EventEmitter {
     named(options, READ_OPTIONS);
     const problems = invalid(userId, options);
     const { tags, constructId, before, signal } = options;
-    if (tags !== undefined && tags !== null && !(Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))) {
+    if (
+      tags !== undefined &&
+      tags !== null &&
+      !(Array.isArray(tags) && Array.from(tags).every((tag) => typeof tag === 'string'))
+    ) {
       problems.push('tags must be an array of strings');
     }
     if (constructId !== undefined && constructId !== null && typeof constructId !== 'string') {
@@ -510,7 +514,7 @@ class Vault extends EventEmitter {
     const engine = this.#open();
     named(options, ['instances']);
     const { instances } = options;
-    if (instances && !(Array.isArray(instances) && instances.every((name) => typeof name === 'string'))) {
+    if (instances && !(Array.isArray(instances) && Array.from(instances).every((name) => typeof name === 'string'))) {
       throw refused('instances must be an array of strings');
     }
     return rows(await settled(engine.verify(instances ?? undefined)));

@@ -34,14 +34,16 @@ function addWatch(program, onVault) {
     )
     .action(
       onVault(
-        async ({ vault, output }) => {
+        async ({ vault, output, options }) => {
           for (const kind of /** @type {(keyof typeof SHOWN)[]} */ (Object.keys(SHOWN))) {
             vault.on(`capsule:${kind}`, (event) => tell(output, vault.root, event));
           }
           vault.on('error', (error) => output.note`${yellow('vvault:')} ${error.message}`);
           output.note`watching ${vault.root}; Ctrl-C ends it`;
           await interrupted(output.signal);
-          output.note`the end; to go on from here: --since ${vault.cursor ?? ''}`;
+          // From then on its cursor is that of the last event that was told.
+          await vault.close();
+          output.note`the end; to go on from here: --since ${vault.cursor ?? options.since ?? ''}`;
         },
         ({ poll, interval, since }) => ({ watch: poll ? 'poll' : true, pollInterval: interval, since: sinceOf(since) }),
       ),

@@ -85,15 +85,20 @@ impl Queue {
                 return;
             }
             let Some(names) = folders.get(&event.wd()) else { return };
+            // Times, owner and mode: that another folder has a name by now is told otherwise.
+            let is_same = what.difference(ReadFlags::ISDIR) == ReadFlags::ATTRIB;
+            let of_folder = if is_same { Urgency::Soon } else { Urgency::Now };
             let Some(name) = event.file_name() else {
-                return names.iter().for_each(|folder| take(Hint::Path(folder, Urgency::Now)));
+                return names.iter().for_each(|folder| take(Hint::Path(folder, of_folder)));
             };
             // A name that is not UTF-8 is no capsule's.
             let Ok(name) = name.to_str() else { return };
             let is_folder = what.contains(ReadFlags::ISDIR);
             let is_done = what
                 .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::DELETE | ReadFlags::MOVED_FROM | ReadFlags::MOVED_TO);
-            let urgency = if is_done || is_folder {
+            let urgency = if is_folder {
+                of_folder
+            } else if is_done {
                 Urgency::Now
             } else if what.contains(ReadFlags::MODIFY) {
                 Urgency::Written

@@ -285,7 +285,7 @@ impl Shared {
             if layout.place(path).is_none() && !layout.has_folder(path) {
                 return;
             }
-            if layout.has_folder(path) && !hints.open.is_empty() {
+            if urgency == Urgency::Now && layout.has_folder(path) && !hints.open.is_empty() {
                 // Another folder may have its name now: nobody has a file in that open.
                 hints.open.retain(|file, _| !file.starts_with(path) || &**file == path);
             }
