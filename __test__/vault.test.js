@@ -282,6 +282,22 @@ test('a vault that is not there, and one that is closed', async (t) => {
   }
 });
 
+test('what is no object is no sound capsule of a construct, also where it states no hash', async (t) => {
+  const { root, vault } = await openVault(t);
+  fs.mkdirSync(path.join(root, 'users/ann/instances/nova-001'), { recursive: true });
+  for (const [name, text] of [
+    ['a', '[]'],
+    ['b', '5'],
+    ['c', '"x"'],
+    ['d', 'null'],
+    ['e', '{}'],
+  ]) {
+    fs.writeFileSync(path.join(root, `users/ann/instances/nova-001/${name}.capsule`), text);
+  }
+  const verdicts = (await vault.verifyCapsules()).map(({ integrity }) => integrity.valid);
+  assert.deepStrictEqual(verdicts, [false, false, false, false, null]);
+});
+
 test('bad arguments and hostile names are refused', async (t) => {
   const { root, vault } = await openVault(t);
   const any = /** @type {any} */ (vault);
@@ -292,6 +308,8 @@ test('bad arguments and hostile names are refused', async (t) => {
   await assert.rejects(any.addTag('Nova', 'a', 5), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.addTag('Nova', 'a', 'half \ud800'), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.readMemories('ann', { tags: 'x' }), { code: 'VVAULT_INVALID_ARGUMENT' });
+  await assert.rejects(any.readMemories('ann', { tags: new Array(1) }), { code: 'VVAULT_INVALID_ARGUMENT' });
+  await assert.rejects(any.verifyCapsules({ instances: new Array(1) }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.verifyCapsules({ instances: 5 }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.verifyCapsules({ instances: [null] }), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.readMemories('../x'), { code: 'VVAULT_OUTSIDE' });

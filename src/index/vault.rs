@@ -428,6 +428,11 @@ impl Vault {
             // As readers have it: a limit is for constructs.
             let limit = if is_construct { self.store.options().largest_capsule } else { LARGEST_FILE };
             let verdict = match read_file(&path, limit) {
+                // What is no object is no capsule of a construct, whatever it states.
+                Ok(text) if is_construct && ConstructCapsule::is_none(&text) => {
+                    let reason = Some(ConstructCapsule::problem_of(&text));
+                    Verdict { valid: Some(false), recipe: None, tether: None, reason }
+                }
                 // A tether binds constructs; a memory has none.
                 Ok(text) if is_construct => self.store.judge(&text),
                 Ok(text) => judge(&text, None),

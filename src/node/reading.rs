@@ -271,11 +271,7 @@ impl State {
 
     fn select(&mut self) -> Result<ReadingOutcome, Error> {
         self.undecided = self.view.undecided(&self.query.zone)?.into();
-        if !self.undecided.is_empty() {
-            return Ok(self.outcome());
-        }
-        self.selection = self.view.select(&self.query)?;
-        self.begin_rows()
+        self.select_decided()
     }
 
     fn begin_rows(&mut self) -> Result<ReadingOutcome, Error> {
