@@ -324,7 +324,8 @@ export interface VaultReadOptions extends ReadMemoriesOptions {
   constructId?: string | null;
   /**
    * Only memories that come after this place, newest first: the `before` of an earlier page. It stays good while memories come
-   * and go, so that a long history can be walked page by page.
+   * and go, so that a long history can be walked page by page. Only where some dates are invalid and others are not is there no
+   * order that lasts: if memories come or go meanwhile, one may be missed or come twice.
    */
   before?: string | null;
   /**

@@ -282,6 +282,55 @@ test('a vault that is not there, and one that is closed', async (t) => {
   }
 });
 
+test('pages miss nothing while memories come and go, also where these have no time of their own', async (t) => {
+  const walk = async (
+    /** @type {(at: (file: string) => string) => void} */ prepare,
+    /** @type {(at: (file: string) => string) => void} */ meanwhile,
+    options = {},
+  ) => {
+    const { root, vault } = await openVault(t);
+    const at = (/** @type {string} */ file) => {
+      fs.mkdirSync(path.join(root, 'users/ann', path.dirname(file)), { recursive: true });
+      return path.join(root, 'users/ann', file);
+    };
+    prepare(at);
+    let page = await vault.readMemories('ann', { limit: 2, ...options });
+    const met = page.map(({ content }) => content);
+    meanwhile(at);
+    while (page.before !== null) {
+      page = await vault.readMemories('ann', { limit: 2, ...options, before: page.before });
+      met.push(...page.map(({ content }) => content));
+    }
+    return met;
+  };
+  const undated = (/** @type {(file: string) => string} */ at) => {
+    for (const raw of ['a', 'b', 'c', 'd', 'e']) fs.writeFileSync(at(`capsules/${raw}.json`), JSON.stringify({ raw }));
+  };
+  const whole = ['a', 'b', 'c', 'd', 'e'];
+  const unchanged = () => {};
+  assert.deepStrictEqual(await walk(undated, unchanged), whole);
+  assert.deepStrictEqual(await walk(undated, (at) => fs.rmSync(at('capsules/b.json'))), whole);
+
+  const transcripts = (/** @type {(file: string) => string} */ at) => {
+    for (const text of whole) fs.writeFileSync(at(`transcripts/s/${text}_user.txt`), `# User: ann\n# ---\n${text}`);
+  };
+  assert.deepStrictEqual(await walk(transcripts, unchanged), whole);
+  assert.deepStrictEqual(await walk(transcripts, (at) => fs.rmSync(at('transcripts/s/b_user.txt'))), whole);
+
+  const capsule = (/** @type {string} */ timestamp, /** @type {string[]} */ memories) => {
+    return (/** @type {(file: string) => string} */ at) => {
+      const metadata = { instance_name: 'nova-001', uuid: timestamp, timestamp };
+      const text = JSON.stringify({ metadata, memory: { short_term_memories: memories } });
+      fs.mkdirSync(at('capsules/.'), { recursive: true });
+      fs.writeFileSync(at('instances/nova-001/nova-001.capsule'), text);
+    };
+  };
+  const [first, next, nova] = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', { constructId: 'nova' }];
+  for (const saved of [capsule(next, whole), capsule(first, ['new', ...whole]), capsule(next, whole.slice(1))]) {
+    assert.deepStrictEqual(await walk(capsule(first, whole), saved, nova), whole);
+  }
+});
+
 test('what is no object is no sound capsule of a construct, also where it states no hash', async (t) => {
   const { root, vault } = await openVault(t);
   fs.mkdirSync(path.join(root, 'users/ann/instances/nova-001'), { recursive: true });

@@ -1,5 +1,6 @@
 //! What one question sees: the snapshots it is put to, its filters, its order.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -16,6 +17,7 @@ use super::segment::{Damaged, Segment, TextReader};
 use super::snapshot::{Row, RowRef, Snapshot};
 use crate::Error;
 use crate::formats::integrity::Policy;
+use crate::formats::json;
 use crate::formats::memory::{Memory, Moment};
 use crate::formats::rows::Rows;
 use crate::javascript::array_sort;
@@ -66,6 +68,15 @@ pub struct PageCursor {
     name: String,
     /// Among those of one name: memories that come from no folder have none.
     place: u32,
+    /// What such a memory is called, which it is also in the next version of its construct.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// What counts as the time of memories without one, so that these keep their places.
+    #[serde(default)]
+    now: f64,
+    /// How many memories came up to this one.
+    #[serde(default)]
+    count: usize,
 }
 
 impl PageCursor {
@@ -75,6 +86,12 @@ impl PageCursor {
     /// [`Error::InvalidCursor`]
     pub fn parse(text: &str) -> Result<Self, Error> {
         serde_json::from_str(text).map_err(|_| Error::InvalidCursor { cursor: text.to_owned() })
+    }
+
+    /// Milliseconds since 1970: the time of memories without one on all pages.
+    #[must_use]
+    pub fn now(&self) -> f64 {
+        self.now
     }
 }
 
@@ -169,6 +186,9 @@ impl View {
     pub fn select_quickly(&self, query: &Query) -> Option<Selection> {
         /// So many memories are looked at: about a tenth of a millisecond's work.
         const STEPS: usize = 2048;
+        if query.before.as_ref().is_some_and(|cursor| cursor.id.is_some() || cursor.time.is_none()) {
+            return None;
+        }
         query.limit.filter(|limit| *limit <= QUICK)?;
         let is_filtered = WantedKey::of(query).is_some();
         let is_ordered = |order: &Mutex<Option<NewestFirst>>, needs_postings: bool| {
@@ -196,7 +216,12 @@ impl View {
     /// # Errors
     /// [`Error::Timestamp`] if JavaScript threw on a date that the question has to look at.
     pub fn select(&self, query: &Query) -> Result<Selection, Error> {
-        let rows = match self.parts(query) {
+        let located = query.before.as_ref().and_then(|cursor| self.located(cursor, query));
+        let query =
+            &located.map_or(Cow::Borrowed(query), |before| Cow::Owned(Query { before: Some(before), ..query.clone() }));
+        // An invalid date has no place among valid ones.
+        let is_ordered = query.before.as_ref().is_none_or(|cursor| cursor.time.is_some());
+        let rows = match self.parts(query).filter(|_| is_ordered) {
             Some(parts) => self.select_ordered(&parts, query, &Steps(Cell::new(usize::MAX))),
             None => self.select_unordered(query),
         };
@@ -223,7 +248,9 @@ impl View {
     fn selection(&self, mut rows: Vec<(usize, RowRef<'_>)>, query: &Query) -> Selection {
         let is_more = query.limit.is_some_and(|limit| rows.len() > limit);
         rows.truncate(query.limit.unwrap_or(usize::MAX));
-        let next = rows.last().filter(|_| is_more).map(|(snapshot, row)| self.cursor(*snapshot, *row, query));
+        let count = rows.len().saturating_add(query.before.as_ref().map_or(0, |cursor| cursor.count));
+        let last = rows.last().filter(|_| is_more);
+        let next = last.map(|(snapshot, row)| PageCursor { count, ..self.cursor(*snapshot, *row, query) });
         let rows = rows.into_iter().map(|(snapshot, row)| (snapshot, row.to_row())).collect();
         Selection { rows, next, marks: query.policy == Some(Policy::Report) }
     }
@@ -231,7 +258,20 @@ impl View {
     fn cursor(&self, snapshot: usize, row: RowRef<'_>, query: &Query) -> PageCursor {
         let time = time(row, query).ok().filter(|time| !time.is_nan());
         let place = self.snapshots[snapshot].place_among_nameless(row);
-        PageCursor { time, session: self.session(snapshot).to_owned(), name: row.name().to_owned(), place }
+        let (session, name) = (self.session(snapshot).to_owned(), row.name().to_owned());
+        PageCursor { time, session, name, place, id: nameless_id(row), now: query.now, count: 0 }
+    }
+
+    /// Where a memory that comes from no folder is now, if another version of its construct has come since.
+    fn located(&self, cursor: &PageCursor, query: &Query) -> Option<PageCursor> {
+        let id = cursor.id.as_ref()?;
+        let rows = |snapshot: usize| self.snapshots[snapshot].fresh().iter().map(RowRef::Fresh);
+        let is_it = |row: RowRef<'_>| nameless_id(row).as_ref() == Some(id);
+        (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session).find_map(|snapshot| {
+            let same = rows(snapshot).nth(cursor.place as usize).filter(|row| is_it(*row));
+            let row = same.or_else(|| rows(snapshot).find(|row| is_it(*row)))?;
+            Some(PageCursor { count: cursor.count, ..self.cursor(snapshot, row, query) })
+        })
     }
 
     fn session(&self, snapshot: usize) -> &str {
@@ -242,18 +282,20 @@ impl View {
     }
 
     /// Whether a memory of this time comes before a place in the order of all, or has that place.
-    fn is_before(&self, (snapshot, row): (usize, RowRef<'_>), time: f64, cursor: &PageCursor) -> bool {
+    fn is_before(&self, row: (usize, RowRef<'_>), time: f64, cursor: &PageCursor) -> bool {
         let Some(own) = cursor.time else { return true };
-        // Of one time: in the order of the snapshots, and of the files in them.
-        time > own
-            || time >= own && {
-                let mut of_session = (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session);
-                // A construct's memories stand behind capsules, and have no file's name.
-                let of_session = if cursor.name.is_empty() { of_session.next_back() } else { of_session.next() };
-                let order = self.snapshots[snapshot].kind().order(row.name(), &cursor.name);
-                let place = || self.snapshots[snapshot].place_among_nameless(row).cmp(&cursor.place);
-                of_session.is_none_or(|of_session| snapshot.cmp(&of_session).then(order).then_with(place).is_le())
-            }
+        time > own || time >= own && self.is_before_in_place(row, cursor)
+    }
+
+    /// The same of memories of one time: in the order of the snapshots, and of the files in them. Where the session is gone nobody
+    /// can know: rather twice than not at all.
+    fn is_before_in_place(&self, (snapshot, row): (usize, RowRef<'_>), cursor: &PageCursor) -> bool {
+        let mut of_session = (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session);
+        // A construct's memories stand behind capsules, and have no file's name.
+        let of_session = if cursor.name.is_empty() { of_session.next_back() } else { of_session.next() };
+        let order = self.snapshots[snapshot].kind().order(row.name(), &cursor.name);
+        let place = || self.snapshots[snapshot].place_among_nameless(row).cmp(&cursor.place);
+        of_session.is_some_and(|of_session| snapshot.cmp(&of_session).then(order).then_with(place).is_le())
     }
 
     /// All dates are valid and their order is known: goes through them until the limit is reached. Of memories of one
@@ -342,15 +384,21 @@ impl View {
             }
         }
         if let Some(cursor) = &query.before {
-            // Behind the memory itself, if it is still there: there may be no order by time.
             let is_it = |at: &usize| {
                 let (snapshot, row) = rows[*at];
                 let place = || self.snapshots[snapshot].place_among_nameless(row);
                 row.name() == cursor.name && self.session(snapshot) == cursor.session && place() == cursor.place
             };
-            match order.iter().position(is_it) {
-                Some(at) => drop(order.drain(..=at)),
-                None => order.retain(|at| times[*at].is_nan() || !self.is_before(rows[*at], times[*at], cursor)),
+            let are_valid = !times.iter().any(|time| time.is_nan());
+            if are_valid && cursor.time.is_some() {
+                order.retain(|at| !self.is_before(rows[*at], times[*at], cursor));
+            } else if cursor.time.is_none() && times.iter().all(|time| time.is_nan()) {
+                // In the order in which they are read.
+                order.retain(|at| !self.is_before_in_place(rows[*at], cursor));
+            } else {
+                // There is no order by time: behind the memory itself, or where it is gone behind as many as came up to it.
+                let before = order.iter().position(is_it).map_or(cursor.count.saturating_sub(1), |at| at + 1);
+                order.drain(..before.min(order.len()));
             }
         }
         order.truncate(query.limit.map_or(usize::MAX, |limit| limit.saturating_add(1)));
@@ -624,6 +672,16 @@ impl Selection {
         made.push(rows);
         Ok((made, self.rows.len()))
     }
+}
+
+/// What a memory is called that comes from no folder.
+fn nameless_id(row: RowRef<'_>) -> Option<String> {
+    let RowRef::Fresh(entry) = row else { return None };
+    let Content::Memory(memory) = &entry.content else { return None };
+    let mut text = String::new();
+    entry.name.is_empty().then(|| memory.write_json("", "", false, &mut text))?;
+    let [id] = json::members(&text, ["id"]);
+    String::from_utf8(id?.string()?.into_owned()).ok()
 }
 
 /// Whether a folder's file is not as it was read.

@@ -472,6 +472,8 @@ impl MemoryReading {
             None => request.cache.map(|cache| Arc::new(Storage::new(&PathBuf::from(cache)))),
         };
         let progress = Arc::<Progress>::default();
+        let now =
+            before.as_ref().map(PageCursor::now).filter(|now| *now > 0.0 && *now <= request.now).unwrap_or(request.now);
         let query = Query {
             before,
             limit: request.limit.map(whole),
@@ -481,7 +483,7 @@ impl MemoryReading {
             until: request.until,
             tags: request.tags.iter().flatten().map(|tag| string_of(tag).unwrap_or_default()).collect(),
             policy: vault.as_ref().map(|vault| vault.store().options().policy),
-            now: request.now,
+            now,
             zone: request.zone.into(),
         };
         let request_of_core = Request {
