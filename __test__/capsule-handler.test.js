@@ -583,6 +583,22 @@ test('what is kept for those who come back has bounds, and heartbeats come', asy
   resumed.close();
 });
 
+test('events that share a cursor, as those that a call has met, have ids of their own', async (t) => {
+  const { port, vault } = await serveVault(t);
+  const stream = await listen(port);
+  await stream.until(/\n\n/);
+  for (const name of ['a', 'b', 'c']) {
+    const event = { kind: 'imported', path: path.join(vault.root, name), memories: null, cursor: 'shared' };
+    vault.emit('capsule:imported', /** @type {any} */ (event));
+  }
+  const [first] = /(?<=event: imported\nid: ).+/.exec(await stream.until(/"path":"c"/)) ?? assert.fail();
+  stream.close();
+  const resumed = await listen(port, { 'last-event-id': first });
+  const missed = await resumed.until(/"path":"c"/);
+  assert.deepEqual(missed.match(/"path":"."/g), ['"path":"b"', '"path":"c"']);
+  resumed.close();
+});
+
 test('a client that does not read is let go', async (t) => {
   const { port, vault, server } = await serveVault(t);
   const slow = net.connect(port, '127.0.0.1');

@@ -43,6 +43,8 @@ class EventStream {
   /** What tells the ids of this process from those of one before. */
   #run = require('node:crypto').randomUUID();
   #count = 0;
+  /** Of the newest event. @type {string | null | undefined} */
+  #cursor;
   #closed = false;
   /** @type {NodeJS.Timeout | undefined} */
   #heart;
@@ -132,7 +134,10 @@ class EventStream {
   #tell(event) {
     this.#count += 1;
     const { memories, path: file, cursor, reason, ...rest } = event;
-    const id = typeof cursor === 'string' && /^[\x20-\x7e]+$/.test(cursor) ? cursor : this.#localId();
+    // What a call has met has the cursor of the event before it.
+    const isOwn = typeof cursor === 'string' && cursor !== this.#cursor && /^[\x20-\x7e]+$/.test(cursor);
+    const id = isOwn ? cursor : this.#localId();
+    this.#cursor = cursor;
     const place = { path: relative(this.#vault.root, file), cursor };
     const why = reason ? this.#withoutPlace(reason) : null;
     let data = JSON.stringify({ ...rest, reason: why, ...place, memoryCount: memories?.length ?? 0 });
@@ -149,7 +154,7 @@ class EventStream {
     this.#write(told.text);
   }
 
-  /** Of an event that has no cursor, as the vault is not watched. */
+  /** Of an event that has no cursor of its own. */
   #localId() {
     return `${this.#run}.${this.#count}`;
   }
