@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::index::Directories;
 use crate::vault::{PlaceOf, is_capsule, is_memory, is_shard};
 
+/// The folder of constructs' numbered copies in a user's folder.
+const COPIES: &str = "capsules";
 /// How deep the store's own folder may nest.
 const DEEPEST: usize = 8;
 
@@ -73,15 +75,24 @@ pub(super) enum Place {
     },
 }
 
+/// Whose folder it is by its name.
+#[derive(Debug)]
+enum Owner {
+    /// An instance's, as a user has it.
+    Instance(Arc<str>),
+    /// A construct's in the store.
+    Construct(Arc<str>),
+}
+
 /// A folder that holds capsules.
 #[derive(Debug)]
 pub(super) struct CapsuleFolder {
     user: Option<Arc<str>>,
-    construct: Option<Arc<str>>,
-    /// Whether it is one of an instance's.
-    is_instance: bool,
-    /// Whether memories lie in it, too.
+    of: Option<Owner>,
+    /// Whether memories lie in it.
     has_memories: bool,
+    /// Whether constructs' capsules do.
+    has_constructs: bool,
     /// Whether a construct's capsule may be called `capsule.json` in it.
     has_identity: bool,
 }
@@ -94,7 +105,9 @@ impl CapsuleFolder {
 
     /// Whether a file of this name in it is a capsule.
     pub(super) fn takes(&self, name: &str) -> bool {
-        is_capsule(name) || self.has_memories && is_memory(name) || self.has_identity && name == "capsule.json"
+        self.has_constructs && is_capsule(name)
+            || self.has_memories && is_memory(name)
+            || self.has_identity && name == "capsule.json"
     }
 
     /// What a file of this name in it is; `None` if it is no capsule.
@@ -108,8 +121,10 @@ impl CapsuleFolder {
     }
 
     fn construct_of(&self, name: &str) -> Option<Arc<str>> {
-        let folder = self.construct.as_ref()?;
-        if self.is_instance { Some(PlaceOf::construct_in(folder, name).into()) } else { Some(folder.clone()) }
+        match self.of.as_ref()? {
+            Owner::Instance(folder) => Some(PlaceOf::construct_in(folder, name).into()),
+            Owner::Construct(folder) => Some(folder.clone()),
+        }
     }
 }
 
@@ -133,7 +148,7 @@ impl Layout {
             return true;
         }
         if let Some((_, rest)) = self.user(&path) {
-            return rest.is_empty() || is_in_base(rest) || is_above_or_same(rest, &self.capsules);
+            return rest.is_empty() || is_in_base(rest) || rest == [COPIES] || is_above_or_same(rest, &self.capsules);
         }
         // A shard, whose users are below it.
         if path.len() == self.users.len() + 1 && self.is_of_users(&path) {
@@ -151,25 +166,26 @@ impl Layout {
     pub(super) fn folder(&self, folder: &Path) -> Option<CapsuleFolder> {
         let folder = parts(folder);
         if let Some((user, rest)) = self.user(&folder) {
-            let user = Some(user.into());
-            if rest == self.capsules {
-                return Some(CapsuleFolder {
+            let user: Option<Arc<str>> = Some(user.into());
+            // Whatever the folder of memories is called, constructs' copies lie in one of this name.
+            let (has_memories, has_constructs) = (rest == self.capsules, rest == [COPIES]);
+            let own = in_base(rest, user.clone()).map(|own| CapsuleFolder { has_memories, ..own });
+            return own.or_else(|| {
+                (has_memories || has_constructs).then_some(CapsuleFolder {
                     user,
-                    construct: None,
-                    is_instance: false,
-                    has_memories: true,
+                    of: None,
+                    has_memories,
+                    has_constructs,
                     has_identity: false,
-                });
-            }
-            return in_base(rest, user);
+                })
+            });
         }
         if folder.first() == Some(&"capsules") && folder.len() <= DEEPEST {
-            let construct = folder.get(1).map(|name| (*name).into());
             return Some(CapsuleFolder {
                 user: None,
-                construct,
-                is_instance: false,
+                of: folder.get(1).map(|name| Owner::Construct((*name).into())),
                 has_memories: false,
+                has_constructs: true,
                 has_identity: false,
             });
         }
@@ -212,13 +228,13 @@ fn is_in_base(path: &[&str]) -> bool {
 
 /// What a folder holds, from a user's folder or the root.
 fn in_base(folder: &[&str], user: Option<Arc<str>>) -> Option<CapsuleFolder> {
-    let (construct, has_identity) = match folder {
-        ["instances", construct, "identity"] => (Some((*construct).into()), true),
-        ["instances", construct] | ["instances", construct, "memup"] => (Some((*construct).into()), false),
+    let (of, has_identity) = match folder {
+        ["instances", name, "identity"] => (Some(Owner::Instance((*name).into())), true),
+        ["instances", name] | ["instances", name, "memup"] => (Some(Owner::Instance((*name).into())), false),
         ["account", "capsule"] | ["account", "capsule", "versions"] => (None, false),
         _ => return None,
     };
-    Some(CapsuleFolder { user, is_instance: construct.is_some(), construct, has_memories: false, has_identity })
+    Some(CapsuleFolder { user, of, has_memories: false, has_constructs: true, has_identity })
 }
 
 fn is_above_or_same(path: &[&str], other: &[String]) -> bool {
@@ -297,6 +313,24 @@ mod tests {
                     prop_assert!(layout.has_folder(folder), "{}", folder.display());
                 }
             }
+        }
+    }
+
+    /// The folder of memories can have another name; that of constructs' copies has not.
+    #[test]
+    fn constructs_copies_lie_where_readers_look_for_them() {
+        let [users, capsules, transcripts] = ["users", "mem", "transcripts"].map(str::to_owned);
+        let layout = Layout::new(&Directories { users, capsules, transcripts });
+        let user = || "ann".into();
+        let construct = Place::Construct { user: Some(user()), construct: None };
+        for (path, place) in [
+            ("users/ann/mem/m.json", Some(Place::Memory { user: user() })),
+            ("users/ann/mem/nova.capsule", None),
+            ("users/ann/capsules/nova.capsule", Some(construct)),
+            ("users/ann/capsules/m.json", None),
+        ] {
+            assert_eq!(layout.place(Path::new(path)), place, "{path}");
+            assert!(layout.has_folder(Path::new(path).parent().expect("a folder")), "{path}");
         }
     }
 
