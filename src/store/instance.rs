@@ -76,8 +76,8 @@ struct State {
     names: Arc<HashSet<Box<str>>>,
     /// By UUID.
     checked: HashMap<Box<str>, Checked>,
-    /// When the states of all files were looked at last.
-    checked_all: Option<Instant>,
+    /// When the states of all files are to be looked at again.
+    check_all_at: Option<Instant>,
     /// Entries whose files are other capsules'.
     foreign: HashSet<Box<str>>,
     folder_seen: Option<Signature>,
@@ -267,9 +267,10 @@ impl Queue {
 }
 
 impl State {
-    /// Whether the states of all files are to be looked at, as one may have been written over in place. It takes a microsecond each.
+    /// Whether the states of all files are to be looked at, as one may have been written over in place: each second at most, and
+    /// for a fiftieth of the time.
     fn are_all_due(&self) -> bool {
-        self.checked_all.is_none_or(|at| at.elapsed() > Duration::from_secs(1))
+        self.check_all_at.is_none_or(|at| Instant::now() >= at)
     }
 
     fn has_entry(&self, uuid: &str) -> bool {
@@ -364,7 +365,7 @@ impl Instance {
                 state.index = Some(index);
                 state.index_seen = Some(seen);
                 // Who wrote it may have written over files.
-                state.checked_all = None;
+                state.check_all_at = None;
                 rebuilt = damaged.is_some();
                 // What is still to be written down is in no index.
                 state.ahead = rebuilt || !state.unrecorded.is_empty();
@@ -615,17 +616,15 @@ impl Instance {
     /// killed before it says so. Only such files are looked into as were written since, are named twice or have another size.
     fn check_entries(&self, state: &mut State, folder: &Directory, began: SystemTime) {
         let Some(index) = state.index.clone() else { return };
-        let all = state.are_all_due();
-        if all {
-            state.checked_all = Some(Instant::now());
-        }
+        let all = state.are_all_due().then(Instant::now);
         let mut times_named: HashMap<&str, usize> = HashMap::new();
         for (_, entry) in index.entries() {
             *times_named.entry(entry.filename()).or_default() += 1;
         }
         let (names, checked) = (&state.names, &state.checked);
         let is_checked = |uuid: &str, entry: &Entry| {
-            !all && times_named[entry.filename()] == 1
+            all.is_none()
+                && times_named[entry.filename()] == 1
                 && checked.get(uuid).is_some_and(|checked| *checked.filename == *entry.filename())
         };
         let unchecked: Vec<(&str, &Entry)> = index
@@ -654,6 +653,9 @@ impl Instance {
         checked.retain(|uuid, checked| index.entry(uuid).is_some_and(|entry| entry.filename() == &*checked.filename));
         checked.extend(found.into_iter().map(|(uuid, found)| (uuid.into(), found)));
         *foreign = checked.iter().filter(|(_, checked)| checked.is_another).map(|(uuid, _)| uuid.clone()).collect();
+        if let Some(start) = all {
+            state.check_all_at = Some(Instant::now() + (50 * start.elapsed()).max(Duration::from_secs(1)));
+        }
     }
 
     /// Puts found capsules into the index, in the order in which they were written.
