@@ -147,7 +147,7 @@ test('an unsound capsule is refused, reported, or adopted', async (t) => {
   const rejected = [];
   vault.on('capsule:rejected', (event) => rejected.push(event));
   assert.deepStrictEqual(await vault.readMemories('ann', { constructId: 'nova-001' }), []);
-  await assert.rejects(vault.restoreConstruct('nova'), { code: 'VVAULT_UNSOUND' });
+  await assert.rejects(vault.restoreConstruct('nova'), { code: 'VVAULT_UNSOUND', path: file });
   assert.deepStrictEqual(
     rejected.map((event) => [
       event.kind,

@@ -56,6 +56,8 @@ pub enum Error {
     Unsound {
         /// Why not.
         reason: String,
+        /// Its file; `None` for one that was handed over.
+        path: Option<PathBuf>,
     },
     /// A capsule is larger than allowed.
     #[error("the capsule has {size} bytes; at most {limit} are taken (maxCapsuleBytes)")]
@@ -140,6 +142,7 @@ impl Error {
             | Self::Busy { path, .. }
             | Self::Timestamp { path, .. }
             | Self::System { path, .. } => Some(path),
+            Self::Unsound { path, .. } => path.as_deref(),
             _ => None,
         }
     }

@@ -251,7 +251,9 @@ impl Vault {
         let unusable = unsound.or_else(|| broken.first().map(|one| (&one.path, &*one.reason)));
         let capsule = capsule.ok_or_else(|| match (problem, unusable) {
             (Some(problem), _) => problem,
-            (None, Some((path, reason))) => Error::Unsound { reason: format!("{}: {reason}", path.display()) },
+            (None, Some((path, reason))) => {
+                Error::Unsound { reason: format!("{}: {reason}", path.display()), path: Some(path.clone()) }
+            }
             (None, None) => Error::NoConstruct {
                 message: match version {
                     Version::Latest => format!(

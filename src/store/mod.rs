@@ -277,7 +277,7 @@ impl Store {
         }
         let verdict = self.judge(text);
         if !may_be_stored(&verdict) {
-            return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default() });
+            return Err(Error::Unsound { reason: verdict.reason.unwrap_or_default(), path: None });
         }
         let text: Arc<[u8]> = text.into();
         let asked = self.asked.unwrap_or_else(Instant::now);
