@@ -93,6 +93,8 @@ pub struct FoundConstruct {
     pub broken: Vec<BrokenCapsule>,
     /// Why not all could be looked at.
     pub problem: Option<Error>,
+    /// Whether another may be found in a moment without a change.
+    pub is_unsettled: bool,
 }
 
 /// A file that can't be read as a capsule.
@@ -131,6 +133,7 @@ impl Constructs {
         let found = self.find(store, whose, name, &Version::Latest)?;
         if let (Some(generation), Some(answers)) = (generation, &mut *lock(&self.watched))
             && generation == self.changes.load(Ordering::SeqCst)
+            && !found.is_unsettled
         {
             if is_full(answers.values().map(|(found, _)| found.heap_size()), found.heap_size()) {
                 answers.clear();
@@ -200,9 +203,12 @@ impl Constructs {
             }
             let place = PlaceOf::Construct(instance.clone());
             let versions = store.versions(&instance, version);
-            let Ok(Versions { indexed, strays }) = versions.map_err(|problem| found.problem = Some(problem)) else {
+            let Ok(Versions { indexed, strays, is_settled }) =
+                versions.map_err(|problem| found.problem = Some(problem))
+            else {
                 continue;
             };
+            found.is_unsettled |= !is_settled;
             // A version that has the UUID is it.
             let is_found = matches!(version, Version::Uuid(_)) && !indexed.is_empty();
             for path in indexed {

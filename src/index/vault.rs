@@ -242,7 +242,7 @@ impl Vault {
         let whose = Whose { users: &users, user: user.as_deref() };
         let found = self.constructs.find(&self.store, whose, name, version)?;
         let rejections = self.reject_constructs(&found);
-        let FoundConstruct { capsule, rejected, broken, problem } = found;
+        let FoundConstruct { capsule, rejected, broken, problem, .. } = found;
         // What could not be looked at just now may be newer. What may never be looked at is none of the reader's.
         if let Some(problem) = problem.as_ref().filter(|problem| problem.code() == "VVAULT_SYSTEM") {
             return Err(problem.clone());

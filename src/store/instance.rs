@@ -187,6 +187,7 @@ pub(super) struct Listing {
     names: Arc<HashSet<Box<str>>>,
     /// Entries whose files are other capsules'.
     foreign: HashSet<Box<str>>,
+    is_settled: bool,
 }
 
 impl Listing {
@@ -197,6 +198,12 @@ impl Listing {
     /// Whether the file of an entry is there: else it is being deleted, or was taken away.
     pub(super) fn has_file(&self, entry: &Entry) -> bool {
         self.names.contains(entry.filename())
+    }
+
+    /// Whether it stays so until something changes: of what is all that is left of a capsule it is not known yet whether somebody is
+    /// deleting it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// Whether another capsule was written over a capsule's file. Python lists it all the same.
@@ -309,7 +316,8 @@ impl Instance {
             let (names, foreign) = (state.names.clone(), state.foreign.clone());
             let strays = state.strays.iter().filter(|(_, stray)| !stray.is_earlier).map(|(name, _)| name.clone());
             let strays = strays.collect();
-            (state.index.clone().map(|index| Listing { index, names, foreign }), strays, ahead)
+            let is_settled = !state.strays.values().any(|stray| stray.is_earlier && stray.seen.is_none());
+            (state.index.clone().map(|index| Listing { index, names, foreign, is_settled }), strays, ahead)
         };
         // Of no account for this answer: nobody is waited for, and on a disk that can't be written it stays undone.
         if ahead {
@@ -594,9 +602,11 @@ impl Instance {
             }
         }
         // Of what is left of a capsule only the newest.
-        left.sort_by_key(|(_, found)| std::cmp::Reverse(found.modified));
+        left.sort_by_key(|(_, found): &(Box<str>, Found)| std::cmp::Reverse(found.modified));
+        let mut born: HashSet<String> =
+            births.iter().map(|(_, found): &(Box<str>, Found)| found.uuid.clone()).collect();
         for (name, found) in left {
-            if births.iter().any(|(_, other)| other.uuid == found.uuid) {
+            if !born.insert(found.uuid.clone()) {
                 let stray = Stray { seen: None, uuid: Some(found.uuid), is_earlier: true };
                 state.strays.insert(name, stray);
                 continue;

@@ -117,10 +117,22 @@ impl Journal {
     /// Reads a journal. A line that was cut off by a kill was never acknowledged, and is passed over.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
+        let lines = || text.split(|byte| *byte == b'\n').enumerate();
+        // Known beforehand: to look through all that was superseded at each deletion would take the square of their number.
+        let mut deleted: HashMap<String, usize> = HashMap::new();
+        for (at, line) in lines().filter(|(_, line)| memchr::memmem::find(line, b"\"deleted\"").is_some()) {
+            if let Ok(Record::Deleted { uuid, .. }) = serde_json::from_slice(line) {
+                deleted.insert(uuid, at);
+            }
+        }
         let mut journal = Self::default();
-        for line in text.split(|byte| *byte == b'\n') {
-            if let Ok(record) = serde_json::from_slice(line) {
-                journal.note(record);
+        for (at, line) in lines() {
+            match serde_json::from_slice(line) {
+                Ok(Record::Superseded { uuid, .. }) if deleted.get(&uuid).is_some_and(|deleted| at < *deleted) => {
+                    journal.lines += 1;
+                }
+                Ok(record) => journal.take(record),
+                Err(_) => {}
             }
         }
         journal
@@ -128,6 +140,13 @@ impl Journal {
 
     /// Takes a record in.
     pub fn note(&mut self, record: Record) {
+        if let Record::Deleted { uuid, .. } = &record {
+            self.superseded.retain(|_, (_, own)| own != uuid);
+        }
+        self.take(record);
+    }
+
+    fn take(&mut self, record: Record) {
         self.lines += 1;
         match record {
             Record::Tagged { uuid, tag, at, before } => {
@@ -136,10 +155,7 @@ impl Journal {
             Record::Untagged { uuid, tag, at } => {
                 self.marks.entry(uuid).or_default().insert(tag, Mark::Taken { at });
             }
-            Record::Deleted { uuid, at } => {
-                self.superseded.retain(|_, (_, own)| *own != uuid);
-                self.deleted.insert(uuid, at);
-            }
+            Record::Deleted { uuid, at } => drop(self.deleted.insert(uuid, at)),
             Record::Restored { uuid } => {
                 self.marks.remove(&uuid);
                 self.moved.remove(&uuid);

@@ -92,6 +92,8 @@ pub struct Versions {
     pub indexed: Vec<PathBuf>,
     /// In the instance's folder, and in no index, as VVAULT asks for more than stands in them.
     pub strays: Vec<PathBuf>,
+    /// Whether it stays so until something changes.
+    pub is_settled: bool,
 }
 
 /// A capsule that was found.
@@ -405,7 +407,9 @@ impl Store {
             Version::Tagged(_) => Vec::new(),
             Version::Latest | Version::Uuid(_) => strays.into_iter().map(|name| folder.join(&*name)).collect(),
         };
-        let Some(listing) = listing else { return Ok(Versions { indexed: Vec::new(), strays }) };
+        let Some(listing) = listing else {
+            return Ok(Versions { indexed: Vec::new(), strays, is_settled: true });
+        };
         let entries = match version {
             Version::Latest => by_time(listing.newest_first(None)),
             Version::Tagged(tag) => by_time(listing.newest_first(Some(tag))),
@@ -417,7 +421,7 @@ impl Store {
         };
         let own = entries.into_iter().filter(|(uuid, _)| !listing.is_written_over(uuid));
         let indexed = own.map(|(_, entry)| folder.join(entry.filename())).collect();
-        Ok(Versions { indexed, strays })
+        Ok(Versions { indexed, strays, is_settled: listing.is_settled() })
     }
 
     /// What is known of an instance, as a JSON object; `None` if there is none.

@@ -66,6 +66,28 @@ fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
     assert_eq!(wrong, ["new.capsule"]);
 }
 
+/// What has such a name later was put there on purpose.
+#[test]
+fn earlier_states_are_forgotten_with_their_capsule() {
+    let superseded = |filename: &str, uuid: &str| {
+        let [filename, content, uuid] = [filename, "c", uuid].map(str::to_owned);
+        Record::Superseded { filename, content, uuid }
+    };
+    let deleted = Record::Deleted { uuid: "a".to_owned(), at: "t".to_owned() };
+    let records = [superseded("1", "a"), superseded("2", "b"), deleted, superseded("3", "a")];
+    let mut noted = Journal::default();
+    for record in &records {
+        noted.note(record.clone());
+    }
+    let parsed = Journal::parse(records.iter().map(line).collect::<String>().as_bytes());
+    let shortened = Journal::parse(noted.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes());
+    for journal in [&noted, &parsed, &shortened] {
+        let known = ["1", "2", "3"].map(|filename| journal.is_superseded(filename, "c"));
+        assert_eq!(known, [false, true, true]);
+    }
+    assert_eq!(noted, parsed);
+}
+
 /// As nobody can have an index from before that any more.
 #[test]
 fn of_what_is_gone_only_the_last_is_kept() {
