@@ -450,7 +450,7 @@ function rehearse() {
   setImmediate(() => {});
 }
 
-/** In so many parts of 64 memories; Node.js 20 needs 16 of them, which take it a millisecond. */
+/** In so many parts of 64 memories; Node.js 20 needs 20 of them, which take it a millisecond. */
 const REHEARSED_PARTS = 24;
 
 /**
