@@ -367,7 +367,7 @@ impl ConstructCapsule {
 
     /// Whether a text is whole, and no object.
     #[must_use]
-    pub fn is_none(text: &[u8]) -> bool {
+    pub fn is_no_object(text: &[u8]) -> bool {
         let decoded = String::from_utf8_lossy(text);
         json::scan(decoded.as_bytes(), |_, _| {}).is_ok_and(|value| value.kind() != Kind::Object)
     }

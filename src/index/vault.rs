@@ -431,7 +431,7 @@ impl Vault {
             let limit = if is_construct { self.store.options().largest_capsule } else { LARGEST_FILE };
             let verdict = match read_file(&path, limit) {
                 // What is no object is no capsule of a construct, whatever it states.
-                Ok(text) if is_construct && ConstructCapsule::is_none(&text) => {
+                Ok(text) if is_construct && ConstructCapsule::is_no_object(&text) => {
                     let reason = Some(ConstructCapsule::problem_of(&text));
                     Verdict { valid: Some(false), recipe: None, tether: None, reason }
                 }

@@ -7,6 +7,7 @@
 //! does at once what the others have asked for meanwhile. Python's store knows no lock. So the new index is written beside
 //! the old one, and put in its place only if that has not changed since it was read.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -602,7 +603,7 @@ impl Instance {
             }
         }
         // Of what is left of a capsule only the newest.
-        left.sort_by_key(|(_, found): &(Box<str>, Found)| std::cmp::Reverse(found.modified));
+        left.sort_by_key(|(_, found): &(Box<str>, Found)| Reverse(found.modified));
         let mut born: HashSet<String> =
             births.iter().map(|(_, found): &(Box<str>, Found)| found.uuid.clone()).collect();
         for (name, found) in left {

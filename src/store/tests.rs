@@ -44,6 +44,15 @@ impl Vault {
         vault
     }
 
+    /// With a capsule that was stored again, with this time. And its first state, of which the file is `Nova_1.capsule`.
+    fn with_one_stored_twice(timestamp: &str) -> (Self, String) {
+        let vault = Self::new();
+        let first = capsule("Nova", "a", "1", "first");
+        vault.store.store(first.as_bytes()).expect("stored");
+        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        (vault, first)
+    }
+
     fn root(&self) -> &Path {
         self.folder.path()
     }
@@ -875,10 +884,7 @@ fn an_earlier_state_that_is_the_capsule_again_is_found_without_an_index() {
 #[test]
 fn an_earlier_state_is_the_capsule_where_nothing_else_is_left() {
     for timestamp in ["1", "2"] {
-        let vault = Vault::new();
-        let first = capsule("Nova", "a", "1", "first");
-        vault.store.store(first.as_bytes()).expect("stored");
-        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        let (vault, first) = Vault::with_one_stored_twice(timestamp);
         let folder = vault.root().join("capsules/Nova");
         fs::remove_dir_all(&folder).expect("removed");
         fs::create_dir(&folder).expect("made");
@@ -904,10 +910,7 @@ fn an_earlier_state_is_the_capsule_where_nothing_else_is_left() {
 #[test]
 fn a_file_of_a_deleted_capsule_that_is_put_back_is_found_also_if_it_was_an_earlier_state() {
     for timestamp in ["1", "2"] {
-        let vault = Vault::new();
-        let first = capsule("Nova", "a", "1", "first");
-        vault.store.store(first.as_bytes()).expect("stored");
-        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        let (vault, first) = Vault::with_one_stored_twice(timestamp);
         assert!(vault.store.delete("Nova", "a").expect("deleted"));
         fs::write(vault.root().join("capsules/Nova/Nova_1.capsule"), &first).expect("put back");
         for store in [&vault.store, &open(vault.root())] {
