@@ -450,10 +450,8 @@ export interface VerifiedCapsule {
   reason: string | null;
 }
 
-/** What happened to a capsule. What does not apply is `null`. */
-export interface CapsuleEvent {
-  /** The event's name behind `capsule:`. */
-  kind: 'imported' | 'updated' | 'removed' | 'rejected';
+/** What is told of a capsule, whatever happened to it. What does not apply is `null`. */
+export interface CapsuleNotice {
   /** Absolute. */
   path: string;
   /** A construct's capsule, or one memory. */
@@ -470,16 +468,45 @@ export interface CapsuleEvent {
   timestamp: any;
   /** What its hash and its tether say. */
   integrity: Integrity;
-  /** The restored memories. */
-  memories: Memory[] | null;
-  /** Why it was rejected. */
-  reason: string | null;
   /**
    * The place in the order of all events; of what a call has met, that of the event before it. `null` without a watch, and where
    * there is no event before: the vault was opened with a date as `since`. Don't keep `null` in place of a cursor.
    */
   cursor: string | null;
 }
+
+/** A capsule has come, or has other content. */
+export interface CapsuleArrival extends CapsuleNotice {
+  /** The event's name behind `capsule:`. */
+  kind: 'imported' | 'updated';
+  /** The restored memories; a construct may have none. */
+  memories: Memory[];
+  /** Not for one that is accepted. */
+  reason: null;
+}
+
+/** A capsule is gone. */
+export interface CapsuleRemoval extends CapsuleNotice {
+  /** The event's name behind `capsule:`. */
+  kind: 'removed';
+  /** Not of one that is gone. */
+  memories: null;
+  /** Nobody tells why. */
+  reason: null;
+}
+
+/** A capsule is not accepted. */
+export interface CapsuleRejection extends CapsuleNotice {
+  /** The event's name behind `capsule:`. */
+  kind: 'rejected';
+  /** Not of one that is not accepted. */
+  memories: null;
+  /** Why, and what to do about it. */
+  reason: string;
+}
+
+/** What happened to a capsule; its `kind` tells which of the three it is. */
+export type CapsuleEvent = CapsuleArrival | CapsuleRemoval | CapsuleRejection;
 
 /**
  * With what Chatty runs a construct: the fields of VVAULT's continuity bridge, and what is known beyond them (`gpt_name`,
@@ -522,22 +549,22 @@ export interface Orchestrator {
   /** What restored memories are added to, in `ltmEntries` of what it returns. */
   prepareMemoryContext(overrides?: any): Promise<any>;
   /** Is handed each import as it happens. */
-  receiveRestoredMemories?(memories: Memory[], event: CapsuleEvent): unknown;
+  receiveRestoredMemories?(memories: Memory[], event: CapsuleArrival): unknown;
 }
 
 /** The events of a vault, and what their listeners are called with. */
 export interface VaultEvents {
   /** A capsule has arrived, or one that was rejected is mended. Without a watch: only what this vault stores or adopts. */
-  'capsule:imported': [event: CapsuleEvent];
+  'capsule:imported': [event: CapsuleArrival];
   /** An accepted capsule has other content. Only on a watched vault. */
-  'capsule:updated': [event: CapsuleEvent];
+  'capsule:updated': [event: CapsuleArrival];
   /** An accepted capsule is gone. Only on a watched vault. */
-  'capsule:removed': [event: CapsuleEvent];
+  'capsule:removed': [event: CapsuleRemoval];
   /**
    * A capsule is broken, or its hash or tether is wrong. Without a watch, and of what was there when a watched vault was opened:
    * when a call meets it. Without a watch a broken memory is told by `console.warn`.
    */
-  'capsule:rejected': [event: CapsuleEvent];
+  'capsule:rejected': [event: CapsuleRejection];
   /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */
   progress: [progress: ReadProgress & { userId: string }];
   /** The watch, or an attached orchestrator, is in trouble: what `code` says, at `path`. Without a listener it goes to `console.error`. */

@@ -120,7 +120,7 @@ const CALLS = `
   }
   export async function main(root: string): Promise<string[]> {
     const vault: Vault = await Vault.open(root, { watch: true, integrity: 'report' });
-    vault.on('capsule:imported', ({ path, memories }) => console.log(path.length, memories?.length));
+    vault.on('capsule:imported', ({ path, memories }) => console.log(path.length, memories.length));
     const memories: Memory[] = await vault.readMemories('mira', { constructId: 'nova-001', tags: ['home'] });
     const config = {
       vvaultPath: root,
