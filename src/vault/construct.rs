@@ -4,8 +4,11 @@
 //! names that mean the same construct: `nova-001`, `gpt-nova-001`, and for the first of its name `nova` (as `Nova` in a
 //! capsule). No reader of theirs looks at all of them.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Boundary, Directory};
 use crate::Error;
@@ -13,7 +16,7 @@ use crate::Error;
 /// A construct's name, by which two names can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConstructName {
-    /// In lower case, without `gpt-`.
+    /// Folded, without `gpt-`.
     plain: String,
     /// Where the number begins, if there is one.
     number: Option<usize>,
@@ -23,8 +26,8 @@ impl ConstructName {
     /// Of a name as somebody wrote it.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let lower = name.trim().to_lowercase();
-        let plain = lower.strip_prefix("gpt-").unwrap_or(&lower).to_owned();
+        let folded = folded(name.trim());
+        let plain = folded.strip_prefix("gpt-").unwrap_or(&folded).to_owned();
         let digits = plain.len() - plain.trim_end_matches(|digit: char| digit.is_ascii_digit()).len();
         let number = plain.len() - digits;
         let number = (digits > 0 && plain[..number].ends_with('-') && number > 1).then_some(number);
@@ -53,8 +56,8 @@ impl ConstructName {
     /// Whether a file may be named for this construct: it begins as its name does.
     fn may_name(&self, file: &str) -> bool {
         let first = self.bare().split('-').next().unwrap_or_default();
-        let lower = file.to_lowercase();
-        lower.strip_prefix("gpt-").unwrap_or(&lower).starts_with(first)
+        let folded = folded(file);
+        folded.strip_prefix("gpt-").unwrap_or(&folded).starts_with(first)
     }
 
     /// Whether a capsule in this construct's folder may call itself so: also by the part before the first `-`, as Chatty
@@ -193,6 +196,12 @@ pub fn candidates(
 /// The folder of all instances, in a user's folder or the vault's root.
 const INSTANCES: &str = "instances";
 
+/// In lower case, and composed: macOS and tools that copy from it decompose the names of files (`é` as `e` and an accent).
+fn folded(name: &str) -> String {
+    let composed = if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) };
+    composed.to_lowercase()
+}
+
 fn stem(file: &str) -> &str {
     file.strip_suffix(".capsule").unwrap_or(file)
 }
@@ -264,6 +273,9 @@ mod tests {
             assert!(!is_same("aurora-1769054400000", name), "{name}");
         }
         assert!(is_same("x-ray", "x-ray-001"));
+        // As HFS+ has it.
+        assert!(is_same("zo\u{e9}-001", "Zoe\u{301}"));
+        assert!(ConstructName::new("zo\u{e9}-001").may_name("zoe\u{301}-001.capsule"));
         assert!(!is_same("-001", "001"));
     }
 
