@@ -122,11 +122,11 @@ test('key memories: five, long-term ones first, none twice, none of a log, each 
 test('members of any name and type in a capsule do no harm', async (t) => {
   const sections = capsuleWith({
     traits: { empathy: 8, nested: { a: 1 }, nothing: null, note: 'a\nb' },
-    personality: { biases: ['one', 2, []], empty: {}, calm: true },
+    personality: { biases: ['one', 2, []], empty: {}, calm: true, birth_year: 1987, handle: 'a_b' },
   }).replace('"empathy"', '"__proto__"');
   const { vault } = await vaultWith(t, { 'capsules/nova-001.capsule': sections }, { integrity: 'report' });
   const { instructions } = await vault.createRuntimeConfig('nova-001', 'mira');
-  assert.match(instructions, /\nTraits: proto 8, note a b\n\nPersonality:\n- biases: one, 2\n- calm: true$/);
+  assert.match(instructions, /\nTraits: proto 8, note a b\n\nPersonality:\n- biases: one, 2\n- calm: true\n- birth year: 1987\n- handle: a_b$/);
 });
 
 test('the length is kept: whole memories go before any text is cut, and no character is parted', async (t) => {

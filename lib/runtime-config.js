@@ -180,8 +180,9 @@ function isPlain(value) {
 
 /** @param {unknown} value */
 function shown(value) {
-  // Three digits: Python's sums have seventeen.
-  return typeof value === 'number' ? String(Number(value.toPrecision(3))) : worded(String(value));
+  // Of a fraction at most twelve digits: sums have seventeen, as 0.30000000000000004.
+  const isFraction = typeof value === 'number' && !Number.isInteger(value);
+  return isFraction ? String(Number(value.toPrecision(12))) : oneLine(String(value));
 }
 
 /** @param {string} key */

@@ -25,7 +25,7 @@ pub fn check(data: &[u8]) {
             assert_eq!(before, after);
         }
     }
-    if let Ok(adopted) = adopt(data, "NEW") {
+    if let Ok(adopted) = adopt(data, "NEW", None) {
         assert_right(&adopted);
         if let Ok(header) = Header::parse(adopted.as_bytes()) {
             assert_eq!(header.uuid(), "NEW");
@@ -34,9 +34,12 @@ pub fn check(data: &[u8]) {
     if let Ok(header) = Header::parse(data)
         && Recipe::CapsuleForge.fingerprint(data).is_some()
     {
-        let adopted = adopt(data, "NEW").expect("what has a header, and Python can read, can be adopted");
+        let adopted = adopt(data, "NEW", None).expect("what has a header, and Python can read, can be adopted");
         let own = Header::parse(adopted.as_bytes()).expect("a header");
         assert_eq!([own.instance_name(), own.timestamp()], [header.instance_name(), header.timestamp()]);
+        let other = adopt(data, "NEW", Some("nova-002")).expect("the same");
+        assert_right(&other);
+        assert_eq!(Header::parse(other.as_bytes()).expect("a header").instance_name(), "nova-002");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path};
 
-use vvault_native::vault::{ConstructName, UserPath, is_shard};
+use vvault_native::formats::construct_name::ConstructName;
+use vvault_native::vault::{UserPath, is_shard};
 use vvault_native::watch::Cursor;
 
 pub fn check(data: &[u8]) {
@@ -21,6 +22,7 @@ pub fn check(data: &[u8]) {
     let [name, other] = [left, right].map(ConstructName::new);
     assert_eq!(name.is_same(&other), other.is_same(&name), "{text:?}");
     assert!(name.may_call_itself(right) || !name.is_same(&other));
+    assert_eq!(name.canonical() == other.canonical(), name.is_same(&other), "{text:?}");
     let same = [left.to_owned(), format!("gpt-{}", left.trim()), left.to_lowercase()];
     for own in same.iter().filter(|_| !left.trim().to_lowercase().starts_with("gpt-")) {
         assert!(ConstructName::new(own).is_same(&name), "{own:?}");

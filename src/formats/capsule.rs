@@ -96,12 +96,46 @@ pub fn stated_uuid(text: &[u8], instance: &str) -> Option<String> {
     text_of(uuid?).filter(|_| name.and_then(text_of).is_none_or(|name| name == instance))
 }
 
-/// A capsule's time in microseconds since 1970, as Python counts them. One without a zone is taken as UTC, so that the order
-/// of capsules does not depend on the machine.
+/// What a capsule calls its construct: by its ids, in `metadata` (as simForge has it) or beside it, and by the name that it
+/// shows; the surest first.
+#[must_use]
+pub fn names(capsule: &str) -> [Option<String>; 3] {
+    let [metadata, construct_id] = json::members(capsule, ["metadata", "construct_id"]);
+    let metadata = metadata.map_or("null", |metadata| metadata.text());
+    let [own_id, instance_name] = json::members(metadata, ["construct_id", "instance_name"]);
+    [own_id, construct_id, instance_name].map(|name| text_of(name?).filter(|name| !name.is_empty()))
+}
+
+/// What a capsule states as its time, in microseconds since 1970: a text, or JavaScript's or Python's number.
+#[must_use]
+#[allow(clippy::cast_possible_truncation, reason = "a date is at most 8.64e15 milliseconds")]
+pub fn time_of(value: &Value<'_>) -> Option<i64> {
+    /// Seconds: in the year 5138. So many milliseconds have passed in 1973.
+    const SECONDS: f64 = 1e11;
+    if value.kind() != Kind::Number {
+        return time(&value.string()?);
+    }
+    let number: f64 = value.text().parse().ok()?;
+    let milliseconds = if number.abs() < SECONDS { number * 1000.0 } else { number };
+    (!date::from_number(milliseconds).is_nan()).then_some((milliseconds * 1000.0) as i64)
+}
+
+/// A capsule's time in microseconds since 1970, as Python counts them: ISO 8601, also as Python's `str` and `strftime` write it.
+/// One without a zone is taken as UTC, so that the order of capsules does not depend on the machine.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, reason = "a date is a whole number of milliseconds, at most 8.64e15")]
 pub fn time(text: &[u8]) -> Option<i64> {
-    let milliseconds = date::from_iso(text).or_else(|| date::from_iso(&[text, b"Z"].concat()))?;
+    let mut text = text.to_vec();
+    if let Some(between) = text.get_mut(10).filter(|between| **between == b' ') {
+        *between = b'T';
+    }
+    if let [.., b'+' | b'-', h1, h2, m1, m2] = text[..]
+        && [h1, h2, m1, m2].iter().all(u8::is_ascii_digit)
+        && text.len() > 13
+    {
+        text.insert(text.len() - 2, b':');
+    }
+    let milliseconds = date::from_iso(&text).or_else(|| date::from_iso(&[&text, &b"Z"[..]].concat()))?;
     // JavaScript's dates have three digits of the fraction.
     let fraction = text.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
     let mut digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).skip(3);
@@ -141,15 +175,20 @@ pub fn refingerprint(text: &[u8]) -> Result<String, String> {
 }
 
 /// The capsule as a version of its own: with a new UUID, with the sections that the store asks for, and with a right
-/// fingerprint. Its own time stays, as its memories may have no other.
+/// fingerprint; of another instance, if one is given. Its own time stays, as its memories may have no other.
 ///
 /// # Errors
 /// In words, if it is no capsule.
-pub fn adopt(text: &[u8], uuid: &str) -> Result<String, String> {
+pub fn adopt(text: &[u8], uuid: &str, instance: Option<&str>) -> Result<String, String> {
     let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
     let sections = sections(text)?;
     let metadata = sections[0].filter(|value| value.kind() == Kind::Object).ok_or("it has no metadata")?;
-    let metadata = with_member(metadata.text(), "uuid", &format!("\"{uuid}\""));
+    let mut metadata = with_member(metadata.text(), "uuid", &format!("\"{uuid}\""));
+    if let Some(instance) = instance {
+        let mut name = String::new();
+        json::write_string(&mut name, instance);
+        metadata = with_member(&metadata, "instance_name", &name);
+    }
     let mut adopted = with_member(text, "metadata", &metadata);
     for (section, _) in SECTIONS.iter().zip(&sections).filter(|(_, value)| value.is_none()) {
         adopted = with_member(&adopted, section, "{}");
@@ -171,7 +210,7 @@ fn with_member(object: &str, key: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Header, adopt, refingerprint, time};
+    use super::{Header, adopt, json, refingerprint, time, time_of};
     use crate::formats::integrity::judge;
 
     const CAPSULE: &str = r#"{"metadata": {"instance_name": "Zo\u00eb", "uuid": "u", "timestamp": "2026-01-01T00:00:00Z",
@@ -201,10 +240,18 @@ mod tests {
             "2026-01-01T00:00:00.000001",
             "2026-01-01T05:00:00.25+05:00",
             "2026-01-01T00:00:00.250001+00:00",
+            "2026-01-01 00:00:00.3+00:00",
+            "2026-01-01 05:00:00.4+0500",
+            "2026-01-01 00:00:01",
         ];
         let times = ascending.map(|text| time(text.as_bytes()));
         assert!(times.iter().all(Option::is_some) && times.is_sorted_by(|one, other| one < other), "{times:?}");
         assert_eq!(time(b"yesterday"), None);
+        assert_eq!(time(b"2026-0101"), None);
+        for number in ["1767225600000", "1767225600.0", "\"2026-01-01T00:00:00Z\""] {
+            let value = json::scan(number.as_bytes(), |_, _| {}).expect("JSON");
+            assert_eq!(time_of(&value), Some(1_767_225_600_000_000), "{number}");
+        }
     }
 
     #[test]
@@ -223,13 +270,19 @@ mod tests {
     fn what_is_adopted_can_be_stored() {
         let node = r#"{"metadata": {"instance_name": "Nova", "uuid": "u", "timestamp": "t", "fingerprint_hash": "random"},
             "traits": {}, "memory_log": ["user: a"], "environment": {}, "personality": {}}"#;
-        let adopted = adopt(node.as_bytes(), "new").expect("a capsule");
+        let adopted = adopt(node.as_bytes(), "new", None).expect("a capsule");
         let header = Header::parse(adopted.as_bytes()).expect("a header");
-        assert_eq!([header.uuid(), header.timestamp()], ["new", "t"]);
+        assert_eq!(
+            [header.instance_name(), header.uuid(), header.timestamp()],
+            ["Nova", "new", "t"].map(str::to_owned)
+        );
+        let other = adopt(node.as_bytes(), "new", Some("nova-002")).expect("a capsule");
+        assert_eq!(Header::parse(other.as_bytes()).expect("a header").instance_name(), "nova-002");
+        assert_eq!(judge(other.as_bytes(), None).valid, Some(true));
         assert_eq!(judge(adopted.as_bytes(), None).valid, Some(true));
         for text in ["{}", r#"{"metadata":5}"#, r#"{"metadata":[{}]}"#, r#"{"metadata":"{"}"#] {
-            assert_eq!(adopt(text.as_bytes(), "new").err().as_deref(), Some("it has no metadata"), "{text}");
+            assert_eq!(adopt(text.as_bytes(), "new", None).err().as_deref(), Some("it has no metadata"), "{text}");
         }
-        assert!(adopt(b"[]", "new").is_err());
+        assert!(adopt(b"[]", "new", None).is_err());
     }
 }

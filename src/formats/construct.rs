@@ -8,8 +8,10 @@
 //!
 //! Nothing in a capsule is ever run, and values cross to JavaScript as the JSON text that stands in the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::construct_name::ConstructName;
 use super::fingerprint::sha256;
 use super::json::{self, Kind, Value};
 use super::memory::{Member, Memory, Moment, Origin, SessionName};
@@ -42,6 +44,8 @@ pub struct Restored {
     environment: String,
     additional_data: String,
     memories: Vec<Memory>,
+    /// Where the sections end among the memories. What a section lists of one time was appended: the last is the newest.
+    pub sections: Vec<usize>,
 }
 
 impl Restored {
@@ -127,18 +131,23 @@ pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
     let name = instance_name.or(construct_id);
 
     let mut restoring = Restoring {
+        canonical: name.filter(is_short).and_then(|name| name.string()).map_or_else(
+            || "null".to_owned(),
+            |name| format!("\"{}\"", ConstructName::new(&String::from_utf8_lossy(&name)).canonical()),
+        ),
         name: text_of(name.filter(is_short)),
         uuid: text_of(uuid.filter(is_short)),
-        written: timestamp.filter(is_short),
+        written: timestamp.filter(is_time).filter(is_short),
         seen: HashMap::new(),
         mark: mark.map(|mark| format!(",\"integrity\":{mark}")).unwrap_or_default(),
         memories: Vec::new(),
+        sections: Vec::new(),
         size: 0,
     };
     restoring.memory(memory);
     restoring.top_level(whole.text());
 
-    let Restoring { memories, size, .. } = restoring;
+    let Restoring { memories, sections, size, .. } = restoring;
     if size > LARGEST {
         return None;
     }
@@ -151,6 +160,7 @@ pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
         environment: object(environment),
         additional_data: object(additional_data),
         memories,
+        sections,
     })
 }
 
@@ -162,17 +172,25 @@ fn is_short(value: &Value<'_>) -> bool {
     value.text().len() <= LONGEST_REPEATED
 }
 
+/// Whether it may be a memory's time: JavaScript fails to make a date of an object that has no text.
+fn is_time(value: &Value<'_>) -> bool {
+    value.is_truthy() && matches!(value.kind(), Kind::String | Kind::Number)
+}
+
 /// What is said of the capsule, and told of each memory, is short, or "null".
 struct Restoring<'a> {
     name: &'a str,
+    /// The name, as a text, by which all spellings of it are the same.
+    canonical: String,
     uuid: &'a str,
     /// When the capsule was written.
     written: Option<Value<'a>>,
     /// How often a text has come up in a kind, for ids that stay the same when other memories come and go.
-    seen: HashMap<(&'static str, String), usize>,
+    seen: HashMap<(&'static str, Vec<u8>), usize>,
     /// What stands at the end of each memory's metadata.
     mark: String,
     memories: Vec<Memory>,
+    sections: Vec<usize>,
     /// The bytes of the memories; beyond the largest none is made any more.
     size: usize,
 }
@@ -189,7 +207,7 @@ impl<'a> Restoring<'a> {
     fn memory(&mut self, memory: Option<Value<'a>>) {
         let memory = text_of(memory);
         let [last, log] = json::members(memory, ["last_memory_timestamp", "memory_log"]);
-        let time = last.filter(Value::is_truthy).filter(is_short).or(self.written);
+        let time = last.filter(is_time).filter(is_short).or(self.written);
         let lists = json::members(memory, LISTS.map(|(key, _)| key));
         for ((key, kind), list) in LISTS.into_iter().zip(lists) {
             self.list(&format!("memory.{key}"), kind, text_of(list), time);
@@ -202,11 +220,11 @@ impl<'a> Restoring<'a> {
             json::members(capsule, ["memory_log", "long_term_memories", "sessions", "last_synced_at"]);
         self.list("memory_log", "log", text_of(log), self.written);
         self.list("long_term_memories", "long-term", text_of(long_term), self.written);
-        let synced = synced.filter(is_short);
+        let synced = synced.filter(is_time).filter(is_short);
         for (index, session) in json::items(text_of(sessions)).into_iter().enumerate() {
             let [date, first, last] =
                 json::members(session.text(), ["estimated_date", "first_exchange", "last_exchange"]);
-            let time = date.filter(Value::is_truthy).filter(is_short).or(synced);
+            let time = date.filter(is_time).filter(is_short).or(synced);
             for (part, exchange) in [("first_exchange", first), ("last_exchange", last)] {
                 let section = format!("sessions[{index}].{part}");
                 let [user, construct] = json::members(text_of(exchange), ["user", "construct"]);
@@ -219,6 +237,7 @@ impl<'a> Restoring<'a> {
                 }
             }
         }
+        self.sections.push(self.memories.len());
     }
 
     fn list(&mut self, section: &str, kind: &'static str, list: &str, time: Option<Value<'_>>) {
@@ -234,7 +253,7 @@ impl<'a> Restoring<'a> {
                         json::members(item.text(), ["content", "text", "created_ts", "timestamp", "role", "id"]);
                     let words = |value: &Value<'_>| value.kind() == Kind::String && value.is_truthy();
                     let Some(said) = content.filter(words).or(text.filter(words)) else { continue };
-                    let own_time = own_time.filter(Value::is_truthy).or(created.filter(Value::is_truthy));
+                    let own_time = own_time.filter(is_time).or(created.filter(is_time));
                     let (role, id) = (role.filter(words), id.filter(words));
                     self.push(
                         place,
@@ -248,6 +267,7 @@ impl<'a> Restoring<'a> {
                 _ => {}
             }
         }
+        self.sections.push(self.memories.len());
     }
 
     fn push(&mut self, place: Place<'_>, content: &str, role: &str, time: Option<Value<'_>>, id: Option<&str>) {
@@ -256,11 +276,14 @@ impl<'a> Restoring<'a> {
             return;
         }
         let time_text = text_of(time);
-        let count = self.seen.entry((kind, content.to_owned())).or_default();
+        // However its JSON is written.
+        let words = json::string(content).unwrap_or(Cow::Borrowed(content.as_bytes()));
+        let count = self.seen.entry((kind, words.to_vec())).or_default();
         let occurrence = std::mem::replace(count, *count + 1);
         let id = id.map_or_else(
             || {
-                let hash = sha256(format!("{}\n{kind}\n{occurrence}\n{content}", self.name).as_bytes());
+                let head = format!("{}\n{kind}\n{occurrence}\n\"", self.canonical);
+                let hash = sha256(&[head.as_bytes(), &words, b"\""].concat());
                 format!("\"{kind}_{}\"", &hash[..16])
             },
             str::to_owned,

@@ -65,14 +65,17 @@ pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
     } else if let (Some(Node::String(raw)), Some(stated)) =
         (capsule.get("raw"), capsule.get("raw_sha256").filter(is_stated))
     {
-        let matches = stated.as_str() == Some(&sha256(raw));
-        verdict.valid = Some(matches);
-        verdict.recipe = matches.then_some("raw_sha256");
-        if !matches {
-            verdict.reason = Some("raw_sha256 is not the hash of raw".to_owned());
-        }
+        let of_memory = of_memory(Some(stated.as_str() == Some(&sha256(raw))));
+        verdict = Verdict { tether: verdict.tether, reason: of_memory.reason.or(verdict.reason), ..of_memory };
     }
     verdict
+}
+
+/// The verdict on one memory, by whether its `raw_sha256` is the hash of its `raw`; `None` if it states none.
+#[must_use]
+pub fn of_memory(valid: Option<bool>) -> Verdict {
+    let reason = (valid == Some(false)).then(|| "raw_sha256 is not the hash of raw".to_owned());
+    Verdict { valid, recipe: (valid == Some(true)).then_some("raw_sha256"), tether: None, reason }
 }
 
 /// Neither `null` nor an empty text states a hash.

@@ -2,6 +2,7 @@
 
 pub mod capsule;
 pub mod construct;
+pub mod construct_name;
 pub mod fingerprint;
 pub mod instance_index;
 pub mod integrity;

@@ -11,14 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use super::snapshot::Snapshot;
 use crate::Error;
+use crate::formats::construct_name::ConstructName;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind, Value};
 use crate::formats::{capsule, construct};
 use crate::lock::lock;
 use crate::store::{Store, Version, Versions};
-use crate::vault::{
-    Candidate, ConstructName, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of,
-};
+use crate::vault::{Candidate, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
 pub const HALF: Duration = Duration::from_millis(1500);
@@ -27,6 +26,12 @@ pub const HALF: Duration = Duration::from_millis(1500);
 const KEPT: usize = 256;
 /// of so many bytes together, or one that is larger.
 const KEPT_BYTES: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
+
+/// Of an instance by another name, which may hold what a construct shows that name for, so many of the newest are looked at.
+const SHOWN: usize = 16;
+
+/// So often is looked again while files come and go.
+const RACES: usize = 8;
 
 /// The constructs of one vault.
 #[derive(Debug, Default)]
@@ -65,12 +70,14 @@ pub struct ConstructCapsule {
     pub timestamp: String,
     /// Microseconds since 1970; `None`, which is before all others, if it states none.
     time: Option<i64>,
-    /// What it calls its construct, the surest first.
-    calls_itself: Vec<String>,
+    /// What it calls its construct.
+    calls_itself: Option<String>,
     /// What it restores to, as JSON, without its memories.
     pub state: String,
-    /// Its memories.
+    /// Its memories, of each section the last first: they have been appended, and many have one time.
     pub memories: Arc<Snapshot>,
+    /// Where the sections end.
+    sections: Vec<usize>,
 }
 
 /// Whose construct is looked for.
@@ -95,6 +102,8 @@ pub struct FoundConstruct {
     pub problem: Option<Error>,
     /// Whether another may be found in a moment without a change.
     pub is_unsettled: bool,
+    /// Files that were listed, and were not there when they were read.
+    gone: Vec<PathBuf>,
 }
 
 /// A file that can't be read as a capsule.
@@ -134,6 +143,9 @@ impl Constructs {
         if let (Some(generation), Some(answers)) = (generation, &mut *lock(&self.watched))
             && generation == self.changes.load(Ordering::SeqCst)
             && !found.is_unsettled
+            // Nothing tells when what could not be read can be.
+            && found.problem.is_none()
+            && found.broken.is_empty()
         {
             if is_full(answers.values().map(|(found, _)| found.heap_size()), found.heap_size()) {
                 answers.clear();
@@ -159,10 +171,19 @@ impl Constructs {
         version: &Version,
     ) -> Result<FoundConstruct, Error> {
         let wanted = ConstructName::new(name);
-        let mut found = FoundConstruct::default();
-        let mut capsules = self.stored(store, &wanted, version, &mut found);
-        if !matches!(version, Version::Tagged(_)) {
-            capsules.extend(self.placed(store, whose, &wanted, &mut found));
+        let (mut found, mut capsules) = self.look(store, whose, &wanted, version);
+        // What went since it was listed may have made room for another. What is not there at all, as a link that leads nowhere,
+        // does not come by looking.
+        for _ in 0..RACES {
+            if found.gone.is_empty() {
+                break;
+            }
+            let (again, other) = self.look(store, whose, &wanted, version);
+            let are_same = again.gone == found.gone;
+            (found, capsules) = (again, other);
+            if are_same {
+                break;
+            }
         }
         if let Version::Uuid(uuid) = version {
             capsules.retain(|capsule| is_text(&capsule.uuid, uuid));
@@ -187,6 +208,22 @@ impl Constructs {
         Ok(found)
     }
 
+    /// The capsules in all places.
+    fn look(
+        &self,
+        store: &Store,
+        whose: Whose<'_>,
+        wanted: &ConstructName,
+        version: &Version,
+    ) -> (FoundConstruct, Vec<Arc<ConstructCapsule>>) {
+        let mut found = FoundConstruct::default();
+        let mut capsules = self.stored(store, wanted, version, &mut found);
+        if !matches!(version, Version::Tagged(_)) {
+            capsules.extend(self.placed(store, whose, wanted, &mut found));
+        }
+        (found, capsules)
+    }
+
     /// Of VVAULT's own store: of each instance the newest that may be used, and all that its index can't name.
     fn stored(
         &self,
@@ -198,10 +235,12 @@ impl Constructs {
         let mut capsules = Vec::new();
         let instances = store.instances();
         for instance in instances.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
-            if !ConstructName::new(&instance).is_same(wanted) {
+            let is_own = ConstructName::new(&instance).is_same(wanted);
+            if !is_own && !wanted.may_name(&instance) {
                 continue;
             }
-            let place = PlaceOf::Construct(instance.clone());
+            let most = if is_own { usize::MAX } else { SHOWN };
+            let place = PlaceOf::Stored(instance.clone());
             let versions = store.versions(&instance, version);
             let Ok(Versions { indexed, strays, is_settled }) =
                 versions.map_err(|problem| found.problem = Some(problem))
@@ -211,7 +250,7 @@ impl Constructs {
             found.is_unsettled |= !is_settled;
             // A version that has the UUID is it.
             let is_found = matches!(version, Version::Uuid(_)) && !indexed.is_empty();
-            for path in indexed {
+            for path in indexed.into_iter().take(most) {
                 let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
                 if usable {
@@ -220,7 +259,7 @@ impl Constructs {
                 }
                 found.rejected.push(capsule);
             }
-            let strays = strays.into_iter().filter(|_| !is_found);
+            let strays = strays.into_iter().filter(|_| !is_found).take(most);
             capsules.extend(strays.filter_map(|path| self.read_as(store, (&path, None), (wanted, &place), found)));
         }
         capsules
@@ -265,13 +304,16 @@ impl Constructs {
     ) -> Option<Arc<ConstructCapsule>> {
         match self.read(store, path, owner) {
             Ok(capsule) => capsule.is_of(wanted, place).then_some(capsule),
-            Err(Unread::Missing) => None,
+            Err(Unread::Missing) => {
+                found.gone.push(path.to_owned());
+                None
+            }
             Err(Unread::NotNow(problem)) => {
                 found.problem = Some(Error::of_file(path, problem));
                 None
             }
             Err(Unread::Broken { reason, may_be_half }) => {
-                if place.names(None).into_iter().any(|name| ConstructName::new(name).is_same(wanted)) {
+                if place.names(None, None).into_iter().any(|name| ConstructName::new(name).is_same(wanted)) {
                     found.broken.push(BrokenCapsule { path: path.to_owned(), reason, may_be_half });
                 }
                 None
@@ -327,7 +369,7 @@ impl From<FileProblem> for Unread {
     fn from(problem: FileProblem) -> Self {
         match problem {
             FileProblem::Missing(_) => Self::Missing,
-            FileProblem::Exhausted(_) => Self::NotNow(problem),
+            FileProblem::Exhausted(_) | FileProblem::System(_) => Self::NotNow(problem),
             _ => Self::Broken { reason: problem.to_string(), may_be_half: false },
         }
     }
@@ -339,17 +381,23 @@ impl ConstructCapsule {
     pub fn parse(store: &Store, path: &Path, owner: Option<PathBuf>, text: &[u8]) -> Option<Self> {
         let verdict = store.judge(text);
         let mark = (!verdict.is_sound()).then(|| verdict.to_json());
-        let restored = construct::restore(text, mark.as_deref())?;
+        let mut restored = construct::restore(text, mark.as_deref())?;
         let decoded = String::from_utf8_lossy(text);
         let plain = json::without_python_numbers(&decoded)?;
         let [metadata, construct_id, synced, created, updated] =
             json::members(&plain, ["metadata", "construct_id", "last_synced_at", "created", "updated"]);
         let metadata = metadata.map_or("null", |metadata| metadata.text());
-        let [own_id, instance_name, uuid, timestamp] =
-            json::members(metadata, ["construct_id", "instance_name", "uuid", "timestamp"]);
+        let [instance_name, uuid, timestamp] = json::members(metadata, ["instance_name", "uuid", "timestamp"]);
         let times = [timestamp, synced, updated, created];
-        let time = times.iter().flatten().find_map(|value| capsule::time(&value.string()?));
-        let calls_itself = [own_id, construct_id, instance_name].iter().flatten().filter_map(text_of).collect();
+        let time = times.iter().flatten().find_map(capsule::time_of);
+        let state = restored.to_json_without_memories();
+        let sections = std::mem::take(&mut restored.sections);
+        let mut memories = restored.into_memories();
+        let mut start = 0;
+        for end in &sections {
+            memories[start..*end].reverse();
+            start = *end;
+        }
         let json = |value: Option<Value<'_>>| value.map_or("null", |value| value.text()).to_owned();
         Some(Self {
             path: path.to_owned(),
@@ -359,9 +407,10 @@ impl ConstructCapsule {
             uuid: json(uuid),
             timestamp: json(timestamp),
             time,
-            calls_itself,
-            state: restored.to_json_without_memories(),
-            memories: Arc::new(Snapshot::of_memories(restored.into_memories())),
+            calls_itself: capsule::names(&plain).into_iter().flatten().next(),
+            state,
+            memories: Arc::new(Snapshot::of_memories(memories)),
+            sections,
         })
     }
 
@@ -386,13 +435,21 @@ impl ConstructCapsule {
     /// What it calls its construct.
     #[must_use]
     pub fn calls_itself(&self) -> Option<&str> {
-        self.calls_itself.first().map(String::as_str)
+        self.calls_itself.as_deref()
     }
 
     /// The names of the constructs whose it is, by its place and by what it calls itself.
     #[must_use]
     pub fn constructs<'a>(&'a self, place: &'a PlaceOf) -> Vec<&'a str> {
-        place.names(self.calls_itself())
+        let shown = json::string(&self.instance_name);
+        place.names(self.calls_itself(), shown.as_deref().and_then(|shown| std::str::from_utf8(shown).ok()))
+    }
+
+    /// Its memories as JSON, as they stand in the capsule.
+    pub fn memories_as_json(&self) -> impl Iterator<Item = String> {
+        let starts = std::iter::once(0).chain(self.sections.iter().copied());
+        let places = starts.zip(&self.sections).flat_map(|(start, end)| (start..*end).rev());
+        places.filter_map(|place| self.memories.nameless_as_json(place))
     }
 
     /// Bytes that it holds, about.
@@ -424,11 +481,6 @@ fn is_as_read(found: &FoundConstruct, state: Option<Signature>) -> bool {
 /// Whether a JSON text is this string.
 fn is_text(json: &str, text: &str) -> bool {
     json::string(json).is_some_and(|own| own.as_ref() == text.as_bytes())
-}
-
-fn text_of(value: &Value<'_>) -> Option<String> {
-    let text = String::from_utf8(value.string()?.into_owned()).ok()?;
-    (!text.is_empty()).then_some(text)
 }
 
 fn no_construct(message: String) -> Error {

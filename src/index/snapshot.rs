@@ -537,14 +537,14 @@ impl Snapshot {
         self.fresh.iter().position(is_it).and_then(|place| u32::try_from(place).ok()).unwrap_or(0)
     }
 
-    /// Each memory as JSON; only of what does not come from a folder.
-    pub fn each_as_json(&self) -> impl Iterator<Item = String> {
-        self.fresh.iter().filter_map(|entry| {
-            let Content::Memory(memory) = &entry.content else { return None };
-            let mut json = String::new();
-            memory.write_json(&entry.name, "", false, &mut json);
-            Some(json)
-        })
+    /// One memory as JSON, of those that do not come from a folder.
+    #[must_use]
+    pub fn nameless_as_json(&self, place: usize) -> Option<String> {
+        let entry = self.fresh.get(place)?;
+        let Content::Memory(memory) = &entry.content else { return None };
+        let mut json = String::new();
+        memory.write_json(&entry.name, "", false, &mut json);
+        Some(json)
     }
 
     /// The names of the files whose stated hash is wrong.

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 
 use super::cache::compact_below;
 use super::constructs::{BrokenCapsule, ConstructCapsule, Constructs, FoundConstruct, Whose};
+use super::entry::{Content, FolderKind};
 use super::reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 use super::storage::Storage;
 use crate::Error;
-use crate::formats::integrity::{Policy, Verdict, judge};
+use crate::formats::integrity::{Policy, Verdict, of_memory};
 use crate::formats::json::{self, Kind};
 use crate::lock::lock;
 use crate::store::{Store, Version};
@@ -437,7 +438,13 @@ impl Vault {
                 }
                 // A tether binds constructs; a memory has none.
                 Ok(text) if is_construct => self.store.judge(&text),
-                Ok(text) => judge(&text, None),
+                // By what readers and the watch judge one.
+                Ok(text) => match FolderKind::Capsules.parse("", &text) {
+                    Content::Memory(memory) => of_memory(memory.is_sound()),
+                    Content::Broken { message, .. } => {
+                        Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(message.into()) }
+                    }
+                },
                 Err(problem) => {
                     Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(problem.to_string()) }
                 }

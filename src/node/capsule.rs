@@ -62,18 +62,24 @@ pub struct CapsuleAnswer {
 }
 
 impl CapsuleAnswer {
-    /// Reads and judges a file of `limit` bytes at most; `None` if it can't be read.
-    pub(super) fn of_file(path: &Path, limit: u64, expected_tether: Option<&str>) -> Option<Self> {
+    /// Reads and judges a file of `limit` bytes at most; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub(super) fn of_file(path: &Path, limit: u64, expected_tether: Option<&str>) -> Result<Option<Self>, Error> {
         let bytes = match read_file(path, limit) {
             Ok(bytes) => bytes,
-            Err(FileProblem::TooLarge { .. }) => return Some(Self { body: None, sha256: None }),
-            Err(_) => return None,
+            Err(FileProblem::TooLarge { .. }) => return Ok(Some(Self { body: None, sha256: None })),
+            Err(problem @ (FileProblem::Denied(_) | FileProblem::Exhausted(_) | FileProblem::System(_))) => {
+                return Err(Error::of_file(path, problem));
+            }
+            Err(_) => return Ok(None),
         };
         let verdict = integrity::judge(&bytes, expected_tether);
         let text = verdict.reason.is_none().then(|| String::from_utf8_lossy(&bytes));
         let body = text.and_then(|text| web_answer::of_capsule(&text)).map(String::into_bytes);
         let sha256 = body.as_deref().map(fingerprint::sha256);
-        Some(Self { body: body.map(Buffer::from), sha256 })
+        Ok(Some(Self { body: body.map(Buffer::from), sha256 }))
     }
 }
 

@@ -17,13 +17,14 @@ use super::text::{Text, escaped};
 use super::{off_thread, off_thread_in_turn, promised};
 use crate::Error;
 use crate::formats::capsule::Header;
+use crate::formats::construct_name::ConstructName;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, ObjectText};
 use crate::formats::memory::Memory;
 use crate::index::{ConstructCapsule, Directories, Discovery, Rejection, Row, Storage, Vault};
 use crate::lock::lock;
 use crate::store::{Options, Store, Stored, Version};
-use crate::vault::{ConstructName, PlaceOf};
+use crate::vault::PlaceOf;
 use crate::watch::{self, Content, Cursor, Happening, Listener, Method, Notice, Watch};
 
 /// How a vault is opened.
@@ -335,7 +336,7 @@ impl NativeVault {
         let vault = self.vault.clone();
         promised(env, move || {
             let Options { largest_capsule, expected_tether, .. } = vault.store().options();
-            Ok(CapsuleAnswer::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref()))
+            CapsuleAnswer::of_file(Path::new(&path), *largest_capsule, expected_tether.as_deref())
         })
     }
 
@@ -390,10 +391,11 @@ impl NativeVault {
     pub fn adopt<'env>(&self, env: &'env Env, path: String) -> napi::Result<PromiseRaw<'env, StoredCapsule>> {
         let (vault, watch) = (self.vault.clone(), self.watch.clone());
         let path = PathBuf::from(path);
+        let own = vault.clone();
         // The folder of an instance has its name.
         let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         env.spawn_future(off_thread_in_turn(vault, folder, move |store| {
-            let stored = store.adopt(&path)?;
+            let stored = store.adopt(&path, &watch::place_of(&own, &path))?;
             Ok(StoredCapsule::of(&stored, store, watch.as_deref()))
         }))
     }
@@ -549,7 +551,7 @@ impl NativeVault {
             let capsule = capsule.ok();
             Ok(RestoredConstruct {
                 state: capsule.as_ref().map(|capsule| Text::of_json(capsule.state.clone())),
-                memories: JsonTexts::of(capsule.iter().flat_map(|capsule| capsule.memories.each_as_json())),
+                memories: JsonTexts::of(capsule.iter().flat_map(|capsule| capsule.memories_as_json())),
                 path: capsule.map(|capsule| capsule.path.to_string_lossy().into_owned()).unwrap_or_default(),
                 problem,
                 rejected: rejections.iter().map(|rejection| rejected(&vault, rejection)).collect(),
@@ -614,8 +616,8 @@ impl StoredCapsule {
         }
         let event = stored.is_new.then(|| {
             let capsule = ConstructCapsule::parse(store, &stored.path, None, &stored.text);
-            let place = PlaceOf::Construct(stored.instance_name.clone());
-            let own = capsule.as_ref().and_then(ConstructCapsule::calls_itself);
+            let place = PlaceOf::Stored(stored.instance_name.clone());
+            let constructs = capsule.as_ref().map(|capsule| capsule.constructs(&place)).unwrap_or_default();
             let write = |memories: &str| {
                 ObjectText::new()
                     .string("kind", "imported")
@@ -623,7 +625,7 @@ impl StoredCapsule {
                     .string("format", format_of(true))
                     .json("userId", "null")
                     .string("constructId", &stored.instance_name)
-                    .json("constructIds", serde_json::json!(place.names(own)))
+                    .json("constructIds", serde_json::json!(constructs))
                     .string("instanceName", &stored.instance_name)
                     .string("uuid", &stored.uuid)
                     .string("timestamp", &stored.timestamp)
@@ -633,7 +635,7 @@ impl StoredCapsule {
                     .json("cursor", "null")
                     .finish()
             };
-            with_memories(write, arrays(capsule.iter().flat_map(|capsule| capsule.memories.each_as_json())))
+            with_memories(write, arrays(capsule.iter().flat_map(ConstructCapsule::memories_as_json)))
         });
         Self { path, event }
     }
@@ -749,7 +751,7 @@ fn told(notice: Notice, report: bool) -> Vec<String> {
                 header = [&capsule.instance_name, &capsule.uuid, &capsule.timestamp].map(Clone::clone);
                 calls_itself = capsule.calls_itself().map(str::to_owned);
                 if is_there {
-                    memories = arrays(capsule.memories.each_as_json());
+                    memories = arrays(capsule.memories_as_json());
                 }
             }
             format_of(true)

@@ -1,7 +1,7 @@
 //! What the store does to the disk, behind a trait, so that tests can let each step fail.
 
 use std::fmt::Debug;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,17 +53,18 @@ pub trait Files: Debug + Send + Sync {
     /// As the system says.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Writes at the end of a file, and brings that to the disk. If it fails, the file is as it was.
+    /// Writes at the end of a file, and brings that to the disk. If it fails, the file is as it was. Gives the file, to be cut:
+    /// when something else fails, the system may have no handle to open it again.
     ///
     /// # Errors
     /// As the system says.
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<File>;
 
     /// Cuts a file back to a length.
     ///
     /// # Errors
     /// As the system says.
-    fn cut(&self, path: &Path, length: u64) -> io::Result<()>;
+    fn cut(&self, file: &File, length: u64) -> io::Result<()>;
 }
 
 /// How the name of a temporary file begins and ends: no reader takes it for a capsule or an index.
@@ -139,7 +140,7 @@ impl Files for SystemFiles {
 
     #[cfg(unix)]
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        match fs::File::open(path)?.sync_all() {
+        match File::open(path)?.sync_all() {
             // A file system that knows no such thing, as of shared folders of virtual machines.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced,
@@ -152,24 +153,25 @@ impl Files for SystemFiles {
         Ok(())
     }
 
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<File> {
         let mut file = open_file(OpenOptions::new().append(true).create(true), path)?;
+        // On Windows one that appends may not cut.
+        let to_cut = open_file(OpenOptions::new().write(true), path)?;
         let length = file.metadata()?.len();
-        let written = file.write_all(content).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // By another handle: on Windows one that appends may not cut.
-            let _ = self.cut(path, length);
+        if let Err(error) = file.write_all(content).and_then(|()| file.sync_data()) {
+            let _ = self.cut(&to_cut, length);
+            return Err(error);
         }
-        written
+        Ok(to_cut)
     }
 
-    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
-        open_file(OpenOptions::new().write(true), path)?.set_len(length)
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
     }
 }
 
 /// Opens a file to write in it. What else may have its name, as a named pipe, is refused and not waited for.
-pub(super) fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<fs::File> {
+pub(super) fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     let file = options.open(path)?;
@@ -203,7 +205,7 @@ fn take_after(file: &Path, other: &Path) {
 /// Gives a file that root has made to the owner of the folder that it is in: a person who looks into a server's vault takes
 /// nothing from the server.
 #[cfg(unix)]
-pub(super) fn belong_to_folder(file: &fs::File, path: &Path) {
+pub(super) fn belong_to_folder(file: &File, path: &Path) {
     if let Some((user, group)) = owner_for_root(path) {
         let _ = std::os::unix::fs::fchown(file, Some(user), Some(group));
     }
@@ -230,7 +232,7 @@ fn owner_for_root(path: &Path) -> Option<(u32, u32)> {
 fn take_after(_file: &Path, _other: &Path) {}
 
 #[cfg(not(unix))]
-pub(super) fn belong_to_folder(_file: &fs::File, _path: &Path) {}
+pub(super) fn belong_to_folder(_file: &File, _path: &Path) {}
 
 #[cfg(not(unix))]
 fn folder_belongs_to_folder(_path: &Path) {}

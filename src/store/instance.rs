@@ -431,7 +431,7 @@ impl Instance {
             }
             // Deleted here, and brought back by a copy from before.
             let is_ghost = |uuid: &str, entry: &Entry| {
-                journal.has_deleted(uuid) && self.holds(entry.filename(), uuid) != Some(true)
+                journal.has_deleted(uuid) && matches!(self.holds(entry.filename(), uuid), Ok(None | Some(false)))
             };
             let ghosts: Vec<String> = index
                 .entries()
@@ -608,7 +608,7 @@ impl Instance {
             births.iter().map(|(_, found): &(Box<str>, Found)| found.uuid.clone()).collect();
         for (name, found) in left {
             if !born.insert(found.uuid.clone()) {
-                let stray = Stray { seen: None, uuid: Some(found.uuid), is_earlier: true };
+                let stray = Stray { seen: None, uuid: Some(found.uuid), is_earlier: true, problem: None };
                 state.strays.insert(name, stray);
                 continue;
             }
@@ -697,15 +697,20 @@ impl Instance {
     fn look_at(&self, folder: &Directory, name: &str, known: &Known<'_>) -> Looked {
         let mut text = Vec::new();
         let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
-        let Ok((signature, length)) = read else { return Err((Stray::default(), None)) };
+        let (signature, length) = match read {
+            Ok(read) => read,
+            Err(problem) => return Err((Stray { problem: Some(problem), ..Stray::default() }, None)),
+        };
         let text = &text[..length];
         let seen = signature.is_settled(known.began, folder.is_local()).then_some(signature);
         let header = match Header::parse(text) {
             Ok(header) if header.instance_name() == self.name => header,
-            _ => return Err((Stray { seen, uuid: capsule::stated_uuid(text, &self.name), is_earlier: false }, None)),
+            _ => {
+                return Err((Stray { seen, uuid: capsule::stated_uuid(text, &self.name), ..Stray::default() }, None));
+            }
         };
         let uuid = header.uuid();
-        let earlier = |seen| Stray { seen, uuid: Some(header.uuid()), is_earlier: true };
+        let earlier = |seen| Stray { seen, uuid: Some(header.uuid()), is_earlier: true, problem: None };
         let content = sha256(text);
         // Of several files of one capsule, the one that the index names is it, if it is one of them.
         let entry = known.index.and_then(|index| index.entry(&uuid));
@@ -721,12 +726,17 @@ impl Instance {
                 // Whoever deletes it may be about to write the index.
                 return Err((earlier(None), None));
             }
-        } else if let Some(current) = current
-            && self.holds(current, &uuid) == Some(true)
-        {
-            // A copy of what it is now is no earlier state.
-            let is_copy = self.read(current).is_ok_and(|current| current == text);
-            return Err((earlier(seen), (!is_copy).then_some(content)));
+        } else if let Some(current) = current {
+            match self.holds(current, &uuid) {
+                Ok(Some(true)) => {
+                    // A copy of what it is now is no earlier state.
+                    let is_copy = self.read(current).is_ok_and(|current| current == text);
+                    return Err((earlier(seen), (!is_copy).then_some(content)));
+                }
+                // Which of them it is now shows once that one can be read.
+                Err(_) => return Err((earlier(None), None)),
+                Ok(None | Some(false)) => {}
+            }
         }
         let born = iso(signature.modified());
         Ok(Found {
@@ -817,9 +827,11 @@ impl Instance {
 
     /// Takes back what was done outside the index for changes that were not made after all.
     fn take_back(&self, batch: &Batch) {
-        if let Some(length) = batch.journal_length {
-            let _ = self.places.files.cut(&self.places.indexes.join(self.journal_name()), length);
-        }
+        let _ = match &batch.journal {
+            Some(Written::Appended { file, length }) => self.places.files.cut(file, *length),
+            Some(Written::Anew) => self.places.files.remove(&self.places.indexes.join(self.journal_name())),
+            None => Ok(()),
+        };
         for (path, aside) in &batch.set_aside {
             let _ = self.places.files.rename(aside, path);
         }
@@ -884,7 +896,7 @@ impl Instance {
                 continue;
             }
             // From here on the index says so: nothing is taken back.
-            batch.journal_length = None;
+            batch.journal = None;
             let set_aside = std::mem::take(&mut batch.set_aside);
             for change in &mut batch.changes {
                 if let Change::Store { placed: Some(placed), .. } = change {
@@ -980,7 +992,7 @@ impl Instance {
                     Outcome::Stored { path, is_new: true }
                 }
                 Change::AddTag { uuid, .. } | Change::RemoveTag { uuid, .. } if !self.has_file(index, uuid) => {
-                    if batch.journal_length.is_some() {
+                    if batch.journal.is_some() {
                         // It went while this was tried: what was written down of it is void, but for its earlier states, whose
                         // files may be there.
                         plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
@@ -1003,6 +1015,10 @@ impl Instance {
                     Outcome::Changed(is_there)
                 }
                 Change::Delete { uuid } => {
+                    if let Some(problem) = self.may_stay(state, uuid) {
+                        *answer = Some(Err(problem));
+                        continue;
+                    }
                     let had_file = self.has_file(index, uuid);
                     let filename = index.entry(uuid).map(|entry| entry.filename().to_owned());
                     let removed = index.remove(uuid, now);
@@ -1085,16 +1101,17 @@ impl Instance {
             if size > journal::LARGEST {
                 return Err(self.journal_error(FileProblem::TooLarge { size, limit: journal::LARGEST }));
             }
-            batch.journal_length.get_or_insert(length.unwrap_or_default());
             let written = match length {
-                Some(_) => match files.append(&path, lines.as_bytes()) {
+                Some(length) => match files.append(&path, lines.as_bytes()) {
                     // Another's, as the index is, which is written anew in any case.
                     Err(error) if error.kind() == ErrorKind::PermissionDenied => self.append_anew(&lines),
-                    written => written,
-                },
-                None => self.put_beside_index(&self.journal_name(), lines.as_bytes()),
+                    appended => appended,
+                }
+                .map(|file| Written::Appended { file, length }),
+                None => self.put_beside_index(&self.journal_name(), lines.as_bytes()).map(|()| Written::Anew),
             };
-            written.map_err(|error| Error::system(&error, "write", &path))?;
+            let written = written.map_err(|error| Error::system(&error, "write", &path))?;
+            batch.journal.get_or_insert(written);
             plan.records.iter().for_each(|record| state.journal.note(record.clone()));
             state.journal_seen = self.signature(&self.journal_name());
         }
@@ -1117,10 +1134,12 @@ impl Instance {
     }
 
     /// Puts a journal with these lines at its end in its place.
-    fn append_anew(&self, lines: &str) -> std::io::Result<()> {
-        let mut text = std::fs::read(self.places.indexes.join(self.journal_name()))?;
+    fn append_anew(&self, lines: &str) -> std::io::Result<File> {
+        let path = self.places.indexes.join(self.journal_name());
+        let mut text = std::fs::read(&path)?;
         text.extend_from_slice(lines.as_bytes());
-        self.put_beside_index(&self.journal_name(), &text)
+        self.put_beside_index(&self.journal_name(), &text)?;
+        open_file(File::options().write(true), &path)
     }
 
     fn keep_damaged(&self, state: &mut State) {
@@ -1208,12 +1227,14 @@ impl Instance {
         filename.is_some_and(|filename| self.places.folder.join(filename).symlink_metadata().is_ok())
     }
 
-    /// Whether a file is of this capsule; `None` if it is not there.
-    fn holds(&self, filename: &str, uuid: &str) -> Option<bool> {
+    /// Whether a file is of this capsule; `None` if it is not there. That it can't be read, by this process or just now, says
+    /// nothing of what it holds.
+    fn holds(&self, filename: &str, uuid: &str) -> Result<Option<bool>, FileProblem> {
         match self.read(filename) {
-            Ok(text) => Some(Header::parse(&text).is_ok_and(|header| header.uuid() == uuid)),
-            Err(FileProblem::Missing(_)) => None,
-            Err(_) => Some(false),
+            Ok(text) => Ok(Some(Header::parse(&text).is_ok_and(|header| header.uuid() == uuid))),
+            Err(FileProblem::Missing(_)) => Ok(None),
+            Err(FileProblem::NotRegular | FileProblem::Folder | FileProblem::Outside(_)) => Ok(Some(false)),
+            Err(problem) => Err(problem),
         }
     }
 
@@ -1225,9 +1246,28 @@ impl Instance {
         })
     }
 
+    /// Why not all files of a capsule may be found: what could not be read would be the capsule again.
+    fn may_stay(&self, state: &State, uuid: &str) -> Option<Error> {
+        let earlier = state.journal.earlier_states_of(uuid);
+        let is_earlier = |name: &str| {
+            earlier.iter().any(|record| matches!(record, Record::Superseded { filename, .. } if filename == name))
+        };
+        state.strays.iter().find_map(|(name, Stray { problem, .. })| {
+            let is_possible = match problem.as_ref()? {
+                FileProblem::Exhausted(_) | FileProblem::System(_) => true,
+                FileProblem::TooLarge { .. } | FileProblem::Denied(_) => is_earlier(name),
+                FileProblem::NotRegular | FileProblem::Folder | FileProblem::Outside(_) | FileProblem::Missing(_) => {
+                    false
+                }
+            };
+            let path = self.places.folder.join(&**name);
+            problem.clone().filter(|_| is_possible).map(|problem| Error::of_file(&path, problem))
+        })
+    }
+
     /// Whether a file is of this capsule, or not there.
     fn is_own_file(&self, filename: &str, uuid: &str) -> bool {
-        self.holds(filename, uuid) != Some(false)
+        matches!(self.holds(filename, uuid), Ok(None | Some(true)))
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -1354,13 +1394,21 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// How something was written into the journal.
+enum Written {
+    /// At its end: how long it was before, and the file itself.
+    Appended { file: File, length: u64 },
+    /// There was none.
+    Anew,
+}
+
 struct Batch {
     changes: Vec<Change>,
     answers: Vec<Option<Answer>>,
     /// UUIDs that were found and removed.
     removed: HashSet<String>,
-    /// How long the journal was before.
-    journal_length: Option<u64>,
+    /// What was first done to the journal.
+    journal: Option<Written>,
     /// Files to be deleted, and where they are until the index says so.
     set_aside: Vec<(PathBuf, PathBuf)>,
 }
@@ -1368,7 +1416,7 @@ struct Batch {
 impl Batch {
     fn new(changes: Vec<Change>) -> Self {
         let answers = changes.iter().map(|_| None).collect();
-        Self { changes, answers, removed: HashSet::new(), journal_length: None, set_aside: Vec::new() }
+        Self { changes, answers, removed: HashSet::new(), journal: None, set_aside: Vec::new() }
     }
 }
 
@@ -1431,6 +1479,8 @@ struct Stray {
     uuid: Option<String>,
     /// Whether it is an earlier state of a version, or a copy of one.
     is_earlier: bool,
+    /// Why it could not be read.
+    problem: Option<FileProblem>,
 }
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.

@@ -16,12 +16,13 @@ use std::time::Instant;
 pub use files::{Files, SystemFiles};
 
 use crate::Error;
-use crate::formats::capsule::{self, Header, adopt, refingerprint};
+use crate::formats::capsule::{self, Header, adopt, names, refingerprint};
+use crate::formats::construct_name::ConstructName;
 use crate::formats::instance_index::Entry;
 use crate::formats::integrity::{Policy, Verdict, judge};
 use crate::formats::json::{self, ObjectText};
 use crate::lock::lock;
-use crate::vault::{Boundary, Directory, read_file};
+use crate::vault::{Boundary, Directory, PlaceOf, read_file};
 use instance::{Change, Instance, Listing, Outcome, Places};
 
 /// How a vault is opened.
@@ -201,7 +202,14 @@ impl Store {
     pub fn instances(&self) -> Result<Vec<String>, Error> {
         let folder = self.root.join(CAPSULES);
         let system = |error: io::Error| Error::system(&error, "scandir", &folder);
-        let Ok(Some(real)) = self.boundary.resolve(&folder) else { return Ok(Vec::new()) };
+        let real = match self.boundary.resolve(&folder) {
+            Ok(Some(real)) => real,
+            Ok(None) => return Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(system(error)),
+        };
         let names = Directory::open(&real).and_then(|folder| folder.list()).map_err(system)?;
         let is_folder =
             |name: &str| matches!(self.boundary.resolve(&folder.join(name)), Ok(Some(real)) if real.is_dir());
@@ -315,14 +323,21 @@ impl Store {
     }
 
     /// Stores what a capsule file holds, however unsound, as a version of its own with a right fingerprint and the tag
-    /// `adopted`. The file stays as it is.
+    /// `adopted`. The file stays as it is. If by its place it is the capsule of a construct for which it would not be read under
+    /// the name that it shows, it becomes a version of that construct: Chatty's Node code has capsules of `nova-002` show `Nova`.
     ///
     /// # Errors
     /// As [`store`](Self::store); [`Error::System`] if the file can't be read.
-    pub fn adopt(&self, path: &Path) -> Result<Stored, Error> {
+    pub fn adopt(&self, path: &Path, place: &PlaceOf) -> Result<Stored, Error> {
         let text = read_file(path, self.options.largest_capsule).map_err(|problem| Error::of_file(path, problem))?;
         let uuid = uuid::Uuid::new_v4().to_string();
-        let text = adopt(&text, &uuid).map_err(|problem| Error::InvalidCapsule { problem })?;
+        let names = names(&String::from_utf8_lossy(&text));
+        let shown = names[2].as_deref();
+        let meant = place.names(names.iter().flatten().map(String::as_str).next(), shown);
+        let is_shown =
+            |name: &&str| shown.is_some_and(|shown| ConstructName::new(shown).is_same(&ConstructName::new(name)));
+        let other = if meant.iter().any(is_shown) { None } else { meant.first().copied() };
+        let text = adopt(&text, &uuid, other).map_err(|problem| Error::InvalidCapsule { problem })?;
         self.put(text.as_bytes(), Some("adopted"), |verdict| self.admits(verdict))
     }
 

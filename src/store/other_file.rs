@@ -36,9 +36,19 @@ impl Store {
     /// [`Error::OutsideVault`], [`Error::System`]
     pub fn write_text(&self, path: &Path, text: &str) -> Result<(), Error> {
         let files = &*self.files;
-        let system = |error, call| Error::system(&error, call, path);
         let (folder, name) = parts(path)?;
+        let is_new = folder.symlink_metadata().is_err();
         make_folder(folder, files, &self.boundary)?;
+        self.write_in(path, (folder, name), text).inspect_err(|_| {
+            if is_new {
+                let _ = files.remove_folder(folder);
+            }
+        })
+    }
+
+    fn write_in(&self, path: &Path, (folder, name): (&Path, &str), text: &str) -> Result<(), Error> {
+        let files = &*self.files;
+        let system = |error, call| Error::system(&error, call, path);
         let missing = || Error::system(&std::io::ErrorKind::NotFound.into(), "open", path);
         let opened = open_inside(folder, &self.boundary).map_err(|problem| Error::of_file(path, problem))?;
         let opened = opened.ok_or_else(missing)?;

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Files, Options, Policy, Store, SystemFiles, Version, journal};
 use crate::Error;
 use crate::formats::capsule::refingerprint;
+use crate::vault::PlaceOf;
 
 fn capsule(instance: &str, uuid: &str, timestamp: &str, memory: &str) -> String {
     let capsule = json!({
@@ -103,7 +104,11 @@ fn another_file_is_written_whole_or_stays() {
             assert!(text == "the new one" || (written.is_err() && text == "old"), "{how:?} {fails_at}: {text}");
             let names = fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
             assert!(names == 1 || how == Failure::Crash, "{how:?} {fails_at}: {names} files");
-            if written.is_ok() {
+            let other = vault.root().join("nova-002");
+            let store = Store::open_with(vault.root(), Options::default(), FailingFiles::new(fails_at, how));
+            let made = store.expect("a vault").write_text(&other.join("config.json"), "new");
+            assert!(made.is_ok() == other.exists() || how == Failure::Crash, "{how:?} {fails_at}");
+            if written.is_ok() && made.is_ok() {
                 assert!(fails_at > 1);
                 break;
             }
@@ -148,7 +153,7 @@ fn a_journal_that_cannot_be_read_is_not_taken_for_none() {
     type Put = fn(&Path);
     let folder: Put = |path| fs::create_dir(path).expect("a folder");
     let too_large: Put = |path| {
-        let file = fs::File::create(path).expect("a file");
+        let file = File::create(path).expect("a file");
         file.set_len(journal::LARGEST + 1).expect("a size");
     };
     #[cfg(unix)]
@@ -297,10 +302,73 @@ fn an_unsound_capsule_can_be_adopted() {
     let file = vault.root().join("found.capsule");
     let unsound = capsule("Nova", "a", "2026", "one").replace("\"one\"", "\"two\"");
     fs::write(&file, &unsound).expect("a file");
-    let adopted = vault.store.adopt(&file).expect("adopted");
+    let adopted = vault.store.adopt(&file, &PlaceOf::Nobody).expect("adopted");
     assert_eq!(tags(&vault.store), [(adopted.uuid.clone(), vec!["adopted".to_owned()])]);
     assert!(text_of(&vault.store, &Version::Latest).is_ok_and(|text| text.contains("\"two\"")));
     assert_eq!((adopted.verdict.valid, fs::read_to_string(&file).ok()), (Some(true), Some(unsound)));
+}
+
+/// Chatty's Node code makes the name of every `nova-…` to `Nova`, which readers take for `nova-001`.
+#[test]
+fn what_is_adopted_stays_the_construct_s_that_it_was_meant_for() {
+    let vault = Vault::new();
+    let file = vault.root().join("found.capsule");
+    fs::write(&file, capsule("Nova", "a", "2026", "one")).expect("a file");
+    let own = |name: &str| PlaceOf::Construct(name.to_owned());
+    let copy = |name: &str, is_taken| PlaceOf::Copy { name: name.to_owned(), is_taken };
+    for (place, instance) in [
+        (own("nova-002"), "nova-002"),
+        (own("nova-1769054400000"), "nova-1769054400000"),
+        (own("nova-001"), "Nova"),
+        (own("katana-001"), "Nova"),
+        (copy("nova-002", true), "nova-002"),
+        (copy("nova-002", false), "Nova"),
+        (PlaceOf::Stored("Nova".to_owned()), "Nova"),
+        (PlaceOf::Anyone, "Nova"),
+        (PlaceOf::Nobody, "Nova"),
+    ] {
+        let adopted = vault.store.adopt(&file, &place).expect("adopted");
+        assert_eq!(adopted.instance_name, instance, "{place:?}");
+    }
+    let shown =
+        capsule("Luna Nightshade", "a", "2026", "one").replace("\"uuid\"", "\"construct_id\":\"luna-001\",\"uuid\"");
+    fs::write(&file, shown).expect("a file");
+    assert_eq!(vault.store.adopt(&file, &own("luna-001")).expect("adopted").instance_name, "luna-001");
+}
+
+/// A file that one process may not read, or not just now, may be what the index says, or an earlier state.
+#[test]
+fn what_can_t_be_read_decides_nothing() {
+    let sizes =
+        |long: &str, short: &str| [capsule("Nova", "a", "1", &long.repeat(1000)), capsule("Nova", "a", "2", short)];
+    let small = |vault: &Vault| {
+        Store::open(vault.root(), Options { largest_capsule: 1000, ..Options::default() }).expect("a vault")
+    };
+    let [large, short] = sizes("x", "short");
+
+    let vault = Vault::new();
+    let stored = vault.store.store(large.as_bytes()).expect("stored");
+    vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+    fs::write(stored.path.with_file_name("copy.capsule"), &short).expect("a copy");
+    assert_eq!(tags(&small(&vault)), [("a".to_owned(), vec!["gold".to_owned()])]);
+    assert_eq!(text_of(&open(vault.root()), &Version::Latest), Ok(large.clone()));
+
+    // Deleted here, and stored and tagged by Python.
+    let index = fs::read(vault.index_path()).expect("an index");
+    vault.store.delete("Nova", "a").expect("deleted");
+    fs::write(&stored.path, &large).expect("stored");
+    fs::write(vault.index_path(), &index).expect("an index");
+    assert_eq!(listed(&small(&vault)).len(), 1);
+    assert_eq!(text_of(&open(vault.root()), &Version::Latest), Ok(large.clone()));
+
+    let vault = Vault::new();
+    for text in [&large, &short] {
+        vault.store.store(text.as_bytes()).expect("stored");
+    }
+    assert!(matches!(small(&vault).delete("Nova", "a"), Err(Error::TooLarge { .. })));
+    assert_eq!(text_of(&small(&vault), &Version::Latest), Ok(short));
+    assert_eq!(open(vault.root()).delete("Nova", "a"), Ok(true));
+    assert_eq!(listed(&open(vault.root())), Vec::<Value>::new());
 }
 
 #[test]
@@ -710,7 +778,7 @@ fn an_index_with_python_s_numbers_is_no_damaged_one() {
 fn a_reader_does_not_wait_for_a_writer() {
     let vault = Vault::new();
     vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
-    let file = fs::File::options().write(true).open(vault.root().join("indexes/Nova.lock")).expect("a lock");
+    let file = File::options().write(true).open(vault.root().join("indexes/Nova.lock")).expect("a lock");
     file.lock().expect("locked");
     fs::write(vault.root().join("capsules/Nova/b.capsule"), capsule("Nova", "b", "2", "b")).expect("a file");
     let began = std::time::Instant::now();
@@ -728,7 +796,7 @@ fn a_lock_that_another_process_keeps_is_told_of_in_time() {
     let late = vault.store.asked_at(Instant::now().checked_sub(Duration::from_secs(31)).expect("a time"));
     assert_eq!(late.add_tag("Nova", "a", "late"), Ok(true), "nobody has it locked");
     let lock = vault.root().join("indexes/Nova.lock");
-    let file = fs::File::options().write(true).open(&lock).expect("a lock");
+    let file = File::options().write(true).open(&lock).expect("a lock");
     file.lock().expect("locked");
     let folder = vault.root().join("capsules/Nova");
     let files = || fs::read_dir(&folder).expect("a folder").count();
@@ -892,7 +960,7 @@ fn an_earlier_state_is_the_capsule_where_nothing_else_is_left() {
         // Python, who removes a file and then writes the index, is given a second.
         assert!(tags(&vault.store).is_empty());
         let before = SystemTime::now() - std::time::Duration::from_secs(10);
-        fs::File::open(&folder).expect("a folder").set_modified(before).expect("a time");
+        File::open(&folder).expect("a folder").set_modified(before).expect("a time");
         for _ in 0..200 {
             if !tags(&vault.store).is_empty() {
                 break;
@@ -1174,14 +1242,14 @@ impl Files for FailingFiles {
         SystemFiles.sync_folder(path)
     }
 
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<File> {
         self.step(|| drop(SystemFiles.append(path, &content[..content.len() / 2])))?;
         SystemFiles.append(path, content)
     }
 
-    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
         self.step(|| {})?;
-        SystemFiles.cut(path, length)
+        SystemFiles.cut(file, length)
     }
 }
 
@@ -1495,12 +1563,12 @@ impl Files for Usurper {
         SystemFiles.sync_folder(path)
     }
 
-    fn append(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    fn append(&self, path: &Path, content: &[u8]) -> io::Result<File> {
         SystemFiles.append(path, content)
     }
 
-    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
-        SystemFiles.cut(path, length)
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        SystemFiles.cut(file, length)
     }
 }
 

@@ -4,76 +4,20 @@
 //! names that mean the same construct: `nova-001`, `gpt-nova-001`, and for the first of its name `nova` (as `Nova` in a
 //! capsule). No reader of theirs looks at all of them.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use unicode_normalization::UnicodeNormalization as _;
-
 use super::{Boundary, Directory};
 use crate::Error;
-
-/// A construct's name, by which two names can be compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConstructName {
-    /// Folded, without `gpt-`.
-    plain: String,
-    /// Where the number begins, if there is one.
-    number: Option<usize>,
-}
-
-impl ConstructName {
-    /// Of a name as somebody wrote it.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        let folded = folded(name.trim());
-        let plain = folded.strip_prefix("gpt-").unwrap_or(&folded).to_owned();
-        let digits = plain.len() - plain.trim_end_matches(|digit: char| digit.is_ascii_digit()).len();
-        let number = plain.len() - digits;
-        let number = (digits > 0 && plain[..number].ends_with('-') && number > 1).then_some(number);
-        Self { plain, number }
-    }
-
-    fn bare(&self) -> &str {
-        self.number.map_or(&self.plain, |number| &self.plain[..number - 1])
-    }
-
-    /// A bare name is that of the first.
-    fn is_first(&self) -> bool {
-        self.number.is_none_or(|number| &self.plain[number..] == "001")
-    }
-
-    /// Whether both mean one construct.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.plain == other.plain
-            || self.bare() == other.bare()
-                && self.number.is_some() != other.number.is_some()
-                && self.is_first()
-                && other.is_first()
-    }
-
-    /// Whether a file may be named for this construct: it begins as its name does.
-    fn may_name(&self, file: &str) -> bool {
-        let first = self.bare().split('-').next().unwrap_or_default();
-        let folded = folded(file);
-        folded.strip_prefix("gpt-").unwrap_or(&folded).starts_with(first)
-    }
-
-    /// Whether a capsule in this construct's folder may call itself so: also by the part before the first `-`, as Chatty
-    /// makes the name of `x-ray-001` to `X`.
-    #[must_use]
-    pub fn may_call_itself(&self, own: &str) -> bool {
-        let own = Self::new(own);
-        self.is_same(&own) || self.plain.strip_prefix(&own.plain).is_some_and(|rest| rest.starts_with('-'))
-    }
-}
+use crate::formats::construct_name::ConstructName;
 
 /// What the place of a capsule file says of whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceOf {
     /// The construct's of this name.
     Construct(String),
+    /// An instance's of VVAULT's store, which files capsules by the name that they show.
+    Stored(String),
     /// A copy of this name, whose number may be the construct's, or count the copies of the first of its name; not these if
     /// there is a construct of that number.
     Copy {
@@ -92,7 +36,7 @@ impl PlaceOf {
     /// Of a file in the folder of copies, beside the folders of these instances.
     fn in_copies(file: &str, instances: &[ConstructName]) -> Self {
         let name = ConstructName::new(stem(file));
-        let is_taken = name.number.is_some() && instances.contains(&name);
+        let is_taken = name.has_number() && instances.contains(&name);
         Self::Copy { name: stem(file).to_owned(), is_taken }
     }
 
@@ -100,7 +44,7 @@ impl PlaceOf {
     #[must_use]
     pub fn construct_in<'a>(folder: &'a str, file: &'a str) -> &'a str {
         let name = stem(file);
-        let by_file = ConstructName::new(folder).number.is_none() && ConstructName::new(name).number.is_some();
+        let by_file = !ConstructName::new(folder).has_number() && ConstructName::new(name).has_number();
         if by_file { name } else { folder }
     }
 
@@ -111,27 +55,31 @@ impl PlaceOf {
         match path.filter_map(|name| name.to_str()).collect::<Vec<&str>>()[..] {
             ["instances", folder, .., file] => Self::Construct(Self::construct_in(folder, file).to_owned()),
             ["capsules", file] => Self::in_copies(file, instances),
-            ["capsules", instance, _] => Self::Construct(instance.to_owned()),
+            ["capsules", instance, _] => Self::Stored(instance.to_owned()),
             ["account", "capsule", "current.capsule"] => Self::Anyone,
             _ => Self::Nobody,
         }
     }
 
-    /// The names of the constructs whose capsule it is, if it calls itself so; the one that it is most likely meant for first.
+    /// The names of the constructs whose capsule it is, if it calls itself so, and shows this name; the one that it is most likely
+    /// meant for first.
     #[must_use]
-    pub fn names<'a>(&'a self, own: Option<&'a str>) -> Vec<&'a str> {
+    pub fn names<'a>(&'a self, own: Option<&'a str>, shown: Option<&str>) -> Vec<&'a str> {
         match (self, own) {
-            (Self::Construct(name) | Self::Copy { name, .. }, None) => vec![name],
-            (Self::Construct(name), Some(own)) => {
-                if ConstructName::new(name).may_call_itself(own) {
-                    vec![name]
-                } else {
-                    Vec::new()
-                }
+            (Self::Construct(name) | Self::Stored(name) | Self::Copy { name, .. }, None) => vec![name],
+            (Self::Construct(name) | Self::Stored(name), Some(own))
+                if ConstructName::new(name).may_call_itself(own) =>
+            {
+                vec![name]
+            }
+            (Self::Construct(_), Some(_)) => Vec::new(),
+            (Self::Stored(name), Some(own)) => {
+                let is_filed = shown.is_some_and(|shown| ConstructName::new(shown).is_same(&ConstructName::new(name)));
+                is_filed.then_some(own).into_iter().collect()
             }
             (Self::Copy { name, is_taken }, Some(own)) => {
                 let meant = ConstructName::new(own);
-                let is_own = meant.may_name(name) && (!*is_taken || meant.number.is_some());
+                let is_own = meant.may_name(name) && (!*is_taken || meant.has_number());
                 let by_name = ConstructName::new(name).may_call_itself(own).then_some(&**name);
                 is_own.then_some(own).into_iter().chain(by_name).collect()
             }
@@ -170,7 +118,7 @@ pub fn candidates(
     let mut names = |folder: &Path| names(folder, boundary).map_err(&mut *closed).unwrap_or_default();
     let folders = names(&base.join(INSTANCES));
     let instances: Vec<ConstructName> = folders.iter().map(|folder| ConstructName::new(folder)).collect();
-    for (folder, _) in folders.iter().zip(&instances).filter(|(_, own)| own.bare() == name.bare()) {
+    for (folder, _) in folders.iter().zip(&instances).filter(|(_, own)| own.is_of_family(name)) {
         for below in ["", "identity", "memup"] {
             let path: PathBuf = [base, Path::new(INSTANCES), Path::new(&**folder), Path::new(below)].iter().collect();
             let is_one = |file: &str| is_capsule(file) || below == "identity" && file == "capsule.json";
@@ -195,12 +143,6 @@ pub fn candidates(
 
 /// The folder of all instances, in a user's folder or the vault's root.
 const INSTANCES: &str = "instances";
-
-/// In lower case, and composed: macOS and tools that copy from it decompose the names of files (`é` as `e` and an accent).
-fn folded(name: &str) -> String {
-    let composed = if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) };
-    composed.to_lowercase()
-}
 
 fn stem(file: &str) -> &str {
     file.strip_suffix(".capsule").unwrap_or(file)
@@ -246,47 +188,4 @@ pub fn is_capsule(name: &str) -> bool {
 #[allow(clippy::case_sensitive_file_extension_comparisons, reason = "Chatty's own comparison is")]
 pub fn is_memory(name: &str) -> bool {
     name.ends_with(".json")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ConstructName;
-
-    fn is_same(left: &str, right: &str) -> bool {
-        let [left, right] = [left, right].map(ConstructName::new);
-        assert_eq!(left.is_same(&right), right.is_same(&left));
-        left.is_same(&right)
-    }
-
-    #[test]
-    fn names_of_one_construct() {
-        for name in ["nova", "Nova", "nova-001", "gpt-nova-001", "gpt-nova", "NOVA-001"] {
-            assert!(is_same("nova-001", name), "{name}");
-        }
-        for name in ["nova-002", "novak", "nova-001-001", "n", "", "katana-001", "gpt-nova-010"] {
-            assert!(!is_same("nova-001", name), "{name}");
-        }
-        for name in ["nova-002", "nova-777", "nova-1", "nova-01", "nova-0011"] {
-            assert!(!is_same("nova", name), "{name}");
-        }
-        for name in ["Aurora", "aurora-001", "aurora-1769054400001"] {
-            assert!(!is_same("aurora-1769054400000", name), "{name}");
-        }
-        assert!(is_same("x-ray", "x-ray-001"));
-        // As HFS+ has it.
-        assert!(is_same("zo\u{e9}-001", "Zoe\u{301}"));
-        assert!(ConstructName::new("zo\u{e9}-001").may_name("zoe\u{301}-001.capsule"));
-        assert!(!is_same("-001", "001"));
-    }
-
-    #[test]
-    fn what_a_capsule_may_call_itself() {
-        let name = ConstructName::new("x-ray-001");
-        for own in ["X", "x-ray", "X-Ray-001", "gpt-x-ray-001"] {
-            assert!(name.may_call_itself(own), "{own}");
-        }
-        for own in ["x-ray-002", "Katana", "x-ra", ""] {
-            assert!(!name.may_call_itself(own), "{own}");
-        }
-    }
 }

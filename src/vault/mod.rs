@@ -11,7 +11,7 @@ mod problem;
 mod user;
 
 pub use boundary::Boundary;
-pub use construct::{Candidate, ConstructName, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
+pub use construct::{Candidate, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
 pub use directory::{
     Directory, FileProblem, Item, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer,
 };

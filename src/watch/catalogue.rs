@@ -18,8 +18,9 @@ use super::known::KnownFiles;
 use super::layout::{CapsuleFolder, Layout, Place, RelativePath};
 use super::record::{Cursor, Record, Told};
 use crate::Error;
+use crate::formats::construct_name::ConstructName;
 use crate::formats::fingerprint::{self, digest};
-use crate::formats::integrity::{Policy, Verdict};
+use crate::formats::integrity::{self, Policy, Verdict};
 use crate::formats::json;
 use crate::formats::memory::Memory;
 use crate::index::{
@@ -30,8 +31,8 @@ use crate::javascript::date;
 use crate::lock::lock;
 use crate::store::Options;
 use crate::vault::{
-    ConstructName, Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user,
-    instances, is_exhausted, is_shard, with_buffer,
+    Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user, instances, is_exhausted,
+    is_shard, with_buffer,
 };
 
 /// One that is whole but unsound may be in the middle of being written over.
@@ -42,6 +43,8 @@ const OPEN: Duration = Duration::from_millis(1500);
 const OPEN_AND_BROKEN: Duration = Duration::from_secs(30);
 /// When a file is looked at again that could not be looked at.
 const CLOSED: Duration = Duration::from_millis(200);
+/// When one is that the system failed to read, as a disk or a server does: nothing tells when it can again.
+const FAULTY: Duration = Duration::from_secs(5);
 /// A file that is gone may be about to come back: many programs save so.
 const GONE: Duration = Duration::from_millis(25);
 
@@ -194,7 +197,7 @@ enum Found {
     /// The system can't tell now, or nobody wants to know any more.
     Unknown(Option<Error>),
     /// It can't be read.
-    Unreadable(String),
+    Unreadable(FileProblem),
     Read(Box<Read>),
     /// At the beginning: it is as it was told before, and readers have it already.
     AsTold(Box<OsStr>, Known),
@@ -755,7 +758,7 @@ impl Catalogue {
                 // On Windows it is one program that has one file.
                 Found::Unknown(cfg!(unix).then(|| Error::of_file(&self.root().join(file), problem)))
             }
-            Err(problem) => Found::Unreadable(problem.to_string()),
+            Err(problem) => Found::Unreadable(problem),
         })
     }
 
@@ -773,7 +776,7 @@ impl Catalogue {
             let entry = index.parse(name, text, (signature, settled, digest));
             let valid = entry.memory().ok().and_then(Memory::is_sound);
             let problem = entry.memory().err().map(str::to_owned);
-            (Content::Memory(Some(Row::Fresh(entry))), memory_verdict(valid), problem)
+            (Content::Memory(Some(Row::Fresh(entry))), integrity::of_memory(valid), problem)
         } else if let Some(capsule) = ConstructCapsule::parse(store, &self.root().join(file), None, text) {
             let verdict = capsule.verdict.clone();
             (Content::Construct(Some(Arc::new(capsule))), verdict, None)
@@ -804,7 +807,7 @@ impl Catalogue {
         let line = record.line(file.to_str()?)?;
         let is_told = line.accepted && line.digest == Some(digest);
         let is_usable =
-            self.vault.store().options().policy == Policy::Report || memory_verdict(kept.sound()).is_sound();
+            self.vault.store().options().policy == Policy::Report || integrity::of_memory(kept.sound()).is_sound();
         let is_news = since.is_some_and(|since| record.is_behind(since, line.number, Some(signature.changed())));
         let is_as_told = is_told && is_usable && !is_news && kept.is_memory() && !signature.is_aliased();
         let seen = || directory.file_signature(kept.name(), self.vault.boundary()).ok();
@@ -853,6 +856,10 @@ impl Catalogue {
                 }
             }
             Found::Unreadable(problem) => {
+                if let FileProblem::System(_) = problem {
+                    looking.looked.again.push((file.to_owned(), FAULTY));
+                }
+                let problem = problem.to_string();
                 apply(looking, None);
                 note_file(&mut state.aliased, file, self.is_link(file));
                 // If it can be read again as it was, readers must have it back.
@@ -1160,15 +1167,10 @@ fn of_kept(row: RowRef<'_>) -> Option<Read> {
         digest: row.digest()?,
         content: Content::Memory(Some(row.to_row())),
         sections: Sections::default(),
-        verdict: memory_verdict(row.sound()),
+        verdict: integrity::of_memory(row.sound()),
         problem: None,
         is_half: false,
     })
-}
-
-fn memory_verdict(valid: Option<bool>) -> Verdict {
-    let reason = (valid == Some(false)).then(|| "raw_sha256 is not the hash of raw".to_owned());
-    Verdict { valid, recipe: (valid == Some(true)).then_some("raw_sha256"), tether: None, reason }
 }
 
 const NO_VERDICT: Verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };

@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::index::{Progress, RowRef, SPLIT, Vault, give_way};
 use crate::lock::lock;
-use crate::vault::{Directory, Signature, is_exhausted, state_of};
+use crate::vault::{Directory, PlaceOf, Signature, instances, is_exhausted, state_of};
 use catalogue::{Catalogue, Looked};
 use layout::{Layout, Place, RelativePath};
 use record::Record;
@@ -797,6 +797,17 @@ pub fn owners_of(vault: &Vault, file: &Path) -> [Option<String>; 2] {
         None => (None, None),
     };
     [user, construct].map(|name| name.map(|name| name.as_ref().to_owned()))
+}
+
+/// What the place of a construct's capsule says of whose it is.
+#[must_use]
+pub fn place_of(vault: &Vault, file: &Path) -> PlaceOf {
+    let root = vault.boundary().root();
+    let Ok(relative) = file.strip_prefix(vault.store().root()).or_else(|_| file.strip_prefix(root)) else {
+        return PlaceOf::Nobody;
+    };
+    let base = Layout::new(vault.directories()).base(relative);
+    PlaceOf::of(&root.join(&base), &root.join(relative), &instances(&root.join(base), vault.boundary()))
 }
 
 impl Watch {

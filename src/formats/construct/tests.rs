@@ -135,6 +135,36 @@ fn ids_are_stable() {
     };
     assert_eq!(id(r#"["a","b"]"#, "b"), id(r#"["x","b","b"]"#, "b"));
     assert_ne!(id(r#"["a","b"]"#, "a"), id(r#"["a","b"]"#, "b"));
+    // However it is written, and whatever the construct is called.
+    let ids = ["\"Zo\u{eb}\"", "\"Zo\\u00eb\"", "\"gpt-zoe\u{308}-001\""].map(|name| {
+        let text = format!("{{\"metadata\":{{\"instance_name\":{name}}},\"memory_log\":[\"\u{e9}\",\"\\u00e9\"]}}");
+        restored(text.as_bytes())["memories"]
+            .as_array()
+            .expect("memories")
+            .iter()
+            .map(|one| one["id"].clone())
+            .collect()
+    });
+    let [first, escaped, other]: [Vec<Value>; 3] = ids;
+    assert_eq!((&first, &first), (&escaped, &other));
+    assert_ne!(first[0], first[1]);
+}
+
+/// JavaScript can make no date of some values, and fails to.
+#[test]
+fn what_is_no_time_is_that_of_the_capsule() {
+    let odd = r#"{"toString":null,"valueOf":null}"#;
+    let state = restored(
+        format!(
+            "{{\"metadata\":{{\"timestamp\":\"W\"}},\"memory\":{{\"last_memory_timestamp\":{odd},\"short_term_memories\":[\"a\",\
+             {{\"content\":\"b\",\"timestamp\":{odd},\"created_ts\":[]}},{{\"content\":\"c\",\"timestamp\":5}}]}},\
+             \"last_synced_at\":{odd},\"sessions\":[{{\"estimated_date\":{odd},\"first_exchange\":{{\"user\":\"d\"}}}}]}}"
+        )
+        .as_bytes(),
+    );
+    let times: Vec<&Value> =
+        state["memories"].as_array().expect("memories").iter().map(|one| &one["timestamp"]).collect();
+    assert_eq!(times, [&json!("W"), &json!("W"), &json!(5), &Value::Null]);
 }
 
 #[test]

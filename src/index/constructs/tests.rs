@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Constructs, KEPT_BYTES, Whose};
+use super::{ConstructCapsule, Constructs, KEPT_BYTES, Whose};
 use crate::Error;
 use crate::formats::capsule::refingerprint;
 use crate::formats::integrity::Policy;
@@ -32,7 +32,7 @@ fn find(root: &Path, user: Option<&str>, name: &str, policy: Policy) -> Result<O
     let whose = Whose { users: &users, user: user.as_deref() };
     let found = Constructs::default().find(&store, whose, name, &Version::Latest)?;
     Ok(found.capsule.map(|capsule| {
-        let first = capsule.memories.each_as_json().next().expect("a memory");
+        let first = capsule.memories_as_json().next().expect("a memory");
         let first: Value = serde_json::from_str(&first).expect("JSON");
         first["content"].as_str().expect("a memory").to_owned()
     }))
@@ -127,6 +127,76 @@ fn a_number_in_the_folder_of_copies_counts_copies_unless_there_is_such_a_constru
     assert_eq!((find("nova-001"), find("nova-002")), (Ok(None), Ok(Some(path.to_owned()))));
     put(root, path, &capsule("nova-001", 2, path));
     assert_eq!((find("nova-001"), find("nova-002")), (Ok(Some(path.to_owned())), Ok(None)));
+}
+
+/// simForge's capsules have an id beside the name that they show, by which the store files them.
+#[test]
+fn what_is_stored_by_the_name_that_it_shows_is_found_by_its_id() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let root = vault.path();
+    let find = |name| find(root, Some("ann"), name, Policy::Report);
+    let forge = |id: &str, shown: &str, folder: &str| {
+        let text = capsule(shown, 1, id).replace(&format!("{shown}-1"), id).replacen(
+            "\"instance_name\"",
+            &format!("\"construct_id\":\"{id}\",\"instance_name\""),
+            1,
+        );
+        put(root, &format!("capsules/{folder}/{id}.capsule"), &text);
+    };
+    forge("luna-001", "Luna Nightshade", "Luna Nightshade");
+    forge("nova-002", "Nova", "Nova");
+    forge("nova-003", "Nova", "Nova");
+    for name in ["luna-001", "luna", "nova-002", "nova-003"] {
+        assert!(find(name).is_ok_and(|found| found.is_some_and(|id| id.starts_with(name))), "{name}");
+    }
+    // Whose name it only shows.
+    for name in ["nova-001", "Nova", "luna-002", "nightshade-001"] {
+        assert_eq!(find(name), Ok(None), "{name}");
+    }
+    forge("nova-001", "Katana", "Katana");
+    forge("nova-004", "Nova", "Nova-Prime");
+    assert_eq!((find("katana-001"), find("nova-004")), (Ok(None), Ok(None)));
+}
+
+/// A log grows at its end, and all its lines have one time.
+#[test]
+fn of_one_time_the_last_of_a_list_is_the_newest() {
+    let text = r#"{"metadata":{"instance_name":"Nova"},"memory":{"short_term_memories":["a","b"],"memory_log":["c","d","e"]}}"#;
+    let vault = tempfile::tempdir().expect("a folder");
+    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let capsule = ConstructCapsule::parse(&store, vault.path(), None, text.as_bytes()).expect("a capsule");
+    let contents = |memories: &mut dyn Iterator<Item = String>| -> Vec<String> {
+        memories
+            .map(|one| {
+                serde_json::from_str::<Value>(&one).expect("JSON")["content"].as_str().expect("a text").to_owned()
+            })
+            .collect()
+    };
+    let snapshot = &capsule.memories;
+    assert_eq!(contents(&mut (0..5).filter_map(|place| snapshot.nameless_as_json(place))), ["b", "a", "e", "d", "c"]);
+    assert_eq!(contents(&mut capsule.memories_as_json()), ["a", "b", "c", "d", "e"]);
+}
+
+/// Nothing tells when a file can be read again that could not be.
+#[test]
+fn what_could_not_be_looked_at_is_looked_for_again() {
+    let vault = tempfile::tempdir().expect("a folder");
+    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let whose = Whose { users: &vault.path().join("users"), user: None };
+    let constructs = Constructs::default();
+    constructs.set_watched(true);
+    put(vault.path(), "capsules/Nova/x.capsule", &capsule("Nova", 1, "found"));
+    let kept = || lock(&constructs.watched).iter().flatten().count();
+    for (broken, is_kept) in [(true, 0), (false, 1)] {
+        let path = vault.path().join("instances/nova-001/nova-001.capsule");
+        if broken {
+            put(vault.path(), "instances/nova-001/nova-001.capsule", "{");
+        } else {
+            fs::remove_file(path).expect("a file");
+        }
+        assert!(constructs.find_latest(&store, whose, "nova-001").is_ok_and(|found| found.capsule.is_some()));
+        assert_eq!(kept(), is_kept);
+    }
 }
 
 /// Capsules that are read one after the other must not all stay.
