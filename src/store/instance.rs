@@ -699,7 +699,7 @@ impl Instance {
         let read = folder.read(name, &self.places.boundary, self.places.largest, &mut text);
         let (signature, length) = match read {
             Ok(read) => read,
-            Err(problem) => return Err((Stray { problem: Some(problem), ..Stray::default() }, None)),
+            Err(problem) => return Err((Stray { problem: Some(Box::new(problem)), ..Stray::default() }, None)),
         };
         let text = &text[..length];
         let seen = signature.is_settled(known.began, folder.is_local()).then_some(signature);
@@ -1015,8 +1015,8 @@ impl Instance {
                     Outcome::Changed(is_there)
                 }
                 Change::Delete { uuid } => {
-                    if let Some(problem) = self.may_stay(state, uuid) {
-                        *answer = Some(Err(problem));
+                    *answer = self.may_stay(state, uuid).map(Err);
+                    if answer.is_some() {
                         continue;
                     }
                     let had_file = self.has_file(index, uuid);
@@ -1031,10 +1031,9 @@ impl Instance {
                         }
                         plan.removals.extend(others);
                         let is_own = |filename: &String| {
-                            let is_shared = is_named_by_another(index, filename, uuid);
                             is_plain(filename)
                                 && !self.holds_another(filename, uuid)
-                                && (!is_shared || self.is_own_file(filename, uuid))
+                                && (!is_named_by_another(index, filename, uuid) || self.is_own_file(filename, uuid))
                         };
                         plan.removals.extend(filename.filter(is_own));
                         plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
@@ -1253,7 +1252,7 @@ impl Instance {
             earlier.iter().any(|record| matches!(record, Record::Superseded { filename, .. } if filename == name))
         };
         state.strays.iter().find_map(|(name, Stray { problem, .. })| {
-            let is_possible = match problem.as_ref()? {
+            let is_possible = match problem.as_deref()? {
                 FileProblem::Exhausted(_) | FileProblem::System(_) => true,
                 FileProblem::TooLarge { .. } | FileProblem::Denied(_) => is_earlier(name),
                 FileProblem::NotRegular | FileProblem::Folder | FileProblem::Outside(_) | FileProblem::Missing(_) => {
@@ -1261,7 +1260,7 @@ impl Instance {
                 }
             };
             let path = self.places.folder.join(&**name);
-            problem.clone().filter(|_| is_possible).map(|problem| Error::of_file(&path, problem))
+            problem.clone().filter(|_| is_possible).map(|problem| Error::of_file(&path, *problem))
         })
     }
 
@@ -1480,7 +1479,7 @@ struct Stray {
     /// Whether it is an earlier state of a version, or a copy of one.
     is_earlier: bool,
     /// Why it could not be read.
-    problem: Option<FileProblem>,
+    problem: Option<Box<FileProblem>>,
 }
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.

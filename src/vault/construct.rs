@@ -72,7 +72,6 @@ impl PlaceOf {
             {
                 vec![name]
             }
-            (Self::Construct(_), Some(_)) => Vec::new(),
             (Self::Stored(name), Some(own)) => {
                 let is_filed = shown.is_some_and(|shown| ConstructName::new(shown).is_same(&ConstructName::new(name)));
                 is_filed.then_some(own).into_iter().collect()
@@ -84,7 +83,7 @@ impl PlaceOf {
                 is_own.then_some(own).into_iter().chain(by_name).collect()
             }
             (Self::Anyone, own) => own.into_iter().collect(),
-            (Self::Nobody, _) => Vec::new(),
+            (Self::Construct(_), Some(_)) | (Self::Nobody, _) => Vec::new(),
         }
     }
 }

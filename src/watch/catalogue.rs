@@ -820,6 +820,35 @@ impl Catalogue {
         })
     }
 
+    /// Tells of a file that can't be read, once that has been so for a while. Whether it is told now.
+    fn reject_unread(
+        &self,
+        state: &mut State,
+        file: &RelativePath,
+        place: &Place,
+        problem: &FileProblem,
+        looking: &mut Looking<'_>,
+    ) -> bool {
+        if let FileProblem::System(_) = problem {
+            looking.looked.again.push((file.to_owned(), FAULTY));
+        }
+        let problem = problem.to_string();
+        note_file(&mut state.aliased, file, self.is_link(file));
+        // If it can be read again as it was, readers must have it back.
+        state.known.change(file, |known| known.settled = false);
+        if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
+            return false;
+        }
+        state.known.remove(file);
+        state.unreadable.insert(file.to_owned(), problem.clone());
+        let reason = digest(problem.as_bytes());
+        let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
+        let noticed = Noticed::new(file, place, Happening::Rejected, verdict);
+        // In place of its content's digest, so that it is not taken for gone.
+        self.tell(state, Noticed { digest: Some(reason), ..noticed }, looking);
+        true
+    }
+
     /// What a found file means, for listeners and for readers of its folder.
     fn decide(&self, state: &mut State, file: &RelativePath, place: &Place, found: Found, looking: &mut Looking<'_>) {
         let known = state.known.get(file).cloned();
@@ -856,24 +885,10 @@ impl Catalogue {
                 }
             }
             Found::Unreadable(problem) => {
-                if let FileProblem::System(_) = problem {
-                    looking.looked.again.push((file.to_owned(), FAULTY));
-                }
-                let problem = problem.to_string();
                 apply(looking, None);
-                note_file(&mut state.aliased, file, self.is_link(file));
-                // If it can be read again as it was, readers must have it back.
-                state.known.change(file, |known| known.settled = false);
-                if state.unreadable.get(file) == Some(&problem) || state.must_wait(file, None, UNSOUND, looking) {
+                if !self.reject_unread(state, file, place, &problem, looking) {
                     return;
                 }
-                state.known.remove(file);
-                state.unreadable.insert(file.to_owned(), problem.clone());
-                let reason = digest(problem.as_bytes());
-                let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
-                let noticed = Noticed::new(file, place, Happening::Rejected, verdict);
-                // In place of its content's digest, so that it is not taken for gone.
-                self.tell(state, Noticed { digest: Some(reason), ..noticed }, looking);
             }
             Found::Read(read) => {
                 let Read { signature, settled, digest, content, sections, mut verdict, problem, is_half } = *read;
