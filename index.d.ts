@@ -697,9 +697,14 @@ export class Vault extends EventEmitter {
 
   /**
    * The verdict on every capsule and memory file under the vault, or only on the stored versions of `instances`. A folder that
-   * this process may not look into is among them, with the reason: what is in it is not known.
+   * this process may not look into is among them, with the reason: what is in it is not known. `onProgress` is told how far it has
+   * come; `signal` ends it, and the promise is rejected with its reason.
    */
-  verifyCapsules(options?: { instances?: string[] }): Promise<VerifiedCapsule[]>;
+  verifyCapsules(options?: {
+    instances?: string[];
+    onProgress?: (progress: ReadProgress) => void;
+    signal?: AbortSignal;
+  }): Promise<VerifiedCapsule[]>;
 
   /**
    * Restores a construct from its newest sound capsule, wherever in the vault that lies, or from the version with a `uuid` or

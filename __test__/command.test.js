@@ -18,7 +18,13 @@ const { makeCapsule, metadataOf, sealCapsule, timestampOf } = require('./support
 const { REPOSITORY, temporaryVault, vaultAt } = require('./support/temporary-vault');
 
 /** @typedef {import('node:test').TestContext} TestContext */
-/** @typedef {{ env?: Record<string, string | undefined>, input?: string | Buffer, cwd?: string }} Settings */
+/**
+ * @typedef {object} Settings
+ * @property {Record<string, string | undefined>} [env]
+ * @property {string | Buffer} [input]
+ * @property {string} [cwd]
+ * @property {number} [uid] Who runs it.
+ */
 /** @typedef {{ code: number | null, stdout: string, stderr: string }} Ended */
 
 const COMMAND = path.join(REPOSITORY, 'bin/vvault.js');
@@ -26,6 +32,8 @@ const NOVA = path.join(REPOSITORY, 'example/nova-001.capsule');
 const NOVA_UUID = '5d0c7f1e-6d0e-4a52-9a55-2f3b8f6f2c11';
 const RECORDED = path.join(__dirname, 'recorded/capsules');
 const SUBCOMMANDS = 'memories list show verify import adopt tag untag watch runtime-config serve'.split(' ');
+/** What `verify --json` tells of a file, in this order. */
+const VERDICT = ['path', 'format', 'integrity', 'reason', 'nearest', 'differs', 'comparedWith'];
 /** What moves a cursor, colours, or turns text around; not the joiners in emoji, nor ends of lines. */
 const HARMFUL = /(?![\n\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 /** Nothing of the machine's own settings. */
@@ -35,9 +43,10 @@ const NEUTRAL = { VVAULT_ROOT_PATH: undefined, VVAULT_PATH: undefined, NO_COLOR:
  * @param {string[]} args
  * @param {Settings} [settings]
  */
-function start(args, { env, cwd } = {}) {
+function start(args, { env, cwd, uid } = {}) {
   return spawn(process.execPath, [COMMAND, ...args], {
     cwd,
+    uid,
     env: { ...process.env, ...NEUTRAL, ...env },
     timeout: 30_000,
     killSignal: 'SIGKILL',
@@ -148,6 +157,10 @@ test('wrong usage: exit code 2, and nothing on the standard output', async (t) =
     ['list', 'a/b'],
     ['list', '--integrity', 'lax'],
     ['list', '--tag', 'kept'],
+    ['list', 'Nova', '--tag', ''],
+    ['show', 'Nova', '--tag', ''],
+    ['show', 'Nova', '--uuid', ''],
+    ['show', 'Nova', '--version', ''],
     ['list', '--files', '--tag', 'kept'],
     ['list', 'Nova', '--files'],
     ['import'],
@@ -277,6 +290,46 @@ test('list, show, tag and untag', async (t) => {
   }
 });
 
+test('an instance without versions: list says that it has none, and show looks elsewhere', async (t) => {
+  const { nova, root, path: at } = await vaultWithNova(t);
+  const vault = await Vault.open(root);
+  atEnd(t, () => vault.close());
+  assert.ok(await vault.deleteCapsule('Nova', NOVA_UUID));
+  for (const json of [[], ['--json']]) {
+    const listed = await vvault(nova('list', 'Nova', ...json));
+    assert.deepStrictEqual(listed, { code: 0, stdout: '', stderr: 'Nova has no versions\n' });
+  }
+  const nowhere = await vvault(nova('show', 'Nova'));
+  assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, '']);
+  fs.mkdirSync(at('users/ann/instances/nova-001'), { recursive: true });
+  fs.copyFileSync(NOVA, at('users/ann/instances/nova-001/nova-001.capsule'));
+  for (const name of ['Nova', 'nova-001']) {
+    const [{ metadata, uuid, memories }] = objects(await output(nova('show', name, '--json')));
+    assert.deepStrictEqual([metadata, uuid, memories.length], [null, NOVA_UUID, 5], name);
+  }
+  const raw = await vvault(nova('show', 'Nova', '--raw'));
+  assert.deepStrictEqual([raw.code, raw.stdout], [1, '']);
+  assert.match(raw.stderr, /--raw is for instances in the vault's store/);
+});
+
+test("a capsule's time without a zone is UTC, wherever the machine is", async (t) => {
+  const { nova, path: at } = await vaultWithNova(t);
+  const capsule = makeCapsule({ instanceName: 'Zoneless', uuid: 'z', timestamp: '2026-01-31T23:30:00.123456' });
+  fs.mkdirSync(at('instances/zoneless-001'), { recursive: true });
+  fs.writeFileSync(at('instances/zoneless-001/zoneless-001.capsule'), capsule);
+  await output(nova('import', at('instances/zoneless-001/zoneless-001.capsule')));
+  for (const TZ of ['UTC', 'America/Los_Angeles', 'Asia/Tokyo']) {
+    for (const args of [
+      ['list', 'Zoneless'],
+      ['list', '--files'],
+      ['show', 'Zoneless'],
+      ['show', 'zoneless-001'],
+    ]) {
+      assert.match(await output(nova(...args), { env: { TZ } }), / 2026-01-31 23:30( |\n)/, `${TZ} ${args.join(' ')}`);
+    }
+  }
+});
+
 test('show: an unsound version is shown, and told as unsound', async (t) => {
   const { nova, path: at } = await vaultWithNova(t);
   const [{ filename }] = objects(await output(nova('list', 'Nova', '--json')));
@@ -344,6 +397,41 @@ test('import: an interruption ends it, and tells what is not stored', async (t) 
   assert.match((await stderr).join(''), /interrupted: [12] files are not stored\n$/);
 });
 
+const noFifo = process.platform === 'win32' && 'there are no FIFOs';
+test('import: from a FIFO, also one that nobody writes to, until it is interrupted', { skip: noFifo }, async (t) => {
+  const { nova, path: at } = await vaultWithNova(t);
+  const fifo = at('fifo');
+  assert.strictEqual(spawnSync('mkfifo', [fifo]).status, 0);
+  const capsule = makeCapsule({
+    instanceName: 'Piped',
+    uuid: 'p',
+    timestamp: timestampOf(0),
+    memories: ['x'.repeat(1e6)],
+  });
+  fs.writeFileSync(at('piped.txt'), capsule);
+  const writing = (/** @type {string} */ commands) => {
+    const shell = spawn('sh', ['-c', commands, fifo, at('piped.txt')], { timeout: 30_000, killSignal: 'SIGKILL' });
+    return { shell, closed: endOf(t, shell) };
+  };
+  writing('cat "$1" > "$0"');
+  assert.match(await output(nova('import', fifo)), /^stored .*fifo as capsules\/Piped\//);
+  assert.strictEqual(await output(nova('show', 'Piped', '--raw')), capsule);
+
+  // It is opened by the shell once somebody reads from it.
+  const { shell } = writing('exec 3> "$0"; echo; cat');
+  const child = start(nova('import', fifo, NOVA, '--json'));
+  const closed = endOf(t, child);
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => stream.setEncoding('utf8').toArray());
+  await once(shell.stdout, 'data');
+  child.kill('SIGINT');
+  assert.deepStrictEqual(await closed, [1, null]);
+  assert.deepStrictEqual(
+    objects((await stdout).join('')).map(({ file, path: stored }) => [file, stored]),
+    [[fifo, null]],
+  );
+  assert.match((await stderr).join(''), /interrupted: 1 files are not stored\n$/);
+});
+
 test('list: one instance that this package refuses does not hide the others', async (t) => {
   const { nova, path: at } = await vaultWithNova(t);
   const odd = process.platform === 'win32' ? 'CON.x' : 'DOMAIN\\nova';
@@ -379,32 +467,80 @@ test('verify: every file that the vault judges, with the same verdict, past brok
   write('ann', 'half.json', '{"raw":');
   write('ann', 'changed.json', { ...memory('before'), raw: 'after' });
   write('ann', 'not-in-a-folder-of-capsules.txt', 'text');
-  const vault = await Vault.open(root);
-  atEnd(t, () => vault.close());
-  const expected = (await vault.verifyCapsules()).map((judged) => [
-    judged.path,
-    judged.format,
-    judged.integrity,
-    judged.reason,
-  ]);
-  assert.ok(expected.length > 30);
-
-  const { code, stdout, stderr } = await vvault(['verify', '--json', '--vault', root]);
-  const told = objects(stdout);
-  assert.deepStrictEqual([code, stderr], [1, '']);
-  const byPath = (/** @type {any[]} */ left, /** @type {any[]} */ right) => (left[0] < right[0] ? -1 : 1);
-  assert.deepStrictEqual(
-    told.map((judged) => [judged.path, judged.format, judged.integrity, judged.reason]).sort(byPath),
-    expected.sort(byPath),
+  // What Python and JavaScript would judge otherwise.
+  write('ann', 'nan.json', JSON.stringify(memory('x')).replace('}', ',"embedding":[NaN]}'));
+  write('ann', 'null.json', 'null');
+  write('ann', 'list.json', '[]');
+  write('ann', 'bound.json', { ...memory('bound'), metadata: { fingerprint_hash: '0' } });
+  write(
+    'ann',
+    'deep.json',
+    JSON.stringify(memory('x')).replace('}', `,"deep":${'['.repeat(2000)}${']'.repeat(2000)}}`),
   );
-  const isSound = told.map(({ reason }) => reason === null);
-  assert.deepStrictEqual(isSound, [...isSound].sort().reverse(), 'unsound ones come last');
+  for (const [name, text] of Object.entries({
+    list: '[]',
+    number: '5',
+    null: 'null',
+    unstated: '{"traits":{"a":NaN}}',
+  })) {
+    fs.writeFileSync(at('capsules/nan', `${name}.capsule`), text);
+  }
+  /** @param {any} judged */
+  const parts = ({ path: file, format, integrity, reason }) => ({ file, format, integrity, reason });
+  const byPath = (/** @type {any} */ left, /** @type {any} */ right) => (left.file < right.file ? -1 : 1);
+  /** @type {any[]} */
+  let told = [];
+  for (const tether of [undefined, 'EXAMPLE-SIG']) {
+    const vault = await Vault.open(root, { expectedTetherSignature: tether });
+    atEnd(t, () => vault.close());
+    const expected = (await vault.verifyCapsules()).map(parts);
+    assert.ok(expected.length > 40);
+    const options = tether === undefined ? [] : ['--tether', tether];
+    const { code, stdout, stderr } = await vvault(['verify', '--json', '--vault', root, ...options]);
+    if (tether === undefined) told = objects(stdout);
+    assert.deepStrictEqual([code, stderr], [1, '']);
+    assert.deepStrictEqual(objects(stdout).map(parts).sort(byPath), expected.sort(byPath));
+    const isSound = objects(stdout).map(({ reason }) => reason === null);
+    assert.deepStrictEqual(isSound, [...isSound].sort().reverse(), 'unsound ones come last');
+    assert.deepStrictEqual(Object.keys(objects(stdout)[0]), VERDICT);
+  }
 
   const people = await vvault(['verify', '--vault', root]);
   assert.strictEqual(people.code, 1);
   const unsound = told.filter(({ reason }) => reason !== null);
   for (const { path: file } of unsound) assert.ok(people.stdout.includes(`unsound  ${path.relative(root, file)}\n`));
   assert.match(people.stdout, new RegExp(`\\n${told.length} files: \\d+ sound, .*${unsound.length} unsound\\n$`));
+});
+
+test('verify: a folder that may not be looked into is told, and the rest comes', { skip: noFifo }, async (t) => {
+  const { nova, root, path: at, write } = await vaultWithNova(t);
+  write('ann', 'a.json', memory('a'));
+  const closed = at('users/ann/capsules');
+  // The tests may be run by root, whom no mode keeps out.
+  const uid = process.getuid?.() === 0 ? 65534 : undefined;
+  const probe = spawnSync(process.execPath, ['-e', `require(${JSON.stringify(REPOSITORY)})`], { uid });
+  if (probe.status !== 0) return t.skip('nobody but root can load the package here');
+  fs.chmodSync(root, 0o755);
+  atEnd(t, () => fs.chmodSync(closed, 0o755));
+  fs.chmodSync(closed, 0);
+  for (const names of [[], ['Nova']]) {
+    const told = await vvault(nova('verify', '--json', ...names), { uid, env: { VVAULT_CACHE_DIR: '' } });
+    assert.deepStrictEqual(
+      [told.code, objects(told.stdout).map(({ reason }) => reason), told.stderr],
+      [1, [null], `vvault: EACCES: permission denied, scandir '${closed}'\n`],
+    );
+  }
+});
+
+test('verify: what is unsound for its size is not said to differ', async (t) => {
+  const { nova, path: at } = await vaultWithNova(t);
+  fs.mkdirSync(at('instances/large'), { recursive: true });
+  const memories = ['x'.repeat(65 * 1024 * 1024)];
+  const large = makeCapsule({ instanceName: 'Nova', uuid: 'large', timestamp: timestampOf(0), memories });
+  fs.writeFileSync(at('instances/large/large.capsule'), large);
+  const { code, stdout } = await vvault(nova('verify', 'large', '--json'));
+  const [{ integrity, nearest, differs }] = objects(stdout);
+  assert.deepStrictEqual([code, integrity.valid, nearest, differs], [1, false, null, null]);
 });
 
 test('verify: the nearest recipe, and what differs', async (t) => {
@@ -511,6 +647,43 @@ test('watch: events as they happen, a clean end, and what was missed meanwhile',
   fs.rmSync(at('users/ann/capsules/missed.json'));
   assert.strictEqual((await second.next()).kind, 'removed');
   await second.end('SIGTERM');
+});
+
+test('watch: it can be gone on with from the last event that could be written', async (t) => {
+  const { root, write } = temporaryVault(t);
+  const env = { XDG_CACHE_HOME: temporaryVault(t).root };
+  const args = ['watch', '--json', '--vault', root];
+  const child = start(args, { env });
+  const closed = endOf(t, child);
+  const [lines, notes] = [child.stdout, child.stderr].map((input) =>
+    createInterface({ input })[Symbol.asyncIterator](),
+  );
+  await notes.next();
+  write('ann', 'read.json', memory('read'));
+  const { cursor } = JSON.parse((await lines.next()).value);
+  child.stdout.destroy();
+  write('ann', 'lost.json', memory('lost'));
+  assert.strictEqual((await notes.next()).value, `the end; to go on from here: --since ${cursor}`);
+  assert.deepStrictEqual(await closed, [0, null]);
+
+  if (!fs.existsSync('/dev/full')) return;
+  for (const [place, since] of [[], ['--since', cursor]].entries()) {
+    const full = fs.openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [COMMAND, ...args, ...since], {
+      env: { ...process.env, ...NEUTRAL, ...env },
+      stdio: ['ignore', full, 'pipe'],
+    });
+    fs.closeSync(full);
+    const closed = endOf(t, child);
+    const stderr = /** @type {import('node:stream').Readable} */ (child.stderr);
+    const notes = createInterface({ input: stderr })[Symbol.asyncIterator]();
+    await notes.next();
+    write('ann', `full-${place}.json`, memory('full'));
+    assert.match((await notes.next()).value, /^vvault: the output can't be written: ENOSPC/);
+    const end = since.length === 0 ? 'the end' : `the end; to go on from here: --since ${cursor}`;
+    assert.strictEqual((await notes.next()).value, end);
+    assert.deepStrictEqual(await closed, [1, null]);
+  }
 });
 
 test('runtime-config: what the vault makes, with each of its options', async (t) => {
@@ -699,21 +872,7 @@ test(
 );
 
 test('a bar shows a person the rate and the time left; nobody else', needsTerminal, async (t) => {
-  const { root, write, path: at } = temporaryVault(t);
-  for (let place = 0; place < 40; place += 1) write('ann', `${place}.json`, memory(String(place)));
-  const BAR = /\d+% \d+\/40 files \d+\/s \d+s left/;
-  const args = ['verify', '--vault', root];
-  const seen = await onTerminal(100, args);
-  assert.match(seen.text, BAR);
-  assert.match(seen.text, /40 files: .*40 sound/);
-  for (const [options, env] of /** @type {[string[], Record<string, string>][]} */ ([
-    [['--json'], {}],
-    [[], { TERM: 'dumb' }],
-  ])) {
-    assert.doesNotMatch((await onTerminal(100, [...args, ...options], env)).text, BAR);
-  }
-  assert.strictEqual(await output(args), '40 files: 40 sound, 0 unsound\n');
-
+  const { root, path: at } = temporaryVault(t);
   const files = Array.from({ length: 40 }, (_, place) => {
     fs.writeFileSync(
       at(`${place}`),
@@ -721,9 +880,25 @@ test('a bar shows a person the rate and the time left; nobody else', needsTermin
     );
     return at(`${place}`);
   });
+  const BAR = /\d+% \d+\/40 files \d+\/s \d+s left/;
   const imported = await onTerminal(100, ['import', ...files, '--vault', root]);
   assert.match(imported.text, BAR);
   assert.strictEqual(imported.text.match(/stored\S* .* as capsules\/Many\//g)?.length, 40);
+
+  const args = ['verify', '--vault', root];
+  assert.strictEqual(await output(args), '40 files: 40 sound, 0 unsound\n');
+  // The sound ones are loaded, to be compared with it.
+  fs.mkdirSync(at('instances/many'), { recursive: true });
+  fs.writeFileSync(at('instances/many/many.capsule'), fs.readFileSync(files[0], 'utf8').replace('INFJ', 'INFP'));
+  const seen = await onTerminal(100, args);
+  assert.match(seen.text, BAR);
+  assert.match(seen.text, /41 files: .*40 sound/);
+  for (const [options, env] of /** @type {[string[], Record<string, string>][]} */ ([
+    [['--json'], {}],
+    [[], { TERM: 'dumb' }],
+  ])) {
+    assert.doesNotMatch((await onTerminal(100, [...args, ...options], env)).text, BAR);
+  }
 });
 
 test('a reader who has seen enough ends it quietly; a full disk does not', async (t) => {
@@ -742,13 +917,33 @@ test('a reader who has seen enough ends it quietly; a full disk does not', async
     assert.deepStrictEqual([code, (await stderr).join('')], [0, ''], args.join(' '));
   }
   if (!fs.existsSync('/dev/full')) return;
-  const full = fs.openSync('/dev/full', 'w');
-  const child = spawn(process.execPath, [COMMAND, 'verify', '--vault', root], { stdio: ['ignore', full, 'pipe'] });
-  fs.closeSync(full);
-  const stderr = /** @type {import('node:stream').Readable} */ (child.stderr).setEncoding('utf8').toArray();
-  const [code] = await once(child, 'close');
-  assert.strictEqual(code, 1);
-  assert.match((await stderr).join(''), /^vvault: the output can't be written: ENOSPC/);
+  for (const args of [['verify', '--vault', root], ['--help'], ['list', '--help'], ['--version']]) {
+    const full = fs.openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', full, 'pipe'] });
+    fs.closeSync(full);
+    const stderr = /** @type {import('node:stream').Readable} */ (child.stderr).setEncoding('utf8').toArray();
+    const [code] = await once(child, 'close');
+    assert.strictEqual(code, 1, args.join(' '));
+    assert.match((await stderr).join(''), /^vvault: the output can't be written: ENOSPC/);
+  }
+});
+
+test("Node.js's own warnings are shown, and are no failure; the vault's are, also where the console is frozen", async (t) => {
+  const { nova, path: at, write } = await vaultWithNova(t);
+  fs.writeFileSync(at('warn.js'), "process.emitWarning('of some kind', 'DeprecationWarning');");
+  write('ann', 'half.json', '{"raw":');
+  for (const [options, warning] of [
+    [`--require ${at('warn.js')}`, 'DeprecationWarning: of some kind'],
+    ['--frozen-intrinsics', 'ExperimentalWarning'],
+  ]) {
+    const env = { NODE_OPTIONS: options };
+    const listed = await vvault(nova('list', '--json'), { env });
+    assert.deepStrictEqual([listed.code, objects(listed.stdout).length], [0, 1]);
+    assert.ok(listed.stderr.includes(warning), listed.stderr);
+    const broken = await vvault(nova('memories', 'ann'), { env });
+    assert.strictEqual(broken.code, 1);
+    assert.match(broken.stderr, /^vvault: .*half\.json/m);
+  }
 });
 
 test('the package is found without what only the command needs', () => {

@@ -126,7 +126,10 @@ test('members of any name and type in a capsule do no harm', async (t) => {
   }).replace('"empathy"', '"__proto__"');
   const { vault } = await vaultWith(t, { 'capsules/nova-001.capsule': sections }, { integrity: 'report' });
   const { instructions } = await vault.createRuntimeConfig('nova-001', 'mira');
-  assert.match(instructions, /\nTraits: proto 8, note a b\n\nPersonality:\n- biases: one, 2\n- calm: true\n- birth year: 1987\n- handle: a_b$/);
+  assert.match(
+    instructions,
+    /\nTraits: proto 8, note a b\n\nPersonality:\n- biases: one, 2\n- calm: true\n- birth year: 1987\n- handle: a_b$/,
+  );
 });
 
 test('the length is kept: whole memories go before any text is cut, and no character is parted', async (t) => {

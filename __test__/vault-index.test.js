@@ -181,6 +181,7 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
 
   test('where there is no cache folder nothing is kept', async (t) => {
     const vault = temporaryVault(t);
+    const home = temporaryVault(t).root;
     writeMemory(vault, 1);
     const program = `
       const { cacheFolder } = require(${JSON.stringify(path.join(REPOSITORY, 'lib/cache-folder'))});
@@ -189,6 +190,8 @@ describe('what is kept beyond the process', TIME_LIMIT, () => {
       [{ HOME: '', XDG_CACHE_HOME: '' }, process.platform === 'linux' ? 'null 1\n' : / 1\n$/],
       [{ HOME: 'relative', XDG_CACHE_HOME: 'relative' }, process.platform === 'linux' ? 'null 1\n' : / 1\n$/],
       [{ VVAULT_CACHE_DIR: '' }, 'null 1\n'],
+      // As a shell would have it.
+      [{ VVAULT_CACHE_DIR: '~/kept', HOME: home, USERPROFILE: home }, `${path.join(home, 'kept')} 1\n`],
     ])) {
       const { stdout, stderr } = await runProgram(vault, program, { env });
       assert.ok(typeof expected === 'string' ? stdout === expected : expected.test(stdout), stdout + stderr);

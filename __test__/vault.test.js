@@ -4,10 +4,11 @@
 
 const assert = require('node:assert');
 const { spawn, spawnSync } = require('node:child_process');
-const { once } = require('node:events');
+const { getEventListeners, once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { setImmediate } = require('node:timers/promises');
 
 const { Vault } = require('..');
 const { atEnd } = require('./support/at-end');
@@ -388,4 +389,23 @@ test('a signal ends a call', async (t) => {
   const reading = vault.readMemories('ann', { signal: controller.signal });
   controller.abort(reason);
   await assert.rejects(reading, reason);
+});
+
+test('many calls may have one signal', async (t) => {
+  const { vault } = await openVault(t);
+  /** @type {Error[]} */
+  const warnings = [];
+  const note = (/** @type {Error} */ warning) => warnings.push(warning);
+  process.on('warning', note);
+  t.after(() => process.off('warning', note));
+  const controller = new AbortController();
+  const { signal } = controller;
+  const readings = () => Array.from({ length: 20 }, () => vault.readMemories('ann', { signal }));
+  await Promise.all(readings());
+  assert.strictEqual(getEventListeners(signal, 'abort').length, 0);
+  const ended = readings();
+  controller.abort(new Error('enough'));
+  for (const reading of ended) await assert.rejects(reading, /enough/);
+  await setImmediate();
+  assert.deepStrictEqual(warnings, []);
 });

@@ -4,6 +4,6 @@
 const { main } = require('../lib/command');
 
 main(process.argv.slice(2)).then((code) => {
-  // Not `process.exit`: what is still to be written comes out.
-  process.exitCode = code;
+  // Not `process.exit`: what is still to be written comes out. What could not be written has set a code of its own.
+  if (code !== 0) process.exitCode = code;
 });

@@ -231,7 +231,7 @@ export declare class NativeVault {
    * # Errors
    * Only for a defect of the engine.
    */
-  verify(instances?: Array<string> | undefined | null): Promise<JsonTexts>
+  verify(instances: Array<string> | undefined | null, progress: ReadingProgress): Promise<JsonTexts>
 }
 
 /** How far a reading or an opening has come. */

@@ -507,17 +507,20 @@ class Vault extends EventEmitter {
   }
 
   /**
-   * @param {{ instances?: string[] }} [options]
+   * @param {{ instances?: string[], onProgress?: (progress: import('../index').ReadProgress) => void, signal?: AbortSignal }} [options]
    * @returns {Promise<import('../index').VerifiedCapsule[]>}
    */
   async verifyCapsules(options = {}) {
     const engine = this.#open();
-    named(options, ['instances']);
-    const { instances } = options;
+    named(options, ['instances', 'onProgress', 'signal']);
+    const { instances, onProgress, signal } = options;
     if (instances && !(Array.isArray(instances) && Array.from(instances).every((name) => typeof name === 'string'))) {
       throw refused('instances must be an array of strings');
     }
-    return rows(await settled(engine.verify(instances ?? undefined)));
+    if (onProgress !== undefined && typeof onProgress !== 'function') throw refused('onProgress must be a function');
+    checkSignal(signal);
+    const progress = new native.ReadingProgress();
+    return rows(await followed(engine.verify(instances ?? undefined, progress), progress, signal, onProgress));
   }
 
   /**
@@ -837,15 +840,48 @@ async function followed(promise, work, signal, tell) {
       if (signal) reject(reasonOf(signal));
     };
   });
-  signal?.addEventListener('abort', abort, { once: true });
+  const forget = signal && onAbort(signal, abort);
   try {
     const result = await Promise.race([settled(promise), aborted]);
     if (told !== -1) tellNews();
     return result;
   } finally {
     clearInterval(timer);
-    signal?.removeEventListener('abort', abort);
+    forget?.();
   }
+}
+
+/** What is to be done as each signal is aborted. @type {WeakMap<AbortSignal, { acts: Set<() => void>, tell: () => void }>} */
+const followedSignals = new WeakMap();
+
+/**
+ * One listener for all calls with a signal: Node.js warns of a leak where there are more than ten.
+ *
+ * @param {AbortSignal} signal
+ * @param {() => void} act
+ * @returns {() => void} To be called when it is of no account any more.
+ */
+function onAbort(signal, act) {
+  let own = followedSignals.get(signal);
+  if (own === undefined) {
+    /** @type {Set<() => void>} */
+    const acts = new Set();
+    const tell = () => {
+      for (const each of [...acts]) each();
+    };
+    own = { acts, tell };
+    followedSignals.set(signal, own);
+    signal.addEventListener('abort', own.tell, { once: true });
+  }
+  const { acts, tell } = own;
+  acts.add(act);
+  return () => {
+    acts.delete(act);
+    if (acts.size > 0) return;
+    // Node.js keeps a signal with a time limit as long as somebody listens.
+    signal.removeEventListener('abort', tell);
+    followedSignals.delete(signal);
+  };
 }
 
 module.exports = { Vault, insideOf };

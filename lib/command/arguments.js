@@ -22,6 +22,16 @@ function date(text) {
 }
 
 /**
+ * For what would be no choice if it were empty, as an unset variable of a shell is.
+ *
+ * @param {string} text
+ */
+function nonEmpty(text) {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('It must not be empty.');
+}
+
+/**
  * For options that can be given several times.
  *
  * @param {string} text
@@ -39,4 +49,4 @@ function examples(json, ...lines) {
   return `\nWith --json: ${json}\n\nExamples:\n${lines.map((line) => `  $ ${/^\w+=/.test(line) ? line : `vvault ${line}`}`).join('\n')}`;
 }
 
-module.exports = { date, examples, several, wholeNumber };
+module.exports = { date, examples, nonEmpty, several, wholeNumber };

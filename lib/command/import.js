@@ -1,6 +1,7 @@
 'use strict';
 
 const fs = require('node:fs');
+const { Socket } = require('node:net');
 const path = require('node:path');
 const { addAbortSignal } = require('node:stream');
 const { withCode } = require('../errors');
@@ -98,13 +99,22 @@ function addImport(program, onVault) {
  */
 async function imported(vault, file, { refingerprint, maxBytes = LARGEST_CAPSULE }, signal) {
   try {
-    const stream = addAbortSignal(signal, file === '-' ? process.stdin : fs.createReadStream(file));
+    const stream = addAbortSignal(signal, streamOf(file));
     return { file, path: await vault.storeCapsule(await bytesOf(stream, maxBytes), { refingerprint }) };
   } catch (thrown) {
     const error = /** @type {NodeJS.ErrnoException} */ (thrown);
     const advice = error.code === 'VVAULT_UNSOUND' ? '. Look at it, then: vvault adopt FILE' : '';
     return { file, path: null, code: error.code ?? null, error: error.message + advice };
   }
+}
+
+/** @param {string} file */
+function streamOf(file) {
+  if (file === '-') return process.stdin;
+  if (!fs.statSync(file, { throwIfNoEntry: false })?.isFIFO()) return fs.createReadStream(file);
+  // No thread may wait for who writes to it: nothing ends that, nor the process before it.
+  const fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
 }
 
 /**

@@ -65,10 +65,10 @@ Environment:
  */
 async function main(args) {
   const output = new Output();
-  // The vault tells of broken files by these. Names of files are anybody's too.
-  for (const method of /** @type {const} */ (['warn', 'error'])) {
-    console[method] = (...message) => output.problem`${format(...message)}`;
-  }
+  // The vault tells of broken files by these. Names of files are anybody's too. The console itself stays as it is: it may be
+  // frozen, and Node.js shows by it warnings of its own, which are no failures.
+  const tell = (/** @type {unknown[]} */ ...message) => output.problem`${format(...message)}`;
+  globalThis.console = Object.create(console, { warn: { value: tell }, error: { value: tell } });
   try {
     await programOf(output).parseAsync(args, { from: 'user' });
   } catch (thrown) {

@@ -1,8 +1,8 @@
 'use strict';
 
 const { refused } = require('../errors');
-const { examples } = require('./arguments');
-const { cell, dim, time } = require('./output');
+const { examples, nonEmpty } = require('./arguments');
+const { capsuleTime, cell, dim } = require('./output');
 
 /** @typedef {import('../../index').Vault} Vault */
 /** @typedef {InstanceType<typeof import('./output').Output>} Output */
@@ -16,7 +16,7 @@ function addList(program, onVault) {
     .command('list')
     .description("The instances in the vault's store, or the versions of one, newest first.")
     .argument('[name]', "an instance's name")
-    .option('--tag <tag>', 'only versions that have this tag')
+    .option('--tag <tag>', 'only versions that have this tag', nonEmpty)
     .option('--files', "every construct's capsule file under the vault instead, also those in users' folders")
     .addHelpText(
       'after',
@@ -72,7 +72,7 @@ async function listInstances(vault, output) {
       found.map(({ instance_name: name, total_capsules: total, updated_at: updated, tags }) => [
         name,
         total,
-        dim(time(updated)),
+        dim(capsuleTime(updated)),
         Object.entries(tags)
           .map(([tag, count]) => `${tag} (${count})`)
           .join(', '),
@@ -91,8 +91,10 @@ async function listVersions(vault, output, name, tag) {
   const versions = await vault.listCapsules(name, { tag });
   if (output.isJson) for (const version of versions) output.json(version);
   if (versions.length === 0) {
-    if (tag === undefined || (await vault.getInstanceInfo(name)) === null) {
+    if ((await vault.getInstanceInfo(name)) === null) {
       output.problem`there is no instance ${name} in the store of ${vault.root}: vvault list tells which there are`;
+    } else if (tag === undefined) {
+      output.note`${name} has no versions`;
     } else {
       output.note`no version of ${name} has the tag ${tag}`;
     }
@@ -108,9 +110,9 @@ async function listVersions(vault, output, name, tag) {
       ],
       versions.map((version) => [
         version.uuid,
-        time(version.timestamp),
+        capsuleTime(version.timestamp),
         version.tags.join(', '),
-        dim(time(version.created_at)),
+        dim(capsuleTime(version.created_at)),
         cell(version.generator),
         version.file_size,
       ]),
@@ -136,7 +138,7 @@ async function listFiles(vault, output) {
       ],
       files.map((file) => [
         cell(file.instanceName),
-        time(file.timestamp),
+        capsuleTime(file.timestamp),
         file.size,
         file.path.slice(vault.root.length + 1),
       ]),

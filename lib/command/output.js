@@ -2,6 +2,7 @@
 
 const { createColors } = require('picocolors');
 const { GAP, cutTo, fitted, harmless, widthOf } = require('./terminal');
+const { timeOfCapsule } = require('../capsule-time');
 const { escapeHarmful } = require('../harmless');
 
 /** @typedef {'bold' | 'dim' | 'green' | 'red' | 'yellow'} Style */
@@ -58,7 +59,7 @@ class Output {
    * @param {...Shown} values
    */
   line(words, ...values) {
-    this.raw(lineOf(process.stdout, words, values));
+    return this.raw(lineOf(process.stdout, words, values));
   }
 
   /**
@@ -88,16 +89,23 @@ class Output {
    * @param {unknown} value
    */
   json(value) {
-    this.raw(`${escapeHarmful(JSON.stringify(value))}\n`);
+    return this.raw(`${escapeHarmful(JSON.stringify(value))}\n`);
   }
 
   /**
    * A text that is harmless already.
    *
    * @param {string} text
+   * @returns {Promise<boolean>} Whether it was written. Nothing is after what was not.
    */
-  raw(text) {
-    if (!this.signal.aborted) process.stdout.write(text);
+  async raw(text) {
+    if (this.signal.aborted) return false;
+    return new Promise((resolve) => {
+      process.stdout.write(text, (error) => {
+        if (error) this.#nobodyReads.abort();
+        resolve(!this.signal.aborted);
+      });
+    });
   }
 
   /**
@@ -180,17 +188,34 @@ function cell(value) {
 }
 
 /**
- * A capsule's time to the minute, in UTC; as it stands there if it is none.
+ * A memory's time to the minute, in UTC; as it stands there if it is none for JavaScript.
  *
  * @param {unknown} value
  */
 function time(value) {
-  const date = new Date(typeof value === 'string' || typeof value === 'number' ? value : Number.NaN);
-  if (Number.isNaN(date.getTime())) return cell(value);
-  return date
+  const isTime = typeof value === 'string' || typeof value === 'number';
+  return minuteOf(value, isTime ? new Date(value).getTime() : Number.NaN);
+}
+
+/**
+ * The same of a construct's capsule.
+ *
+ * @param {unknown} value
+ */
+function capsuleTime(value) {
+  return minuteOf(value, timeOfCapsule(value));
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} milliseconds
+ */
+function minuteOf(value, milliseconds) {
+  if (Number.isNaN(milliseconds)) return cell(value);
+  return new Date(milliseconds)
     .toISOString()
     .replace('T', ' ')
     .replace(/:\d\d\.\d+Z$/, '');
 }
 
-module.exports = { Output, bold, cell, dim, green, red, time, yellow };
+module.exports = { Output, bold, capsuleTime, cell, dim, green, red, time, yellow };

@@ -2,8 +2,8 @@
 
 const { CapsuleLoader } = require('../..');
 const { withCode } = require('../errors');
-const { examples } = require('./arguments');
-const { bold, cell, dim, green, red, time, yellow } = require('./output');
+const { examples, nonEmpty } = require('./arguments');
+const { bold, capsuleTime, cell, dim, green, red, yellow } = require('./output');
 const { escapeHarmful } = require('../harmless');
 
 /** @typedef {import('../../index').Vault} Vault */
@@ -31,9 +31,9 @@ function addShow(program, onVault) {
       "What a capsule holds: of an instance in the vault's store, else of a construct, wherever in the vault it lies.",
     )
     .argument('<name>', "an instance's name, or any name of a construct")
-    .option('--version <version>', "'latest' (the one stored last), or a UUID")
-    .option('--uuid <uuid>', 'the version with this UUID')
-    .option('--tag <tag>', 'the newest version that has this tag')
+    .option('--version <version>', "'latest' (the one stored last), or a UUID", nonEmpty)
+    .option('--uuid <uuid>', 'the version with this UUID', nonEmpty)
+    .option('--tag <tag>', 'the newest version that has this tag', nonEmpty)
     .option('--user <user>', "the construct in this user's folders or the vault's own")
     .option('--environment', 'also the environment, which may hold secrets')
     .option('--raw', "the capsule's own text, byte for byte where it goes into a file or another program")
@@ -52,7 +52,7 @@ function addShow(program, onVault) {
       onVault(async ({ vault, output, options }, name) => {
         vault.on('capsule:rejected', ({ path: file, reason }) => output.problem`${file}: ${cell(reason)}`);
         const { version, uuid, tag, user, raw, environment } = options;
-        const isStored = user === undefined && (await vault.getInstanceInfo(name)) !== null;
+        const isStored = user === undefined && (await hasVersions(vault, name));
         if (raw) {
           if (!isStored) throw notStored(name);
           const found = await vault.retrieveCapsule(name, { version, uuid, tag });
@@ -74,6 +74,17 @@ function addShow(program, onVault) {
         }
       }),
     );
+}
+
+/**
+ * An instance stays when all its versions are deleted; then a construct that lies elsewhere is what is left.
+ *
+ * @param {Vault} vault
+ * @param {string} name
+ */
+async function hasVersions(vault, name) {
+  const info = await vault.getInstanceInfo(name);
+  return info !== null && info.total_capsules > 0;
 }
 
 /**
@@ -115,12 +126,12 @@ function notStored(name) {
  * @param {boolean} withEnvironment
  */
 function print(output, { state, metadata, integrity, reason }, withEnvironment) {
-  output.line`${bold(cell(state.instanceName))}  ${cell(state.uuid)}  ${dim(time(state.timestamp))}`;
+  output.line`${bold(cell(state.instanceName))}  ${cell(state.uuid)}  ${dim(capsuleTime(state.timestamp))}`;
   if (reason !== null) output.line`${red('not sound')}: ${reason}`;
   else if (integrity?.recipe) output.line`${green('sound')}, by recipe ${integrity.recipe}`;
   else if (integrity) output.line`${yellow('no hash stated')}`;
   if (metadata) {
-    output.line`stored ${time(metadata.created_at)} as capsules/${metadata.instance_name}/${metadata.filename}`;
+    output.line`stored ${capsuleTime(metadata.created_at)} as capsules/${metadata.instance_name}/${metadata.filename}`;
     if (metadata.tags.length > 0) output.line`tags: ${metadata.tags.join(', ')}`;
   }
   printMembers(output, 'Traits', state.traits);

@@ -1,33 +1,29 @@
 'use strict';
 
-const fs = require('node:fs/promises');
 const path = require('node:path');
 const { isDeepStrictEqual } = require('node:util');
 const { CapsuleLoader } = require('../..');
 const { examples } = require('./arguments');
 const { cell, dim, green, red, yellow } = require('./output');
-const { withProgress } = require('./progress');
+const { withProgress, withToldProgress } = require('./progress');
 
-/** @typedef {import('../../index').Integrity} Integrity */
+/** @typedef {import('../../index').Vault} Vault */
 /** @typedef {InstanceType<typeof import('./output').Output>} Output */
+/** @typedef {import('../../index').VerifiedCapsule} VerifiedCapsule */
 /**
- * What is printed of a file.
+ * What is printed of a file: the vault's verdict, and what explains it.
  *
- * @typedef {object} Verdict
- * @property {string} path
- * @property {'construct' | 'memory'} format
- * @property {Integrity} integrity
- * @property {string | null} reason Why it is not sound.
+ * @typedef {object} Explanation
  * @property {string | null} nearest The recipe that it was most likely hashed by, if none matches.
  * @property {string[] | null} differs What is not as it was hashed, as far as that can be told.
  * @property {string | null} comparedWith The sound capsule that `differs` was found by.
+ *
+ * @typedef {VerifiedCapsule & Explanation} Verdict
  */
 /** @typedef {{ path: string, recipe: string | null, timestamp: string }} Sound */
 
 /** How many files are read at once. */
 const PARALLEL = 16;
-/** How deep folders are searched: as the vault does. */
-const DEEPEST = 24;
 const HASH = 'metadata.fingerprint_hash';
 /** So many differences are named. */
 const MOST_DIFFERENCES = 20;
@@ -55,91 +51,85 @@ function addVerify(program, onVault) {
     )
     .action(
       onVault(async ({ vault, output, options }, /** @type {string[]} */ names) => {
-        const files = await filesBelow(vault.root, names, (error) => output.problem`${error.message}`);
-        for (const name of names) {
-          const isThere = files.some((file) => isOf(vault.root, file, name));
-          if (!isThere) output.problem`${vault.root} has no capsules of ${name}`;
+        const verdicts = await verdictsOf(vault, output, names);
+        const sound = verdicts.filter(({ reason }) => reason === null);
+        const unsound = verdicts.filter(({ reason }) => reason !== null);
+        if (output.isJson) {
+          for (const verdict of sound) if (!(await output.json(verdict))) return;
+        } else if (options.all && sound.length > 0) {
+          printSound(output, vault.root, sound);
         }
         const loader = new CapsuleLoader();
-        const sound = new SoundCapsules();
-        /** @type {{ verdict: Verdict, header: Header }[]} */
-        const unsound = [];
-        const counts = { sound: 0, unstated: 0, weak: 0 };
-        /** @type {Verdict[]} */
-        const listed = [];
-        await withProgress(output, files.length, 'files', async (step) => {
-          for await (const judged of inOrder(files, (file) => judge(loader, file, options.tether))) {
-            step();
-            if (judged === null) continue;
-            const { verdict, capsule } = judged;
-            if (verdict.reason !== null) {
-              unsound.push({ verdict, header: headerOf(capsule) });
-              continue;
-            }
-            if (verdict.integrity.valid === null) counts.unstated += 1;
-            else if (verdict.integrity.recipe === 'F3') counts.weak += 1;
-            else counts.sound += 1;
-            if (verdict.format === 'construct' && verdict.integrity.valid) sound.add(verdict, capsule);
-            if (output.isJson) output.json(verdict);
-            else if (options.all) listed.push(verdict);
-            if (output.signal.aborted) return;
-          }
-        });
-        if (output.signal.aborted) return;
-        if (listed.length > 0) printSound(output, vault.root, listed);
-        for (const { verdict, header } of unsound) {
-          await explain(verdict, header, sound, loader);
+        const isCompared = unsound.some(({ format, integrity }) => format === 'construct' && integrity.valid === false);
+        const known = isCompared ? await knownOf(sound, loader, output) : new SoundCapsules();
+        for (const verdict of unsound) {
+          if (output.signal.aborted) return;
+          await explain(verdict, known, loader);
           output.failed = true;
           if (output.isJson) output.json(verdict);
           else printUnsound(output, vault.root, verdict);
         }
-        if (!output.isJson) printSummary(output, counts, unsound.length);
+        if (!output.isJson) printSummary(output, sound, unsound.length);
       }),
     );
 }
 
 /**
- * The files that `vault.verifyCapsules` judges: every construct's capsule, and every memory in a folder of capsules. Links
- * are not followed.
+ * The vault's verdicts on the files of some instances, or on all. What it could not judge is told.
  *
- * @param {string} root
+ * @param {Vault} vault
+ * @param {Output} output
  * @param {string[]} names
- * @param {(error: Error) => void} onUnreadable Told of each folder that can't be looked into.
  */
-async function filesBelow(root, names, onUnreadable) {
-  /** @type {string[]} */
-  const found = [];
-  const folders = [{ folder: root, depth: 0 }];
-  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
-    const { folder, depth } = next;
-    const entries = await fs.readdir(folder, { withFileTypes: true }).catch((error) => {
-      if (error.code !== 'ENOENT') onUnreadable(error);
-      return [];
-    });
-    for (const entry of entries) {
-      const file = path.join(folder, entry.name);
-      if (entry.isDirectory() && depth < DEEPEST) folders.push({ folder: file, depth: depth + 1 });
-      else if (entry.isFile() && isWanted(folder, entry.name)) found.push(file);
+async function verdictsOf(vault, output, names) {
+  /** @type {Verdict[]} */
+  const verdicts = [];
+  const { signal } = output;
+  const judging = withToldProgress(output, 'files', (onProgress) => vault.verifyCapsules({ onProgress, signal }));
+  const all = await judging.catch((error) => {
+    if (signal.aborted) return [];
+    throw error;
+  });
+  for (const judged of all) {
+    const { path: file, integrity, reason } = judged;
+    // It is gone since it was found.
+    if (reason?.startsWith('ENOENT')) continue;
+    // A folder that can't be looked into: nothing speaks against a capsule.
+    if (reason !== null && integrity.valid !== false && integrity.tether !== false) {
+      output.problem`${reason}`;
+    } else if (names.length === 0 || names.some((name) => isOf(vault.root, file, name))) {
+      verdicts.push({ ...judged, nearest: null, differs: null, comparedWith: null });
     }
   }
-  const wanted = names.length === 0 ? found : found.filter((file) => names.some((name) => isOf(root, file, name)));
-  return wanted.sort();
+  for (const name of names) {
+    const isThere = verdicts.some(({ path: file }) => isOf(vault.root, file, name));
+    if (!isThere) output.problem`${vault.root} has no capsules of ${name}`;
+  }
+  return verdicts;
 }
 
 /**
- * @param {string} folder
- * @param {string} name
+ * Loads what there is to compare with.
+ *
+ * @param {Verdict[]} sound
+ * @param {CapsuleLoader} loader
+ * @param {Output} output
  */
-function isWanted(folder, name) {
-  return isConstruct(folder, name) || (name.endsWith('.json') && path.basename(folder) === 'capsules');
-}
-
-/**
- * @param {string} folder
- * @param {string} name
- */
-function isConstruct(folder, name) {
-  return name.endsWith('.capsule') || (name === 'capsule.json' && path.basename(folder) === 'identity');
+async function knownOf(sound, loader, output) {
+  const known = new SoundCapsules();
+  const hashed = sound.filter(({ format, integrity }) => format === 'construct' && integrity.valid);
+  await withProgress(output, hashed.length, 'files', async (step) => {
+    const load = async (/** @type {Verdict} */ verdict) => {
+      const { capsuleData } = await loader.loadCapsule(verdict.path);
+      return { verdict, capsule: capsuleData };
+    };
+    for await (const { verdict, capsule } of inOrder(hashed, load)) {
+      if (output.signal.aborted) return;
+      known.add(verdict, capsule);
+      step();
+    }
+  });
+  return known;
 }
 
 /**
@@ -171,28 +161,6 @@ async function* inOrder(items, work) {
     if (under.length === PARALLEL) yield/** @type {Promise<R>} */ (under.shift());
   }
   yield* under;
-}
-
-/**
- * @param {CapsuleLoader} loader
- * @param {string} file
- * @param {string} [tether]
- * @returns {Promise<{ verdict: Verdict, capsule: any } | null>} `null` if the file is gone.
- */
-async function judge(loader, file, tether) {
-  const format = isConstruct(path.dirname(file), path.basename(file)) ? 'construct' : 'memory';
-  // A tether binds constructs; a memory has none.
-  const loaded = await loader.loadCapsule(file, format === 'construct' ? tether : null);
-  const { fingerprintValid: valid, tetherValid, recipe, capsuleData: capsule, errorMessage } = loaded;
-  if (capsule === null && /^ENOENT/.test(errorMessage ?? '')) return null;
-  // What can't be parsed by JavaScript and has a right hash holds Python's NaN.
-  const isReadable = capsule !== null || valid === true;
-  const reason = isReadable && valid !== false && tetherValid !== false ? null : errorMessage;
-  const integrity = { valid: isReadable ? valid : false, recipe, tether: tetherValid };
-  return {
-    verdict: { path: file, format, integrity, reason, nearest: null, differs: null, comparedWith: null },
-    capsule,
-  };
 }
 
 /** What sound capsules there are to compare with, by what an unsound one may have in common with them. */
@@ -252,26 +220,27 @@ function headerOf(capsule) {
  * Finds what an unsound file was hashed by, and what differs.
  *
  * @param {Verdict} verdict
- * @param {Header} header
- * @param {SoundCapsules} sound
+ * @param {SoundCapsules} known
  * @param {CapsuleLoader} loader
  */
-async function explain(verdict, header, sound, loader) {
+async function explain(verdict, known, loader) {
   const { integrity, format } = verdict;
-  const { capsuleData: capsule } = await loader.loadCapsule(verdict.path);
-  if (capsule === null || typeof capsule !== 'object') return;
+  const { capsuleData: capsule, fingerprintValid } = await loader.loadCapsule(verdict.path);
+  if (!isObject(capsule)) return;
   if (integrity.valid !== false) {
     verdict.nearest = integrity.recipe;
     verdict.differs = ['metadata.tether_signature'];
-  } else if (format === 'memory' && 'raw_sha256' in capsule) {
+  } else if (format === 'memory') {
     verdict.nearest = 'raw_sha256';
     verdict.differs = ['raw'];
-  } else {
-    const near = sound.nearest(header);
+  } else if (fingerprintValid === false) {
+    // Else it is not its hash that is wrong, but for example its size.
+    const header = headerOf(capsule);
+    const near = known.nearest(header);
     verdict.nearest = near?.isSameHash ? near.recipe : recipeOf(header.generator);
     if (near === null) return;
     const { capsuleData: other } = await loader.loadCapsule(near.path);
-    if (other === null || typeof other !== 'object') return;
+    if (!isObject(other)) return;
     verdict.comparedWith = near.path;
     verdict.differs = differences(other, capsule);
   }
@@ -355,17 +324,20 @@ function printUnsound(output, root, { path: file, reason, nearest, differs, comp
 
 /**
  * @param {Output} output
- * @param {{ sound: number, unstated: number, weak: number }} counts
+ * @param {Verdict[]} verdicts The sound ones.
  * @param {number} unsound
  */
-function printSummary(output, { sound, unstated, weak }, unsound) {
+function printSummary(output, verdicts, unsound) {
+  const unstated = verdicts.filter(({ integrity }) => integrity.valid === null).length;
+  const weak = verdicts.filter(({ integrity }) => integrity.recipe === 'F3').length;
+  const sound = verdicts.length - unstated - weak;
   const parts = [
     green(`${sound} sound`),
     ...(weak > 0 ? [yellow(`${weak} by F3 alone, which covers hardly anything`)] : []),
     ...(unstated > 0 ? [yellow(`${unstated} without a hash`)] : []),
     unsound > 0 ? red(`${unsound} unsound`) : `${unsound} unsound`,
   ];
-  const total = sound + weak + unstated + unsound;
+  const total = verdicts.length + unsound;
   // Each part has a colour of its own.
   const strings = Object.assign(
     [`${total} ${total === 1 ? 'file' : 'files'}: `, ...parts.slice(1).map(() => ', '), ''],

@@ -35,15 +35,23 @@ function addWatch(program, onVault) {
     .action(
       onVault(
         async ({ vault, output, options }) => {
+          /** @type {string | null} */
+          let written = null;
+          let isAnyTold = false;
           for (const kind of /** @type {(keyof typeof SHOWN)[]} */ (Object.keys(SHOWN))) {
-            vault.on(`capsule:${kind}`, (event) => tell(output, vault.root, event));
+            vault.on(`capsule:${kind}`, async (event) => {
+              isAnyTold = true;
+              if (await tell(output, vault.root, event)) written = event.cursor;
+            });
           }
           vault.on('error', (error) => output.note`${yellow('vvault:')} ${error.message}`);
           output.note`watching ${vault.root}; Ctrl-C ends it`;
           await interrupted(output.signal);
-          // From then on its cursor is that of the last event that was told.
           await vault.close();
-          output.note`the end; to go on from here: --since ${vault.cursor ?? options.since ?? ''}`;
+          // The closed vault's is behind all that was told, also what could not be written.
+          const cursor = written ?? options.since ?? (isAnyTold ? null : vault.cursor);
+          if (cursor === null) output.note`the end`;
+          else output.note`the end; to go on from here: --since ${cursor}`;
         },
         ({ poll, interval, since }) => ({ watch: poll ? 'poll' : true, pollInterval: interval, since: sinceOf(since) }),
       ),
@@ -60,16 +68,14 @@ function sinceOf(since) {
  * @param {Output} output
  * @param {string} root
  * @param {CapsuleEvent} event
+ * @returns {Promise<boolean>} Whether it was written.
  */
 function tell(output, root, event) {
-  if (output.isJson) {
-    output.json(event);
-    return;
-  }
+  if (output.isJson) return output.json(event);
   const now = dim(time(Date.now()));
   const what = SHOWN[event.kind](event.kind.padEnd(8));
   const count = event.memories ? ` (${event.memories.length} memories)` : '';
-  output.line`${now}  ${what}  ${path.relative(root, event.path)}${count}${event.reason ? `: ${cell(event.reason)}` : ''}`;
+  return output.line`${now}  ${what}  ${path.relative(root, event.path)}${count}${event.reason ? `: ${cell(event.reason)}` : ''}`;
 }
 
 module.exports = addWatch;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::cache::compact_below;
 use super::constructs::{BrokenCapsule, ConstructCapsule, Constructs, FoundConstruct, Whose};
 use super::entry::{Content, FolderKind};
+use super::folder::Progress;
 use super::reader::{Found, Request, Source, Warning, WarningKind, WatchedFolders, read};
 use super::storage::Storage;
 use crate::Error;
@@ -401,9 +402,9 @@ impl Vault {
     }
 
     /// The verdict on every capsule file under the vault, or on those of some instances, sorted by path. A folder
-    /// that can't be looked into is among them, with the reason.
+    /// that can't be looked into is among them, with the reason. What is left is left out once nobody wants it any more.
     #[must_use]
-    pub fn verify(&self, instances: Option<&[String]>) -> Vec<Verified> {
+    pub fn verify(&self, instances: Option<&[String]>, progress: &Progress) -> Vec<Verified> {
         let capsules = &self.directories.capsules;
         let (files, closed) = match instances {
             None => {
@@ -425,7 +426,9 @@ impl Vault {
             let reason = Some(describe(&error, "scandir", &path));
             Verified { path, is_construct: true, verdict: Verdict { valid: None, recipe: None, tether: None, reason } }
         });
-        let judged = files.into_par_iter().map(|path| {
+        progress.total.store(files.len() as u64, Ordering::Relaxed);
+        let judged = files.into_par_iter().take_any_while(|_| !progress.is_aborted()).map(|path| {
+            progress.done.fetch_add(1, Ordering::Relaxed);
             let name = path.file_name().and_then(|name| name.to_str());
             let is_construct = path.parent().zip(name).is_some_and(|(folder, name)| is_construct(folder, name));
             // As readers have it: a limit is for constructs.

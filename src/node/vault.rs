@@ -591,10 +591,11 @@ impl NativeVault {
         &self,
         env: &'env Env,
         instances: Option<Vec<String>>,
+        progress: &ReadingProgress,
     ) -> napi::Result<PromiseRaw<'env, JsonTexts>> {
-        let vault = self.vault.clone();
+        let (vault, progress) = (self.vault.clone(), progress.shared().clone());
         promised(env, move || {
-            Ok(JsonTexts::of(vault.verify(instances.as_deref()).into_iter().map(|verified| {
+            Ok(JsonTexts::of(vault.verify(instances.as_deref(), &progress).into_iter().map(|verified| {
                 ObjectText::new()
                     .string("path", &verified.path.to_string_lossy())
                     .string("format", format_of(verified.is_construct))
