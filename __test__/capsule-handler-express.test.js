@@ -80,6 +80,7 @@ for (const name of ['express', 'express4']) {
         assert.deepEqual([kept.status, kept.text], [304, '']);
       }
       assert.equal((await ask(port, `${base}/nobody`)).status, 404);
+      assert.equal((await ask(port, `${base}/%65vents`)).status, 404, 'this is a name');
       assert.equal((await ask(port, `${base}/%2e%2e%2f%2e%2e%2fetc%2fpasswd`)).status, 404);
       assert.equal((await ask(port, base, { method: 'PUT' })).status, 405);
       assert.equal((await post(capsuleOf('Stored'), base)).status, 201);

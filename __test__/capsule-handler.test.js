@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const { once } = require('node:events');
 const fs = require('node:fs');
+const files = require('node:fs/promises');
 const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
@@ -679,6 +680,92 @@ test('a construct or a path costs its own file, not a look at all', async (t) =>
   assert.equal(discover.mock.callCount(), 0);
   assert.equal(await get('nova-001.capsule'), capsuleOf('Nova', 1));
   assert.equal(discover.mock.callCount(), 1);
+});
+
+test('a capsule that moves or is replaced while it is asked for is given all the same', async (t) => {
+  const { port, write, root } = await serveVault(t);
+  const [one, other] = ['nova-001.capsule', 'identity/nova-001.capsule'].map((file) => `instances/nova-001/${file}`);
+  const real = files.realpath;
+  const during = async (/** @type {string} */ name, /** @type {() => void} */ change) => {
+    const looked = t.mock.method(files, 'realpath', (/** @type {string} */ file) => {
+      if (looked.mock.callCount() === 0) change();
+      return real(file);
+    });
+    const { status, text } = await ask(port, `/api/capsules/${name}`);
+    looked.mock.restore();
+    return [status, text];
+  };
+  const answer = (/** @type {number} */ day) => [200, `{"success":true,"capsule":${capsuleOf('Nova', day)}}`];
+  write(one, capsuleOf('Nova', 1));
+  const replace = () => {
+    write(other, capsuleOf('Nova', 2));
+    fs.rmSync(path.join(root, one));
+  };
+  assert.deepEqual(await during('nova', replace), answer(2));
+  const move = () => fs.renameSync(path.join(root, other), path.join(root, one));
+  assert.deepEqual(await during('nova-001.capsule', move), answer(2));
+  const remove = () => fs.rmSync(path.join(root, one));
+  assert.equal((await during('nova', remove))[0], 404);
+});
+
+test('copies elsewhere are nobody’s, and give way to what is in its place', async (t) => {
+  const { port, write } = await serveVault(t);
+  const given = async (/** @type {string} */ name) => {
+    const { status, text } = await ask(port, `/api/capsules/${name}`);
+    return status === 200 ? JSON.parse(text).capsule.metadata.uuid : status;
+  };
+  for (const month of ['2026-01', '2026-02']) write(`backups/${month}/capsules/Nova/x.capsule`, capsuleOf('Nova', 3));
+  assert.equal(await given('x.capsule'), 'Nova-3');
+  write('capsules/Nova/x.capsule', capsuleOf('Nova', 1));
+  assert.equal(await given('x.capsule'), 'Nova-1');
+
+  write('users/shard_0001/ann/instances/luna-001/identity/luna.capsule', capsuleOf('Luna', 1));
+  for (const copy of ['users/shard_0001/ann/old', 'users/shard_0001/ann/old/instances/luna-001', 'backups/users/bob']) {
+    write(`${copy}/luna.capsule`, capsuleOf('Luna', 2));
+  }
+  assert.equal(await given('luna.capsule'), 'Luna-1');
+  write('users/shard_0001/ann/instances/luna-001/memup/luna.capsule', capsuleOf('Luna', 3));
+  assert.equal(await given('luna.capsule'), 'Luna-3');
+  write('users/shard_0001/bob/instances/luna-001/identity/luna.capsule', capsuleOf('Luna', 4));
+  assert.equal(await given('luna.capsule'), 409);
+});
+
+test('of files of one name the newest is given, wherever the server is', async (t) => {
+  const zone = process.env.TZ;
+  atEnd(t, () => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+  const { port, write } = await serveVault(t);
+  const capsule = (/** @type {string} */ timestamp) =>
+    makeCapsule({ instanceName: 'Nova', uuid: timestamp, timestamp, memories: [] });
+  const ascending = [
+    '2026-01-01',
+    '2026-01-01T19:20:31.402118',
+    '2026-01-01 20:00:00.5+0000',
+    '2026-01-01 21:00:00',
+    '2026-01-01T22:00:00Z',
+    '2026-01-01T18:00:00-05:00',
+  ];
+  for (const place of ascending.keys()) {
+    const [older, newer] = [ascending[place - 1] ?? 'yesterday', ascending[place]];
+    // What was written last does not decide.
+    write('instances/nova-001/identity/nova-001.capsule', capsule(newer));
+    write('instances/nova-001/nova-001.capsule', capsule(older));
+    for (const TZ of ['America/Los_Angeles', 'Asia/Tokyo']) {
+      process.env.TZ = TZ;
+      const { text } = await ask(port, '/api/capsules/nova-001.capsule');
+      assert.equal(JSON.parse(text).capsule.metadata.uuid, newer, TZ);
+    }
+  }
+});
+
+test('a construct that is called as the events are has a way to be asked for', async (t) => {
+  const { port, url, write } = await serveVault(t);
+  write('instances/events/events.capsule', capsuleOf('events'));
+  assert.equal((await ask(port, '/api/capsules/%65vents')).text, `{"success":true,"capsule":${capsuleOf('events')}}`);
+  const client = new VVAULTClient({ mode: 'http', baseUrl: url, capsuleIds: ['events'], timeoutMs: 2000 });
+  assert.deepEqual({ ...(await client.loadAllCapsules()) }, { events: JSON.parse(capsuleOf('events')) });
 });
 
 test('requests that come at once share a look at all', async (t) => {

@@ -3,6 +3,7 @@
 // A vault as it is served: over HTTP, and as the page shows it in a real browser.
 
 const assert = require('node:assert/strict');
+const dns = require('node:dns/promises');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
@@ -105,6 +106,23 @@ test('a host that others can reach is refused without a token, and wrong options
   await Promise.all([first.close(), open.close(), first.close()]);
   assert.deepEqual(listeners(), before);
   await assert.rejects(ask(Number(port), '/'), { code: 'ECONNREFUSED' });
+});
+
+test('what is told as the address of the page is served', async (t) => {
+  const vault = await Vault.open(temporaryVault(t).root, { create: true });
+  atEnd(t, () => vault.close());
+  const resolved = new Map([['north-harbour', '127.0.0.1']]);
+  if (process.platform === 'linux') resolved.set('::ffff:127.0.0.1', '::ffff:127.0.0.1');
+  const real = dns.lookup;
+  t.mock.method(dns, 'lookup', async (/** @type {string} */ host) => {
+    const address = resolved.get(host);
+    return address === undefined ? real(host) : { address, family: address.includes(':') ? 6 : 4 };
+  });
+  for (const host of [...resolved.keys(), 'localhost', '127.0.0.1']) {
+    const server = await serveVault(vault, { host, port: 0 });
+    atEnd(t, () => server.close());
+    for (const place of ['/', '/api/overview']) assert.equal((await fetch(server.url + place)).status, 200, host);
+  }
 });
 
 test('the page comes with its policy, and only the page comes without a token', async (t) => {
@@ -323,6 +341,26 @@ test('what the page is told', async (t) => {
   }
 });
 
+test('versions without a zone have their time in UTC, wherever the server is', async (t) => {
+  const zone = process.env.TZ;
+  atEnd(t, () => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+  const { get, put } = await served(t);
+  const times = ['2026-01-01T00:00:00.000000', '2026-01-01 00:00:00', '2025-12-31T16:00:00-08:00'];
+  for (const [place, timestamp] of times.entries()) {
+    const metadata = metadataOf('Nova', `Nova-${place}`, timestamp);
+    put(`capsules/Nova/${place}.capsule`, capsuleOf('Nova', 1, { metadata }));
+  }
+  for (const TZ of ['America/Los_Angeles', 'Asia/Tokyo']) {
+    process.env.TZ = TZ;
+    const [{ versions }] = (await get('/api/overview')).json().constructs;
+    const told = versions.map((/** @type {any} */ { time }) => time);
+    assert.deepEqual(told, Array(3).fill(Date.UTC(2026)), TZ);
+  }
+});
+
 test('where the vault is, is not told, however it is named', { skip: process.platform === 'win32' }, async (t) => {
   const place = temporaryVault(t);
   const real = path.join(fs.realpathSync(place.root), 'real');
@@ -348,20 +386,26 @@ test('where the vault is, is not told, however it is named', { skip: process.pla
   assert.match(JSON.parse(data).reason, / '\/instances\/nova-001\/out\.capsule'$/);
 });
 
-test('verdicts are asked for once, and again when something happens', async (t) => {
-  const { get, vault, put } = await served(t);
+test('verdicts are those of the files as they are, and judged once for those who ask at once', async (t) => {
+  const { get, vault, put, root, port } = await served(t);
   const verify = t.mock.method(vault, 'verifyCapsules');
-  const count = async () => (await get('/api/verdicts')).json().count;
-  assert.deepEqual(await Promise.all([count(), count(), count()]), [0, 0, 0]);
-  assert.ok(verify.mock.callCount() <= 2);
-  await count();
-  const before = verify.mock.callCount();
-  await count();
-  assert.equal(verify.mock.callCount(), before);
-  const told = once(vault, 'capsule:imported');
-  put(`users/${MIRA}/capsules/m.json`, memoryOf('new'));
-  await told;
-  assert.equal(await count(), 1);
+  const socket = net.connect(port, '127.0.0.1').setEncoding('utf8');
+  socket.write('GET /api/verdicts HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20));
+  let text = '';
+  while ((text.match(/"count":0/g) ?? []).length < 20) text += (await once(socket, 'data'))[0];
+  socket.destroy();
+  assert.ok(verify.mock.callCount() <= 2, 'one for the first, one for all that came after it had begun');
+  const unsound = async () => {
+    const { problems } = (await get('/api/verdicts')).json();
+    return problems.map((/** @type {any} */ problem) => problem.path);
+  };
+  // Of the first the watch tells that it came, but not that it went; of the second nothing.
+  for (const place of [`users/${MIRA}/capsules/m.json`, 'kept/x.capsule']) {
+    put(place, '{"raw":');
+    assert.deepEqual(await unsound(), [place]);
+    fs.rmSync(path.join(root, place));
+    assert.deepEqual(await unsound(), []);
+  }
 });
 
 test('every event is told, and again to those who come back; closing ends it', async (t) => {

@@ -9,6 +9,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const zlib = require('node:zlib');
 
+const native = require('../lib/native');
 const { VVAULTClient } = require('../lib/vvault-client');
 const { atEnd } = require('./support/at-end');
 const { serve } = require('./support/capsule-server');
@@ -101,6 +102,28 @@ test('a folder: the newest sound capsule of each, and why others are left out', 
   write('katana-001', capsuleOf('Katana'));
   assert.deepEqual(Object.keys(await client.loadAllCapsules()), ['katana-001', '__proto__', 'nova-001']);
   assert.ok(!client.errors.has('katana-001'), 'the errors are those of the last call');
+});
+
+test('a file that is there and can’t be read is told as what it is', async (t) => {
+  const vault = temporaryVault(t);
+  const file = vault.path('instances/nova-001/nova-001.capsule');
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, capsuleOf('Nova'));
+  const client = new VVAULTClient({ vaultPath: vault.root, capsuleIds: ['nova-001'] });
+  for (const [errorMessage, code] of [
+    ['EMFILE: too many open files, open', 'VVAULT_SYSTEM'],
+    ['EACCES: permission denied, open', 'VVAULT_PERMISSION'],
+    ['ENOENT: no such file or directory, open', 'VVAULT_NO_CONSTRUCT'],
+  ]) {
+    const loading = t.mock.method(native, 'loadCapsule', async () => ({ text: () => null, errorMessage }));
+    assert.deepEqual(Object.keys(await client.loadAllCapsules()), []);
+    assert.equal(loading.mock.callCount(), 5, 'it may have been replaced');
+    loading.mock.restore();
+    const error = client.errors.get('nova-001');
+    assert.deepEqual([error?.code, error?.path], [code, file]);
+    assert.equal(error?.message, `${file}: ${errorMessage}`);
+  }
+  assert.deepEqual(Object.keys(await client.loadAllCapsules()), ['nova-001']);
 });
 
 test('the environment says which capsules, and where the vault is', async (t) => {

@@ -200,9 +200,15 @@ async function listedFile(vault, place) {
   return isWithin(root, file) && (await realPath(file)) === file ? file : null;
 }
 
+/** What the system tells of itself, and not of a file. */
+const EXHAUSTED = ['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'];
+
 /** @param {string} file */
 function realPath(file) {
-  return fs.realpath(file).catch(() => null);
+  return fs.realpath(file).catch((error) => {
+    if (EXHAUSTED.includes(error.code)) throw error;
+    return null;
+  });
 }
 
 /**

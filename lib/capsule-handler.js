@@ -4,8 +4,10 @@ const path = require('node:path');
 const { isWithin } = require('./absolute');
 const { IDENTITY_FILE, Refusal, Vanished, admit, demandMethod, fail, listedFile } = require('./answering');
 const { realPath, relative, respondJson, respondTagged, shared } = require('./answering');
+const { timeOfCapsule } = require('./capsule-time');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
+const { severalLooks } = require('./several-looks');
 const { insideOf } = require('./vault');
 
 /** @typedef {import('../index').Vault} Vault */
@@ -25,6 +27,11 @@ const OPTIONS = new Set(['authorize', 'basePath', 'maxBodyBytes']);
 const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE']);
 /** How it says that a name is not one user's: the code is that of a name that is nobody's. */
 const SEVERAL = /^several users have a /;
+/** A folder among the users that is one of users, as Chatty shards them. */
+const SHARD = /^shard_[0-9]+$/;
+/** Where capsules lie in a user's folder, and in the vault's own. What lies elsewhere is a copy. */
+const KNOWN_PLACE =
+  /^(instances\/[^/]+\/((identity|memup)\/)?|capsules\/([^/]+\/)?|account\/capsule\/(versions\/)?)[^/]+$/;
 
 /**
  * VVAULT's web API of a vault: see `index.d.ts`.
@@ -96,7 +103,10 @@ function createCapsuleHandler(vault, options = {}) {
    */
   async function single(req, res, name) {
     demandMethod(req, SINGLE);
-    const { body, sha256 } = await answerOfSound(await filesOf(vault, name, discovered), answerWith);
+    const { body, sha256 } = await severalLooks(
+      () => filesOf(vault, name, discovered),
+      (files) => answerOfSound(files, answerWith),
+    );
     respondTagged(req, res, body, { sha256 });
   }
 
@@ -155,11 +165,15 @@ async function filesOf(vault, name, discovered) {
   if (name.endsWith('.capsule') || path.posix.basename(name) === IDENTITY_FILE) {
     if (name.includes('/')) return [await listedFile(vault.root, name)];
     const named = newestFirst(await discovered()).filter((capsule) => capsule.name === name);
-    const places = named.map((capsule) => relative(vault.root, capsule.path));
-    const owners = new Set(places.map(ownerOf));
-    owners.delete('');
+    const places = named.map(({ path: file }) => ({ file, ...placeOf(vault, file) }));
+    const owners = new Set(places.map(({ owner }) => owner));
+    owners.delete(null);
     if (owners.size > 1) throw several();
-    if (places.length > 0) return Promise.all(places.map((place) => listedFile(vault.root, place)));
+    const rank = (/** @type {{ within: string }} */ { within }) => Number(KNOWN_PLACE.test(within));
+    places.sort((one, other) => rank(other) - rank(one));
+    if (places.length > 0) {
+      return Promise.all(places.map(({ file }) => listedFile(vault.root, relative(vault.root, file))));
+    }
   }
   const source = await insideOf(vault)
     .fileOf(name)
@@ -191,18 +205,24 @@ async function answerOfSound(files, answerWith) {
 
 /** @param {DiscoveredCapsule[]} capsules */
 function newestFirst(capsules) {
-  const time = (/** @type {DiscoveredCapsule} */ { timestamp }) =>
-    (typeof timestamp === 'string' && Date.parse(timestamp)) || 0;
+  const time = (/** @type {DiscoveredCapsule} */ { timestamp }) => timeOfCapsule(timestamp) || 0;
   return [...capsules].sort((a, b) => time(b) - time(a) || Date.parse(b.modified) - Date.parse(a.modified));
 }
 
 /**
- * The folder that holds all that is one user's, or the vault's own: `''`.
+ * The user in whose folder a file is, and where it is within that folder, or within the vault's own.
  *
- * @param {string} file From the vault's folder.
+ * @param {Vault} vault
+ * @param {string} file
+ * @returns {{ owner: string | null, within: string }}
  */
-function ownerOf(file) {
-  return `/${file}`.split(/\/(?:instances|capsules|account|archive|constructs)\/|\/identity\/capsule\.json$/, 1)[0];
+function placeOf(vault, file) {
+  const users = path.resolve(vault.root, insideOf(vault).directories.users);
+  if (!isWithin(users, file)) return { owner: null, within: relative(vault.root, file) };
+  const steps = relative(users, file).split('/');
+  if (SHARD.test(steps[0])) steps.shift();
+  const owner = steps.length > 1 ? /** @type {string} */ (steps.shift()) : null;
+  return { owner, within: steps.join('/') };
 }
 
 function missing() {
@@ -287,4 +307,4 @@ function received(req, largest, tooLarge) {
   });
 }
 
-module.exports = { createCapsuleHandler };
+module.exports = { createCapsuleHandler, placeOf };

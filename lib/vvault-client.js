@@ -5,6 +5,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
 const { named, text } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
+const { severalLooks } = require('./several-looks');
 
 /** @typedef {import('./errors').VaultError} VaultError */
 /** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
@@ -27,9 +28,6 @@ const REDIRECTS = 5;
 /** zlib's codes of what can't be decoded; not that of what ends too early, which is a broken connection. */
 const UNDECODABLE = /^(Z_(?!BUF_ERROR)|ERR__ERROR_|ZSTD_error_)/;
 const REDIRECTING = new Set([301, 302, 303, 307, 308]);
-
-/** A file that is replaced between its finding and its reading is looked for again. */
-const LOOKS = 3;
 
 /** What can't be the name of a construct: nor of a part of an URL or path. */
 const NO_NAME = /[\p{Cc}\p{Cs}/\\]/u;
@@ -122,15 +120,12 @@ function folderOf({ vaultPath }) {
     opening.catch(() => {});
     return async (id) => {
       const vault = await opening;
-      for (let look = 1; ; look += 1) {
+      const find = async () => {
         const { path: file, problem } = await vault.restore(id, {});
         if (problem) throw toVaultError(new Error(problem));
-        try {
-          return parsed(await native.loadCapsule(file), file);
-        } catch (error) {
-          if (look === LOOKS) throw error;
-        }
-      }
+        return file;
+      };
+      return severalLooks(find, async (file) => parsed(await native.loadCapsule(file), file));
     };
   };
 }
@@ -161,7 +156,9 @@ function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
   const folder = base.pathname.replace(/\/+$/, '');
   const ask = async (/** @type {string} */ name) => {
     const url = new URL(base);
-    url.pathname = `${folder}/api/capsules/${encodeURIComponent(name)}`;
+    // Of itself, `events` is the stream of events.
+    const segment = name === 'events' ? '%65vents' : encodeURIComponent(name);
+    url.pathname = `${folder}/api/capsules/${segment}`;
     const body = await persistently(() => request(url, headers, AbortSignal.timeout(timeoutMs), timeoutMs));
     return judged(body, whereOf(url));
   };
@@ -393,7 +390,7 @@ async function judged(body, where) {
  */
 function parsed(loaded, where) {
   const text = loaded.text();
-  if (text === null) throw failure('VVAULT_NO_CONSTRUCT', `${where}: ${loaded.errorMessage}`);
+  if (text === null) throw unread(loaded.errorMessage ?? '', where);
   let capsule;
   try {
     capsule = JSON.parse(text);
@@ -405,6 +402,19 @@ function parsed(loaded, where) {
   if (!isObject(capsule)) throw failure('VVAULT_NOT_A_CAPSULE', `${where}: a capsule is a JSON object`);
   if (loaded.errorMessage) throw failure('VVAULT_UNSOUND', `${where}: ${loaded.errorMessage}`);
   return capsule;
+}
+
+/**
+ * Why a file that was found could not be read.
+ *
+ * @param {string} problem In Node.js's words.
+ * @param {string} file
+ */
+function unread(problem, file) {
+  let code = 'VVAULT_SYSTEM';
+  if (/^(ENOENT|ENOTDIR):/.test(problem)) code = 'VVAULT_NO_CONSTRUCT';
+  else if (/^(EACCES|EPERM):/.test(problem)) code = 'VVAULT_PERMISSION';
+  return withCode(new Error(`${file}: ${problem}`), code, file);
 }
 
 /** @param {unknown} value */

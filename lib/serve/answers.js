@@ -4,6 +4,8 @@
 
 const native = require('../native');
 const { Refusal, listedFile, relative, shared, withoutPlace } = require('../answering');
+const { placeOf } = require('../capsule-handler');
+const { timeOfCapsule } = require('../capsule-time');
 const { insideOf } = require('../vault');
 
 /** @typedef {import('../../index').Vault} Vault */
@@ -31,24 +33,17 @@ const LONGEST_NAME = 200;
  * @param {Vault} vault
  */
 function createAnswers(vault) {
-  const { directories, load } = insideOf(vault);
+  const { load } = insideOf(vault);
   const reasonOf = reasonsOf(vault);
   const discovered = shared(() => vault.discoverCapsules());
   const verified = shared(async () => verdictsOf(vault.root, await vault.verifyCapsules(), reasonOf));
-  /** What has been found, for as long as the watch tells of no change. @type {Promise<object> | undefined} */
-  let verdicts;
-  const forget = () => {
-    verdicts = undefined;
-  };
-  const kinds = /** @type {const} */ (['imported', 'updated', 'removed', 'rejected']);
-  for (const kind of kinds) vault.on(`capsule:${kind}`, forget);
 
   /** @type {Map<string, (query: URLSearchParams) => Promise<object>>} */
   const routes = new Map();
 
   routes.set('/api/overview', async () => {
     const [users, capsules] = await Promise.all([vault.listUsers(), discovered()]);
-    const groups = constructsOf(vault.root, directories.users, capsules);
+    const groups = constructsOf(vault, capsules);
     return {
       vault: clipped(vault.root.split(/[\\/]/).pop(), LONGEST_NAME),
       isWatched: vault.cursor !== null,
@@ -60,14 +55,8 @@ function createAnswers(vault) {
     };
   });
 
-  routes.set('/api/verdicts', async (query) => {
-    if (verdicts === undefined || query.has('again') || vault.cursor === null) {
-      const asked = verified();
-      verdicts = asked;
-      asked.catch(forget);
-    }
-    return verdicts;
-  });
+  // Never kept: the watch tells nothing of the end of a file that was unsound, nor of copies in places that it does not cover.
+  routes.set('/api/verdicts', () => verified());
 
   routes.set('/api/memories', async (query) => {
     const offset = wholeNumber(query, 'offset', 0, FURTHEST);
@@ -101,25 +90,24 @@ function createAnswers(vault) {
     return { versions, count: found.length };
   });
 
-  const close = () => {
-    for (const kind of kinds) vault.off(`capsule:${kind}`, forget);
-  };
-  return { routes, close };
+  return routes;
 }
 
 /**
  * The constructs that capsules are of, each with its versions, the newest first.
  *
- * @param {string} root
- * @param {string} usersFolder
+ * @param {Vault} vault
  * @param {import('../../index').DiscoveredCapsule[]} capsules
  */
-function constructsOf(root, usersFolder, capsules) {
+function constructsOf(vault, capsules) {
   /** @type {Map<string, { owner: string | null, name: string, instances: Set<string>, versions: any[] }>} */
   const groups = new Map();
   for (const capsule of capsules) {
-    const place = relative(root, capsule.path);
-    const { owner, folder, isStore } = placeOf(place, usersFolder);
+    const { owner, within } = placeOf(vault, capsule.path);
+    const steps = within.split('/');
+    const isStore = owner === null && steps[0] === 'capsules' && steps.length > 2;
+    const folder = (isStore || steps[0] === 'instances') && steps.length > 2 ? steps[1] : null;
+    const time = timeOfCapsule(capsule.timestamp);
     const called =
       typeof capsule.instanceName === 'string' && capsule.instanceName !== '' ? capsule.instanceName : null;
     const name = folder ?? called ?? capsule.name.replace(/\.capsule$/, '');
@@ -128,11 +116,11 @@ function constructsOf(root, usersFolder, capsules) {
     groups.set(key, group);
     if (isStore && folder !== null) group.instances.add(folder);
     group.versions.push({
-      path: place,
+      path: relative(vault.root, capsule.path),
       instanceName: clipped(capsule.instanceName, LONGEST_NAME),
       uuid: clipped(capsule.uuid, LONGEST_NAME),
       timestamp: clipped(capsule.timestamp, LONGEST_NAME),
-      time: timeOf(capsule.timestamp) ?? Date.parse(capsule.modified),
+      time: Number.isNaN(time) ? Date.parse(capsule.modified) : time,
       size: capsule.size,
     });
   }
@@ -144,28 +132,6 @@ function constructsOf(root, usersFolder, capsules) {
       count: versions.length,
       versions: versions.sort((a, b) => b.time - a.time).slice(0, MOST_VERSIONS),
     }));
-}
-
-/**
- * Whose a capsule is by its place, and what the place calls its construct.
- *
- * @param {string} place From the vault's folder.
- * @param {string} usersFolder
- * @returns {{ owner: string | null, folder: string | null, isStore: boolean }}
- */
-function placeOf(place, usersFolder) {
-  const prefix = `${usersFolder}/`;
-  let steps = place.split('/');
-  /** @type {string | null} */
-  let owner = null;
-  if (place.startsWith(prefix)) {
-    steps = place.slice(prefix.length).split('/');
-    if (/^shard_[0-9]+$/.test(steps[0]) && steps.length > 1) steps.shift();
-    owner = steps.length > 1 ? /** @type {string} */ (steps.shift()) : null;
-  }
-  const isStore = owner === null && steps[0] === 'capsules' && steps.length > 2;
-  const folder = (isStore || steps[0] === 'instances') && steps.length > 2 ? steps[1] : null;
-  return { owner, folder, isStore };
 }
 
 /**
@@ -356,6 +322,8 @@ function clipped(value, longest) {
 }
 
 /**
+ * A memory's time, as `readMemories` has it.
+ *
  * @param {unknown} timestamp
  * @returns {number | null}
  */

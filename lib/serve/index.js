@@ -88,7 +88,7 @@ async function serveVault(vault, options = {}) {
   // Whoever comes to it has been admitted here.
   const capsules = createCapsuleHandler(vault, { authorize: () => true });
   const events = new EventStream(vault, ['imported', 'updated', 'removed', 'rejected']);
-  const answers = createAnswers(vault);
+  const routes = createAnswers(vault);
 
   /** @param {Request} req */
   async function admitted(req) {
@@ -120,7 +120,7 @@ async function serveVault(vault, options = {}) {
       return;
     }
     await admitted(req);
-    const route = answers.routes.get(pathname);
+    const route = routes.get(pathname);
     if (/^\/api\/capsules(\/|$)/.test(pathname)) {
       await capsules(req, res);
     } else if (pathname === '/api/events') {
@@ -146,7 +146,6 @@ async function serveVault(vault, options = {}) {
   const release = () => {
     capsules.close();
     events.close();
-    answers.close();
   };
   try {
     server.listen(port, address);
@@ -171,7 +170,9 @@ async function serveVault(vault, options = {}) {
     return closed;
   };
   const { port: taken } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  return { url: `http://${host.includes(':') ? `[${host}]` : host}:${taken}`, close };
+  // No other name of this machine is served than a loopback one.
+  const shown = isLocal && !/^(.+\.)?localhost$/i.test(host) ? address.replace(/^::ffff:/i, '') : host;
+  return { url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${taken}`, close };
 }
 
 /**

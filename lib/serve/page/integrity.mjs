@@ -18,7 +18,7 @@ export function integrity(page, _query, left) {
 /** @param {Page} page */
 function shown(page) {
   const { verdicts } = page;
-  const again = element('button', { type: 'button', click: () => page.check(true) }, 'Check again');
+  const again = element('button', { type: 'button', click: () => page.check() }, 'Check again');
   if (verdicts === null) {
     const waiting = page.isChecking ? 'Checking every file…' : 'The files have not been checked.';
     return element('div', {}, element('p', { class: 'loading' }, waiting), !page.isChecking && again);

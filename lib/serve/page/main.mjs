@@ -80,7 +80,7 @@ export class Page {
     /** @type {HTMLElement} */ (document.getElementById('vault-name')).textContent = name;
     navigation.hidden = false;
     this.render();
-    this.check(false);
+    this.check();
     this.#follow();
   }
 
@@ -111,16 +111,12 @@ export class Page {
     main.focus({ preventScroll: true });
   }
 
-  /**
-   * Asks for the verdicts on all files.
-   *
-   * @param {boolean} isAgain Also if they are known.
-   */
-  async check(isAgain) {
+  /** Asks for the verdicts on all files. */
+  async check() {
     this.isChecking = true;
     this.#update();
     try {
-      this.verdicts = /** @type {Verdicts} */ (await ask('/api/verdicts', isAgain ? { again: 'yes' } : {}));
+      this.verdicts = /** @type {Verdicts} */ (await ask('/api/verdicts'));
       this.#byPath = new Map(this.verdicts.constructs.map((checked) => [checked.path, checked]));
     } catch (error) {
       if (this.isRefused(error)) return;
@@ -232,7 +228,7 @@ export class Page {
       try {
         this.overview = await ask('/api/overview');
         this.#update();
-        await this.check(false);
+        await this.check();
       } catch (error) {
         this.isRefused(error);
       }
