@@ -646,8 +646,8 @@ export class Vault extends EventEmitter {
 
   /**
    * Stores what an unsound capsule file holds as a version of its own, with a right hash and the tag `adopted`: for a person who
-   * has looked at it. The file stays as it is. The version is of the instance that the capsule names, or of the construct in whose
-   * place the file lies, if only that is known by the name: Chatty's own code has a capsule of `nova-002` show `Nova`.
+   * has looked at it. The file stays as it is. The version is of the instance that the capsule names; of the construct in whose
+   * place the file lies, if readers would else take it for another's: Chatty's own code has a capsule of `nova-002` show `Nova`.
    *
    * @returns The path of the new version.
    * @throws `VVAULT_INVALID_CAPSULE` and `VVAULT_TOO_LARGE` as `storeCapsule`; `VVAULT_UNSOUND` if its tether is wrong and
