@@ -179,6 +179,7 @@ test('a deep nesting in a field that is answered with', { timeout: 60_000 }, asy
   await assert.rejects(readMemories(vault.config, 'bob'), (/** @type {any} */ error) => {
     assert.match(error.message, /^Failed to read memories: Maximum call stack size exceeded/);
     assert.strictEqual(error.code, 'VVAULT_TIMESTAMP');
+    assert.ok(error.cause instanceof RangeError);
     return true;
   });
   assert.strictEqual(errors.length, 1);
@@ -195,6 +196,7 @@ test('what can’t be read is told also where a date ends the reading', async (t
     ['⚠️ Failed to read capsule file broken.json:'],
   );
   assert.strictEqual(errors.length, 1);
+  assert.ok(errors[0][1] instanceof TypeError, 'as Chatty logs it');
   // The date is known by now.
   vault.write('ann', 'another.json', '{');
   await assert.rejects(read(), { code: 'VVAULT_TIMESTAMP' });

@@ -40,6 +40,13 @@ test('a memory capsule of the example vault has the members that Chatty gives it
   });
 });
 
+test('an answer is an array and nothing else', async () => {
+  for (const limit of [0, 3]) {
+    const memories = await readMemories(example.config, MIRA, { limit });
+    assert.deepStrictEqual(Reflect.ownKeys(memories), [...memories.keys()].map(String).concat('length'));
+  }
+});
+
 test('a transcript of the example vault has the members that Chatty gives it', async () => {
   const [memory] = await readMemories(example.config, TOMAS, { limit: 1 });
   assert.deepStrictEqual(memory, {

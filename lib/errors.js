@@ -28,7 +28,13 @@ function toVaultError(thrown) {
   } catch {
     return thrown;
   }
-  return withCode(new Error(told.message), told.code, told.path);
+  return withCode(new (kindOf(told))(told.message), told.code, told.path);
+}
+
+/** What `Date` throws is of the kind that it throws. @param {{ code: string, message: string }} told */
+function kindOf({ code, message }) {
+  if (code !== 'VVAULT_TIMESTAMP') return Error;
+  return message.startsWith('Maximum call stack size exceeded') ? RangeError : TypeError;
 }
 
 /**

@@ -56,7 +56,7 @@ async function read(config, userId, options) {
   const later = room();
   if (later) await later;
   const unchanged = unchangedOf(reading);
-  if (unchanged) return told(config, userId, options, unchanged);
+  if (unchanged) return told(config, userId, options, unchanged.memories);
   const found = await reading.run();
 
   if (found.source === 'none') {
@@ -78,7 +78,8 @@ async function read(config, userId, options) {
     warn(found);
   }
 
-  return told(config, userId, options, await memoriesOf(reading, found));
+  const { memories } = await memoriesOf(reading, found);
+  return told(config, userId, options, memories);
 }
 
 /**

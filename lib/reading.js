@@ -14,6 +14,7 @@ const { escapeLine } = require('./harmless');
 /** @typedef {import('../binding').ReadingOutcome} Outcome */
 /** @typedef {import('../binding').ReadingRequest} Request */
 /** @typedef {NonNullable<ReturnType<import('../binding').MemoryReading['next']>>} Rows */
+/** Memories, and the cursor of the page behind them; `null` if there is none. @typedef {{ memories: Memory[], before: string | null }} Answer */
 
 /**
  * Where a user's folder is, in Chatty's words and absolute.
@@ -118,7 +119,7 @@ class Turns {
  * @param {import('../binding').MemoryReading} reading
  * @param {Outcome} found
  * @param {(outcome: Outcome) => void} [tell] Tells what was met if the memories had to be read again.
- * @returns {Promise<import('../index').MemoryPage>}
+ * @returns {Promise<Answer>}
  */
 async function memoriesOf(reading, found, tell = warn) {
   let outcome = found;
@@ -139,7 +140,7 @@ async function memoriesOf(reading, found, tell = warn) {
         if (next) await next;
       }
     }
-    if (!more) return pageOf(parts, outcome.next ?? null);
+    if (!more) return { memories: joined(parts), before: outcome.next ?? null };
     const made = await reading.more();
     if (made.again) {
       tell(made);
@@ -271,7 +272,7 @@ function isRoom() {
  * The memories, if nothing has changed since somebody asked for them last and they can be had at once; else `null`.
  *
  * @param {import('../binding').MemoryReading} reading
- * @returns {import('../index').MemoryPage | null}
+ * @returns {Answer | null}
  */
 function unchangedOf(reading) {
   const unchanged = reading.unchanged();
@@ -280,19 +281,13 @@ function unchangedOf(reading) {
   const building = new Building(rows);
   const parts = [];
   while (!building.isDone()) parts.push(building.next());
-  return pageOf(parts, before);
+  return { memories: joined(parts), before };
 }
 
-/**
- * @param {Memory[][]} parts
- * @param {string | null} before
- */
-function pageOf(parts, before) {
+/** @param {Memory[][]} parts */
+function joined(parts) {
   // Not `flat`, which takes twenty times as long.
-  const memories = /** @type {Memory[]} */ ([]).concat(...parts);
-  // Not to be seen by who compares, copies or prints the memories.
-  Object.defineProperty(memories, 'before', { value: before });
-  return /** @type {import('../index').MemoryPage} */ (memories);
+  return /** @type {Memory[]} */ ([]).concat(...parts);
 }
 
 /**

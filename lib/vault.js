@@ -306,7 +306,7 @@ class Vault extends EventEmitter {
       checkSignal(signal);
     }
     const unchanged = unchangedOf(reading);
-    if (unchanged) return unchanged;
+    if (unchanged) return pageOf(unchanged);
     const isFollowed = this.listenerCount('progress') > 0;
     const follow = isFollowed
       ? (/** @type {object} */ progress) => this.#call('progress', { userId, ...progress })
@@ -314,7 +314,7 @@ class Vault extends EventEmitter {
     const answer = async () => {
       const found = await reading.run();
       this.#tellOfReading(found);
-      return memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome));
+      return pageOf(await memoriesOf(reading, found, (outcome) => this.#tellOfReading(outcome)));
     };
     return followed(answer(), reading.progress(), signal, follow);
   }
@@ -806,6 +806,13 @@ function guarded(call, report) {
   } catch (error) {
     report(error);
   }
+}
+
+/** @param {import('./reading').Answer} answer */
+function pageOf({ memories, before }) {
+  // Not to be seen by who compares, copies or prints the memories.
+  Object.defineProperty(memories, 'before', { value: before });
+  return /** @type {import('../index').MemoryPage} */ (memories);
 }
 
 /** How often it is told how far a long work has come, in milliseconds. */

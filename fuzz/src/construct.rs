@@ -16,7 +16,11 @@ pub fn check(data: &[u8]) {
     for text in [&state, &header] {
         assert!(scan(text.as_bytes(), |_, _| {}).is_ok(), "{text}");
     }
-    for memory in restored.into_memories() {
+    let sections = restored.sections.clone();
+    assert!(sections.is_sorted());
+    let memories = restored.into_memories();
+    assert_eq!(sections.last(), Some(&memories.len()));
+    for memory in memories {
         let _ = (memory.has_role(b"user"), memory.has_tags(&[]), memory.is_sound());
     }
     let (Ok(capsule), Ok(state)) = (serde_json::from_str::<Value>(&decoded), serde_json::from_str::<Value>(&state))
