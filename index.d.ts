@@ -325,7 +325,8 @@ export interface VaultReadOptions extends ReadMemoriesOptions {
   /**
    * Only memories that come after this place, newest first: the `before` of an earlier page. It stays good while memories come
    * and go, so that a long history can be walked page by page. Only where some dates are invalid and others are not is there no
-   * order that lasts: if memories come or go meanwhile, one may be missed or come twice.
+   * order that lasts: if memories come or go meanwhile, one may be missed or come twice. And memories of a construct that have no
+   * time but their capsule's are new once that is saved again: pages that have come beyond that time do not have them.
    */
   before?: string | null;
   /**
@@ -682,6 +683,9 @@ export class Vault extends EventEmitter {
   /**
    * Deletes a version, its tags, and its file with all others in the instance's folder that state its UUID: earlier states, and
    * copies of any name. `false` if there is no such version.
+   *
+   * @throws `VVAULT_TOO_LARGE`, `VVAULT_PERMISSION` or `VVAULT_SYSTEM` if a capsule file in that folder can't be read, which may be
+   *   such a one, and would be the version again.
    */
   deleteCapsule(name: string, uuid: string): Promise<boolean>;
 

@@ -332,6 +332,15 @@ test('pages miss nothing while memories come and go, also where these have no ti
   for (const saved of [capsule(next, whole), capsule(first, [...whole, 'new']), capsule(next, whole.slice(0, -1))]) {
     assert.deepStrictEqual(await walk(capsule(first, whole), saved, nova), newest);
   }
+  // What a page ended with is gone, or has taken the place of one that had the same words.
+  const gone = await walk(capsule(first, whole), capsule(next, ['a', 'b', 'c', 'e']), nova);
+  assert.deepStrictEqual(gone, ['e', 'd', 'c', 'b', 'a']);
+  const ok = ['ok', 'b', 'c', 'ok', 'e'];
+  const renamed = await walk(capsule(first, ok), capsule(next, [...ok.slice(1), 'new']), nova);
+  assert.ok(
+    ['b', 'c', 'ok', 'e'].every((word) => renamed.includes(word)),
+    String(renamed),
+  );
 });
 
 test('what is no object is no sound capsule of a construct, also where it states no hash', async (t) => {

@@ -124,14 +124,15 @@ pub fn restore(text: &[u8], mark: Option<&str>) -> Option<Restored> {
             "construct_id",
         ],
     );
-    let [instance_name, uuid, timestamp] = json::members(text_of(metadata), ["instance_name", "uuid", "timestamp"]);
+    let [instance_name, uuid, timestamp, own_id] =
+        json::members(text_of(metadata), ["instance_name", "uuid", "timestamp", "construct_id"]);
     let object = |value: Option<Value<'_>>| -> String {
         value.filter(|value| value.kind() == Kind::Object).map_or("{}", |value| value.text()).to_owned()
     };
     let name = instance_name.or(construct_id);
 
     let mut restoring = Restoring {
-        canonical: name.filter(is_short).and_then(|name| name.string()).map_or_else(
+        canonical: own_id.or(construct_id).or(name).filter(is_short).and_then(|name| name.string()).map_or_else(
             || "null".to_owned(),
             |name| format!("\"{}\"", ConstructName::new(&String::from_utf8_lossy(&name)).canonical()),
         ),

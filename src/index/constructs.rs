@@ -241,11 +241,13 @@ impl Constructs {
             }
             let most = if is_own { usize::MAX } else { SHOWN };
             let place = PlaceOf::Stored(instance.clone());
-            let versions = store.versions(&instance, version);
-            let Ok(Versions { indexed, strays, is_settled }) =
-                versions.map_err(|problem| found.problem = Some(problem))
-            else {
-                continue;
+            let Versions { indexed, strays, is_settled } = match store.versions(&instance, version) {
+                Ok(versions) => versions,
+                Err(problem) => {
+                    // Most likely it is of no account for this construct what is wrong with an instance by another name.
+                    found.problem = found.problem.take().or(is_own.then_some(problem));
+                    continue;
+                }
             };
             found.is_unsettled |= !is_settled;
             // A version that has the UUID is it.

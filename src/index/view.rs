@@ -262,16 +262,24 @@ impl View {
         PageCursor { time, session, name, place, id: nameless_id(row), now: query.now, count: 0 }
     }
 
-    /// Where a memory that comes from no folder is now, if another version of its construct has come since.
+    /// Where a memory that comes from no folder is now, if another version of its construct has come since. Of one that is gone,
+    /// the one before it in the capsule: rather twice than not at all.
     fn located(&self, cursor: &PageCursor, query: &Query) -> Option<PageCursor> {
         let id = cursor.id.as_ref()?;
         let rows = |snapshot: usize| self.snapshots[snapshot].fresh().iter().map(RowRef::Fresh);
         let is_it = |row: RowRef<'_>| nameless_id(row).as_ref() == Some(id);
-        (0..self.snapshots.len()).filter(|at| self.session(*at) == cursor.session).find_map(|snapshot| {
-            let same = rows(snapshot).nth(cursor.place as usize).filter(|row| is_it(*row));
-            let row = same.or_else(|| rows(snapshot).find(|row| is_it(*row)))?;
-            Some(PageCursor { count: cursor.count, ..self.cursor(snapshot, row, query) })
-        })
+        let place = cursor.place as usize;
+        let is_construct = |at: &usize| rows(*at).next().is_some_and(|row| row.name().is_empty());
+        let snapshot = (0..self.snapshots.len()).find(|at| self.session(*at) == cursor.session && is_construct(at))?;
+        let same = rows(snapshot).nth(place).filter(|row| is_it(*row));
+        let found = same.or_else(|| rows(snapshot).find(|row| is_it(*row)));
+        let gone = || rows(snapshot).nth(place.saturating_sub(1)).or_else(|| rows(snapshot).last());
+        let row = found.or_else(gone)?;
+        let now = self.cursor(snapshot, row, query);
+        // Before all of its time, if it was the first.
+        let is_first = found.is_none() && place == 0;
+        let time = if is_first { now.time.map(f64::next_up) } else { now.time };
+        Some(PageCursor { time, count: cursor.count, ..now })
     }
 
     fn session(&self, snapshot: usize) -> &str {

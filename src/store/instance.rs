@@ -90,6 +90,9 @@ struct State {
     damaged: Option<Vec<u8>>,
     /// When `ahead` was last tried to be written.
     healed: Option<Instant>,
+    /// Why an index that is made anew is not to be written: one of the files could not be read, and may be the newest state of a
+    /// capsule.
+    unread: Option<Error>,
 }
 
 /// The file that an entry names.
@@ -355,7 +358,11 @@ impl Instance {
     /// also what lies in the folder.
     fn refresh(&self, state: &mut State, whole: bool) -> Result<(), Error> {
         let refreshed = self.refresh_to_end(state, whole);
-        if refreshed.is_err() {
+        if state.unread.is_some() {
+            state.ahead = false;
+            state.unrecorded.clear();
+        }
+        if refreshed.is_err() || state.unread.is_some() {
             // What was read of the index was not put right.
             state.index_seen = None;
         }
@@ -524,6 +531,7 @@ impl Instance {
     /// entries may be lost.
     fn read_folder(&self, state: &mut State, index_changed: bool, rebuilt: bool) -> Result<bool, Error> {
         let problem = |problem| Error::of_file(&self.places.folder, problem);
+        state.unread = None;
         let Some(folder) = self.open_folder().map_err(problem)? else {
             state.names = Arc::default();
             state.foreign.clear();
@@ -586,10 +594,25 @@ impl Instance {
                 Some((name.clone(), self.look_at(&folder, name, &known)))
             })
             .collect();
+        Ok(self.take_in(state, &folder, found, rebuilt))
+    }
+
+    /// Takes over what was found of files without entries. Gives whether that changed the index.
+    fn take_in(&self, state: &mut State, folder: &Directory, found: Vec<(Box<str>, Looked)>, rebuilt: bool) -> bool {
         let mut births = Vec::new();
         let mut left = Vec::new();
+        let unread = |(name, found): &(Box<str>, Looked)| {
+            let (Stray { problem, .. }, _) = found.as_ref().err()?;
+            let problem = problem.as_deref().filter(|problem| may_be_capsule(problem))?;
+            Some(Error::of_file(&self.places.folder.join(&**name), problem.clone()))
+        };
+        state.unread = found.iter().find_map(unread).filter(|_| rebuilt);
         for (name, found) in found {
             match found {
+                Ok(found) if found.was_earlier && state.unread.is_some() => {
+                    let stray = Stray { uuid: Some(found.uuid), is_earlier: true, ..Stray::default() };
+                    state.strays.insert(name, stray);
+                }
                 Ok(found) if found.was_earlier => left.push((name, found)),
                 Ok(found) => births.push((name, found)),
                 Err((stray, content)) => {
@@ -608,7 +631,7 @@ impl Instance {
             births.iter().map(|(_, found): &(Box<str>, Found)| found.uuid.clone()).collect();
         for (name, found) in left {
             if !born.insert(found.uuid.clone()) {
-                let stray = Stray { seen: None, uuid: Some(found.uuid), is_earlier: true, problem: None };
+                let stray = Stray { uuid: Some(found.uuid), is_earlier: true, ..Stray::default() };
                 state.strays.insert(name, stray);
                 continue;
             }
@@ -618,9 +641,9 @@ impl Instance {
         }
         let any = !births.is_empty();
         if any {
-            self.index_found(state, &folder, births);
+            self.index_found(state, folder, births);
         }
-        Ok(any)
+        any
     }
 
     /// Looks which entries' files are other capsules': Python writes over a file whose capsule has the same time, and may be
@@ -854,6 +877,9 @@ impl Instance {
         let target = self.places.indexes.join(self.index_name());
         for attempt in 0..TRIES {
             self.refresh(state, whole || attempt > 0)?;
+            if let Some(unread) = &state.unread {
+                return Err(unread.clone());
+            }
             self.write_again(batch)?;
             let is_missing = |change: &Change| {
                 !matches!(change, Change::Store { .. }) && change.uuid().is_some_and(|uuid| !state.has_entry(uuid))
@@ -1015,7 +1041,7 @@ impl Instance {
                     Outcome::Changed(is_there)
                 }
                 Change::Delete { uuid } => {
-                    *answer = self.may_stay(state, uuid).map(Err);
+                    *answer = self.may_stay(state, index, uuid).map(Err);
                     if answer.is_some() {
                         continue;
                     }
@@ -1245,22 +1271,22 @@ impl Instance {
         })
     }
 
-    /// Why not all files of a capsule may be found: what could not be read would be the capsule again.
-    fn may_stay(&self, state: &State, uuid: &str) -> Option<Error> {
-        let earlier = state.journal.earlier_states_of(uuid);
-        let is_earlier = |name: &str| {
-            earlier.iter().any(|record| matches!(record, Record::Superseded { filename, .. } if filename == name))
-        };
-        state.strays.iter().find_map(|(name, Stray { problem, .. })| {
-            let is_possible = match problem.as_deref()? {
-                FileProblem::Exhausted(_) | FileProblem::System(_) => true,
-                FileProblem::TooLarge { .. } | FileProblem::Denied(_) => is_earlier(name),
-                FileProblem::NotRegular | FileProblem::Folder | FileProblem::Outside(_) | FileProblem::Missing(_) => {
-                    false
-                }
-            };
-            let path = self.places.folder.join(&**name);
-            problem.clone().filter(|_| is_possible).map(|problem| Error::of_file(&path, *problem))
+    /// Why a capsule can't be deleted: a file that can't be read may be one of its states, and would be the capsule again; or it
+    /// is the one that the index names, and may be another capsule's by now.
+    fn may_stay(&self, state: &State, index: &InstanceIndex, uuid: &str) -> Option<Error> {
+        let error = |name: &str, problem| Error::of_file(&self.places.folder.join(name), problem);
+        let own = index.entry(uuid).and_then(|entry| {
+            let problem = self.holds(entry.filename(), uuid).err()?;
+            let folder = self.open_folder().ok()??;
+            let state = folder.file_signature(entry.filename(), &self.places.boundary).ok()?;
+            let is_own = entry.is_of_file(state.size, state.modified());
+            (!is_own).then(|| error(entry.filename(), problem))
+        });
+        own.or_else(|| {
+            state.strays.iter().find_map(|(name, stray)| {
+                let problem = stray.problem.as_deref().filter(|problem| may_be_capsule(problem))?;
+                Some(error(name, problem.clone()))
+            })
         })
     }
 
@@ -1480,6 +1506,12 @@ struct Stray {
     is_earlier: bool,
     /// Why it could not be read.
     problem: Option<Box<FileProblem>>,
+}
+
+/// Whether what could not be read for this may be a capsule, for another process or later.
+fn may_be_capsule(problem: &FileProblem) -> bool {
+    use FileProblem::{Denied, Exhausted, System, TooLarge};
+    matches!(problem, TooLarge { .. } | Denied(_) | Exhausted(_) | System(_))
 }
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.

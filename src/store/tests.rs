@@ -366,9 +366,54 @@ fn what_can_t_be_read_decides_nothing() {
         vault.store.store(text.as_bytes()).expect("stored");
     }
     assert!(matches!(small(&vault).delete("Nova", "a"), Err(Error::TooLarge { .. })));
-    assert_eq!(text_of(&small(&vault), &Version::Latest), Ok(short));
+    assert_eq!(text_of(&small(&vault), &Version::Latest), Ok(short.clone()));
     assert_eq!(open(vault.root()).delete("Nova", "a"), Ok(true));
     assert_eq!(listed(&open(vault.root())), Vec::<Value>::new());
+
+    // Also where nothing tells what it is; but one's own, of which the index tells, goes.
+    let vault = Vault::new();
+    let stored = vault.store.store(large.as_bytes()).expect("stored");
+    let copy = stored.path.with_file_name("copy.capsule");
+    fs::copy(&stored.path, &copy).expect("a copy");
+    assert!(matches!(small(&vault).delete("Nova", "a"), Err(Error::TooLarge { .. })));
+    fs::remove_file(&copy).expect("removed");
+    assert_eq!(small(&vault).delete("Nova", "a"), Ok(true));
+
+    // Python has written over it, and was killed before it said so.
+    let vault = Vault::new();
+    let stored = vault.store.store(short.as_bytes()).expect("stored");
+    fs::write(&stored.path, capsule("Nova", "b", "2", &"y".repeat(1000))).expect("written over");
+    assert!(matches!(small(&vault).delete("Nova", "a"), Err(Error::TooLarge { .. })));
+    assert!(stored.path.exists());
+}
+
+/// An index that is made anew names what is newest; where that can't be read now, nothing is written down.
+#[test]
+fn an_index_is_not_made_anew_without_what_can_t_be_read() {
+    for is_cut in [false, true] {
+        let vault = Vault::new();
+        let long = capsule("Nova", "a", "2", &"x".repeat(1000));
+        vault.store.store(capsule("Nova", "a", "1", "old").as_bytes()).expect("stored");
+        vault.store.store(long.as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        let index = fs::read(vault.index_path()).expect("an index");
+        if is_cut {
+            fs::write(vault.index_path(), &index[..index.len() / 4]).expect("cut");
+        } else {
+            fs::remove_file(vault.index_path()).expect("removed");
+        }
+        let small = Store::open(vault.root(), Options { largest_capsule: 1000, ..Options::default() });
+        let small = small.expect("a vault");
+        for _ in 0..2 {
+            let _ = small.list("Nova", None);
+            let tagged = small.add_tag("Nova", "a", "other");
+            assert!(is_cut || matches!(tagged, Err(Error::TooLarge { .. })), "{tagged:?}");
+        }
+        for store in [&open(vault.root()), &small] {
+            assert!(tags(store).first().is_none_or(|(uuid, tags)| uuid == "a" && tags.contains(&"gold".to_owned())));
+        }
+        assert_eq!(text_of(&open(vault.root()), &Version::Latest), Ok(long));
+    }
 }
 
 #[test]

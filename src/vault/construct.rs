@@ -44,8 +44,8 @@ impl PlaceOf {
     #[must_use]
     pub fn construct_in<'a>(folder: &'a str, file: &'a str) -> &'a str {
         let name = stem(file);
-        let by_file = !ConstructName::new(folder).has_number() && ConstructName::new(name).has_number();
-        if by_file { name } else { folder }
+        let [own, by_file] = [folder, name].map(ConstructName::new);
+        if !own.has_number() && by_file.has_number() && own.is_of_family(&by_file) { name } else { folder }
     }
 
     /// Of a file below a user's folder, or the vault's root, with what [`instances`] gives for that.
@@ -74,7 +74,9 @@ impl PlaceOf {
             }
             (Self::Stored(name), Some(own)) => {
                 let is_filed = shown.is_some_and(|shown| ConstructName::new(shown).is_same(&ConstructName::new(name)));
-                is_filed.then_some(own).into_iter().collect()
+                // Else nobody looks here.
+                let is_found = is_filed && ConstructName::new(own).may_name(name);
+                is_found.then_some(own).into_iter().collect()
             }
             (Self::Copy { name, is_taken }, Some(own)) => {
                 let meant = ConstructName::new(own);

@@ -803,11 +803,12 @@ pub fn owners_of(vault: &Vault, file: &Path) -> [Option<String>; 2] {
 #[must_use]
 pub fn place_of(vault: &Vault, file: &Path) -> PlaceOf {
     let root = vault.boundary().root();
-    let Ok(relative) = file.strip_prefix(vault.store().root()).or_else(|_| file.strip_prefix(root)) else {
-        return PlaceOf::Nobody;
-    };
-    let base = Layout::new(vault.directories()).base(relative);
-    PlaceOf::of(&root.join(&base), &root.join(relative), &instances(&root.join(base), vault.boundary()))
+    let as_named = file.strip_prefix(vault.store().root()).or_else(|_| file.strip_prefix(root)).map(Path::to_owned);
+    // By way of a link from elsewhere.
+    let real = || Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?).strip_prefix(root).ok()?.to_owned());
+    let Some(relative) = as_named.ok().or_else(real) else { return PlaceOf::Nobody };
+    let base = Layout::new(vault.directories()).base(&relative);
+    PlaceOf::of(&root.join(&base), &root.join(&relative), &instances(&root.join(base), vault.boundary()))
 }
 
 impl Watch {

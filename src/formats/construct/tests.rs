@@ -148,6 +148,13 @@ fn ids_are_stable() {
     let [first, escaped, other]: [Vec<Value>; 3] = ids;
     assert_eq!((&first, &first), (&escaped, &other));
     assert_ne!(first[0], first[1]);
+    let of_id = |shown: &str| {
+        let text = format!(
+            "{{\"metadata\":{{\"construct_id\":\"luna-001\",\"instance_name\":\"{shown}\"}},\"memory_log\":[\"a\"]}}"
+        );
+        restored(text.as_bytes())["memories"][0]["id"].clone()
+    };
+    assert_eq!(of_id("Luna Nightshade"), of_id("Moonlight"));
 }
 
 /// JavaScript can make no date of some values, and fails to.
