@@ -273,7 +273,7 @@ impl View {
         let snapshot = (0..self.snapshots.len()).find(|at| self.session(*at) == cursor.session && is_construct(at))?;
         let same = rows(snapshot).nth(place).filter(|row| is_it(*row));
         let found = same.or_else(|| rows(snapshot).find(|row| is_it(*row)));
-        let gone = || rows(snapshot).nth(place.saturating_sub(1)).or_else(|| rows(snapshot).last());
+        let gone = || rows(snapshot).nth(place.saturating_sub(1)).or_else(|| rows(snapshot).next_back());
         let row = found.or_else(gone)?;
         let now = self.cursor(snapshot, row, query);
         // Before all of its time, if it was the first.

@@ -1041,7 +1041,7 @@ impl Instance {
                     Outcome::Changed(is_there)
                 }
                 Change::Delete { uuid } => {
-                    *answer = self.may_stay(state, index, uuid).map(Err);
+                    *answer = self.may_stay(state, index, &batch.removed, uuid).map(Err);
                     if answer.is_some() {
                         continue;
                     }
@@ -1273,7 +1273,11 @@ impl Instance {
 
     /// Why a capsule can't be deleted: a file that can't be read may be one of its states, and would be the capsule again; or it
     /// is the one that the index names, and may be another capsule's by now.
-    fn may_stay(&self, state: &State, index: &InstanceIndex, uuid: &str) -> Option<Error> {
+    fn may_stay(&self, state: &State, index: &InstanceIndex, removed: &HashSet<String>, uuid: &str) -> Option<Error> {
+        // In a second attempt it has begun to go.
+        if removed.contains(uuid) {
+            return None;
+        }
         let error = |name: &str, problem| Error::of_file(&self.places.folder.join(name), problem);
         let own = index.entry(uuid).and_then(|entry| {
             let problem = self.holds(entry.filename(), uuid).err()?;

@@ -1562,6 +1562,8 @@ struct Usurper {
 enum When {
     Before,
     After,
+    /// A file that is to be deleted has been set aside.
+    Aside,
 }
 
 impl Usurper {
@@ -1586,7 +1588,11 @@ impl Files for Usurper {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        SystemFiles.rename(from, to)
+        SystemFiles.rename(from, to)?;
+        if super::files::is_temporary_name(&to.file_name().unwrap_or_default().to_string_lossy()) {
+            self.act(When::Aside);
+        }
+        Ok(())
     }
 
     fn place(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -1615,6 +1621,23 @@ impl Files for Usurper {
     fn cut(&self, file: &File, length: u64) -> io::Result<()> {
         SystemFiles.cut(file, length)
     }
+}
+
+/// What can't be read, and came when the deletion had begun, does not end it in its midst.
+#[test]
+fn a_deletion_that_has_begun_is_done() {
+    let vault = Vault::new();
+    let stored = vault.store.store(capsule("Nova", "a", "2026", "a").as_bytes()).expect("stored");
+    let files = Usurper {
+        place: stored.path.with_file_name("large.capsule"),
+        text: capsule("Nova", "b", "2026", &"x".repeat(1000)),
+        is_first: AtomicUsize::new(1),
+        when: When::Aside,
+    };
+    let options = Options { largest_capsule: 1000, ..Options::default() };
+    let store = Store::open_with(vault.root(), options, Arc::new(files)).expect("a vault");
+    assert_eq!(store.delete("Nova", "a"), Ok(true));
+    assert_eq!(tags(&open(vault.root())), [("b".to_owned(), vec![])]);
 }
 
 #[test]
