@@ -68,6 +68,16 @@ impl ConstructName {
         folded.strip_prefix("gpt-").unwrap_or(&folded).starts_with(first)
     }
 
+    /// Whether a construct of this name may be shown by that one, as simForge has `Luna Nightshade` for `luna-001`: it has no
+    /// number, and begins with the same word.
+    #[must_use]
+    pub fn may_be_shown_as(&self, shown: &str) -> bool {
+        let shown = Self::new(shown);
+        let first = self.bare().split('-').next().unwrap_or_default();
+        let rest = shown.plain.strip_prefix(first).filter(|_| !shown.has_number());
+        rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    }
+
     /// Whether a capsule in this construct's folder may call itself so: also by the part before the first `-`, as Chatty
     /// makes the name of `x-ray-001` to `X`.
     #[must_use]
@@ -113,6 +123,17 @@ mod tests {
         assert!(is_same("\u{1f0}", "J\u{30c}"));
         assert!(ConstructName::new("zo\u{e9}-001").may_name("zoe\u{301}-001.capsule"));
         assert!(!is_same("-001", "001"));
+    }
+
+    #[test]
+    fn by_what_a_construct_may_be_shown() {
+        let name = ConstructName::new("luna-001");
+        for shown in ["Luna", "Luna Nightshade", "luna-nightshade", "gpt-luna"] {
+            assert!(name.may_be_shown_as(shown), "{shown}");
+        }
+        for shown in ["Lunaris", "luna-002", "luna-1769054400000", "Nightshade", ""] {
+            assert!(!name.may_be_shown_as(shown), "{shown}");
+        }
     }
 
     #[test]

@@ -15,9 +15,9 @@ use crate::formats::construct_name::ConstructName;
 use crate::formats::integrity::{Policy, Verdict};
 use crate::formats::json::{self, Kind, Value};
 use crate::formats::{capsule, construct};
-use crate::lock::lock;
+use crate::lock::{Turn, lock};
 use crate::store::{Store, Version, Versions};
-use crate::vault::{Candidate, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, state_of};
+use crate::vault::{Candidate, Directory, FileProblem, PlaceOf, Signature, all_users, candidates, read_file, state_of};
 
 /// A text that breaks off is waited for so long: its writer may be slow.
 pub const HALF: Duration = Duration::from_millis(1500);
@@ -27,8 +27,12 @@ const KEPT: usize = 256;
 /// of so many bytes together, or one that is larger.
 const KEPT_BYTES: usize = if cfg!(test) { 1 << 20 } else { 128 << 20 };
 
-/// Of an instance by another name, which may hold what a construct shows that name for, so many of the newest are looked at.
-const SHOWN: usize = 16;
+/// Bytes: a capsule that is larger is parsed in turn.
+const LARGE: usize = 64 << 10;
+/// So many of the newest versions are looked at before it is asked whose each is.
+const USUAL: usize = 16;
+/// Of so many files it is known whose they are.
+const CALLED: usize = 1 << 16;
 
 /// So often is looked again while files come and go.
 const RACES: usize = 8;
@@ -41,6 +45,8 @@ pub struct Constructs {
     watched: Mutex<Option<Answers>>,
     /// How often that happened: an answer that was found meanwhile is not kept.
     changes: AtomicU64,
+    /// What files of the store call their constructs, where several show one name.
+    called: Mutex<HashMap<PathBuf, (Signature, Option<String>)>>,
 }
 
 /// By user and name, with the state of the file of each.
@@ -236,10 +242,9 @@ impl Constructs {
         let instances = store.instances();
         for instance in instances.map_err(|problem| found.problem = Some(problem)).unwrap_or_default() {
             let is_own = ConstructName::new(&instance).is_same(wanted);
-            if !is_own && !wanted.may_name(&instance) {
+            if !is_own && !wanted.may_be_shown_as(&instance) {
                 continue;
             }
-            let most = if is_own { usize::MAX } else { SHOWN };
             let place = PlaceOf::Stored(instance.clone());
             let Versions { indexed, strays, is_settled } = match store.versions(&instance, version) {
                 Ok(versions) => versions,
@@ -252,7 +257,8 @@ impl Constructs {
             found.is_unsettled |= !is_settled;
             // A version that has the UUID is it.
             let is_found = matches!(version, Version::Uuid(_)) && !indexed.is_empty();
-            for path in indexed.into_iter().take(most) {
+            let may_be = |(at, path): &(usize, PathBuf)| is_own && *at < USUAL || self.may_be(store, path, wanted);
+            for (_, path) in indexed.into_iter().enumerate().filter(may_be) {
                 let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
                 if usable {
@@ -261,10 +267,34 @@ impl Constructs {
                 }
                 found.rejected.push(capsule);
             }
-            let strays = strays.into_iter().filter(|_| !is_found).take(most);
+            let strays = strays.into_iter().filter(|path| !is_found && (is_own || self.may_be(store, path, wanted)));
             capsules.extend(strays.filter_map(|path| self.read_as(store, (&path, None), (wanted, &place), found)));
         }
         capsules
+    }
+
+    /// Whether a version in the store may be of this construct, by what it calls itself. Cheap when asked again.
+    fn may_be(&self, store: &Store, path: &Path, wanted: &ConstructName) -> bool {
+        let is_it = |own: &Option<String>| own.as_ref().is_none_or(|own| ConstructName::new(own).is_same(wanted));
+        let seen = state_of(path);
+        if let Some((known, own)) = lock(&self.called).get(path)
+            && seen == Some(*known)
+        {
+            return is_it(own);
+        }
+        let began = SystemTime::now();
+        // What can't be read is told by who reads it.
+        let Ok(text) = read_file(path, store.options().largest_capsule) else { return true };
+        let own = capsule::names(&String::from_utf8_lossy(&text)).into_iter().flatten().next();
+        let is_it = is_it(&own);
+        if let Some(seen) = seen.filter(|seen| seen.is_settled(began, true)) {
+            let mut called = lock(&self.called);
+            if called.len() >= CALLED {
+                called.clear();
+            }
+            called.insert(path.to_owned(), (seen, own));
+        }
+        is_it
     }
 
     /// Of all other places.
@@ -342,6 +372,7 @@ impl Constructs {
         let mut text = Vec::new();
         let (signature, length) = folder.read(name, boundary, store.options().largest_capsule, &mut text)?;
         let text = &text[..length];
+        let _turn = (length > LARGE).then(Turn::take);
         let capsule = ConstructCapsule::parse(store, path, owner, text);
         let capsule = Arc::new(capsule.ok_or_else(|| Unread::Broken {
             reason: ConstructCapsule::problem_of(text),

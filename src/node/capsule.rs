@@ -11,6 +11,7 @@ use super::{off_thread, promised, to_js};
 use crate::Error;
 use crate::formats::integrity::Verdict;
 use crate::formats::{construct, fingerprint, integrity, web_answer};
+use crate::lock::Turn;
 use crate::vault::{FileProblem, LARGEST_FILE, read_file};
 
 /// Some servers begin a text with it.
@@ -75,6 +76,7 @@ impl CapsuleAnswer {
             }
             Err(_) => return Ok(None),
         };
+        let _turn = Turn::take();
         let verdict = integrity::judge(&bytes, expected_tether);
         let text = verdict.reason.is_none().then(|| String::from_utf8_lossy(&bytes));
         let body = text.and_then(|text| web_answer::of_capsule(&text)).map(String::into_bytes);
@@ -104,6 +106,7 @@ impl LoadedCapsule {
     pub(super) fn of_file(path: &Path, limit: u64, expected_tether: Option<&str>) -> Self {
         match read_file(path, limit) {
             Ok(bytes) => {
+                let _turn = Turn::take();
                 let verdict = integrity::judge(&bytes, expected_tether);
                 Self::judged(String::from_utf8_lossy(&bytes).into_owned(), verdict)
             }

@@ -75,7 +75,7 @@ impl PlaceOf {
             (Self::Stored(name), Some(own)) => {
                 let is_filed = shown.is_some_and(|shown| ConstructName::new(shown).is_same(&ConstructName::new(name)));
                 // Else nobody looks here.
-                let is_found = is_filed && ConstructName::new(own).may_name(name);
+                let is_found = is_filed && ConstructName::new(own).may_be_shown_as(name);
                 is_found.then_some(own).into_iter().collect()
             }
             (Self::Copy { name, is_taken }, Some(own)) => {

@@ -157,6 +157,12 @@ fn what_is_stored_by_the_name_that_it_shows_is_found_by_its_id() {
     fs::create_dir_all(root.join("indexes/Lunaris.journal")).expect("a folder");
     put(root, "capsules/Lunaris/x.capsule", "{");
     assert!(find("luna-001").is_ok_and(|found| found.is_some()));
+    // However many others have been stored since.
+    for day in 0..40 {
+        let text = capsule("Nova", 2, &format!("another {day}")).replace("Nova-2", &format!("another-{day}"));
+        put(root, &format!("capsules/Nova/another-{day}.capsule"), &text);
+    }
+    assert!(find("nova-002").is_ok_and(|found| found.is_some_and(|id| id == "nova-002")));
     forge("nova-001", "Katana", "Katana");
     forge("nova-004", "Nova", "Nova-Prime");
     assert_eq!((find("katana-001"), find("nova-004")), (Ok(None), Ok(None)));
