@@ -257,7 +257,10 @@ impl Constructs {
             found.is_unsettled |= !is_settled;
             // A version that has the UUID is it.
             let is_found = matches!(version, Version::Uuid(_)) && !indexed.is_empty();
-            let may_be = |(at, path): &(usize, PathBuf)| is_own && *at < USUAL || self.may_be(store, path, wanted);
+            let is_its = |own: &str| {
+                if is_own { wanted.may_call_itself(own) } else { ConstructName::new(own).is_same(wanted) }
+            };
+            let may_be = |(at, path): &(usize, PathBuf)| is_own && *at < USUAL || self.may_be(store, path, is_its);
             for (_, path) in indexed.into_iter().enumerate().filter(may_be) {
                 let Some(capsule) = self.read_as(store, (&path, None), (wanted, &place), found) else { continue };
                 let usable = store.options().policy == Policy::Report || capsule.verdict.is_sound();
@@ -267,15 +270,15 @@ impl Constructs {
                 }
                 found.rejected.push(capsule);
             }
-            let strays = strays.into_iter().filter(|path| !is_found && (is_own || self.may_be(store, path, wanted)));
+            let strays = strays.into_iter().filter(|path| !is_found && (is_own || self.may_be(store, path, is_its)));
             capsules.extend(strays.filter_map(|path| self.read_as(store, (&path, None), (wanted, &place), found)));
         }
         capsules
     }
 
-    /// Whether a version in the store may be of this construct, by what it calls itself. Cheap when asked again.
-    fn may_be(&self, store: &Store, path: &Path, wanted: &ConstructName) -> bool {
-        let is_it = |own: &Option<String>| own.as_ref().is_none_or(|own| ConstructName::new(own).is_same(wanted));
+    /// Whether a version in the store may be of a construct, by what it calls itself. Cheap when asked again.
+    fn may_be(&self, store: &Store, path: &Path, is_its: impl Fn(&str) -> bool) -> bool {
+        let is_it = |own: &Option<String>| own.as_deref().is_none_or(&is_its);
         let seen = state_of(path);
         if let Some((known, own)) = lock(&self.called).get(path)
             && seen == Some(*known)

@@ -168,6 +168,19 @@ fn what_is_stored_by_the_name_that_it_shows_is_found_by_its_id() {
     assert_eq!((find("katana-001"), find("nova-004")), (Ok(None), Ok(None)));
 }
 
+/// Also by its short form, and however many newer ones are not to be used.
+#[test]
+fn an_old_version_is_found_behind_unsound_ones() {
+    let vault = tempfile::tempdir().expect("a folder");
+    for day in 1..30 {
+        let text = capsule("X", day, "found");
+        let text = if day == 1 { text } else { text.replace("found", "tampered") };
+        put(vault.path(), &format!("capsules/x-ray-001/{day}.capsule"), &text);
+    }
+    let found = find(vault.path(), None, "x-ray-001", Policy::Enforce);
+    assert_eq!(found, Ok(Some("found".to_owned())));
+}
+
 /// A log grows at its end, and all its lines have one time.
 #[test]
 fn of_one_time_the_last_of_a_list_is_the_newest() {
