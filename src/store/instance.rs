@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -603,7 +603,7 @@ impl Instance {
         let mut left = Vec::new();
         let unread = |(name, found): &(Box<str>, Looked)| {
             let (Stray { problem, .. }, _) = found.as_ref().err()?;
-            let problem = problem.as_deref().filter(|problem| may_be_capsule(problem))?;
+            let problem = problem.as_deref().filter(|problem| self.may_be_capsule(name, problem, None))?;
             Some(Error::of_file(&self.places.folder.join(&**name), problem.clone()))
         };
         state.unread = found.iter().find_map(unread).filter(|_| rebuilt);
@@ -1288,10 +1288,30 @@ impl Instance {
         });
         own.or_else(|| {
             state.strays.iter().find_map(|(name, stray)| {
-                let problem = stray.problem.as_deref().filter(|problem| may_be_capsule(problem))?;
+                let problem = stray.problem.as_deref();
+                let problem = problem.filter(|problem| self.may_be_capsule(name, problem, Some(uuid)))?;
                 Some(error(name, problem.clone()))
             })
         })
+    }
+
+    /// Whether what could not be read for this may be a capsule, or the one of this UUID, for another process or later. Of a file
+    /// that is too large the beginning is looked at: that is where every writer has its header.
+    fn may_be_capsule(&self, name: &str, problem: &FileProblem, uuid: Option<&str>) -> bool {
+        /// Bytes.
+        const HEAD: u64 = 1 << 20;
+        match problem {
+            FileProblem::Denied(_) | FileProblem::Exhausted(_) | FileProblem::System(_) => true,
+            FileProblem::TooLarge { .. } => {
+                let mut head = Vec::new();
+                let file = open_file(File::options().read(true), &self.places.folder.join(name));
+                let read = file.and_then(|file| file.take(HEAD).read_to_end(&mut head));
+                let has = |text: &[u8]| memchr::memmem::find(&head, text).is_some();
+                let is_possible = || uuid.is_none_or(|uuid| has(format!("\"{uuid}\"").as_bytes()) || !has(b"\"uuid\""));
+                read.is_err() || head.trim_ascii_start().starts_with(b"{") && is_possible()
+            }
+            FileProblem::NotRegular | FileProblem::Folder | FileProblem::Outside(_) | FileProblem::Missing(_) => false,
+        }
     }
 
     /// Whether a file is of this capsule, or not there.
@@ -1510,12 +1530,6 @@ struct Stray {
     is_earlier: bool,
     /// Why it could not be read.
     problem: Option<Box<FileProblem>>,
-}
-
-/// Whether what could not be read for this may be a capsule, for another process or later.
-fn may_be_capsule(problem: &FileProblem) -> bool {
-    use FileProblem::{Denied, Exhausted, System, TooLarge};
-    matches!(problem, TooLarge { .. } | Denied(_) | Exhausted(_) | System(_))
 }
 
 /// Gives a capsule a tag. What is to be written down of it; `None` if there is no such capsule.

@@ -376,7 +376,9 @@ fn what_can_t_be_read_decides_nothing() {
     let copy = stored.path.with_file_name("copy.capsule");
     fs::copy(&stored.path, &copy).expect("a copy");
     assert!(matches!(small(&vault).delete("Nova", "a"), Err(Error::TooLarge { .. })));
-    fs::remove_file(&copy).expect("removed");
+    // What begins as no capsule, or as another, hinders nobody.
+    fs::write(&copy, vec![0; 2000]).expect("zeros");
+    fs::write(copy.with_file_name("other.capsule"), capsule("Nova", "b", "2", &"y".repeat(1000))).expect("another");
     assert_eq!(small(&vault).delete("Nova", "a"), Ok(true));
 
     // Python has written over it, and was killed before it said so.
