@@ -17,7 +17,7 @@ const zlib = require('node:zlib');
 const { Vault } = require('..');
 const { createCapsuleHandler } = require('../lib/capsule-handler');
 const { VVAULTClient } = require('../lib/vvault-client');
-const { atEnd } = require('./support/at-end');
+const { atEnd, keepTimeZone } = require('./support/at-end');
 const { ask, serve } = require('./support/capsule-server');
 const { capsuleFilename, makeCapsule, timestampOf } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
@@ -731,11 +731,7 @@ test('copies elsewhere are nobody’s, and give way to what is in its place', as
 });
 
 test('of files of one name the newest is given, wherever the server is', async (t) => {
-  const zone = process.env.TZ;
-  atEnd(t, () => {
-    if (zone === undefined) delete process.env.TZ;
-    else process.env.TZ = zone;
-  });
+  keepTimeZone(t);
   const { port, write } = await serveVault(t);
   const capsule = (/** @type {string} */ timestamp) =>
     makeCapsule({ instanceName: 'Nova', uuid: timestamp, timestamp, memories: [] });

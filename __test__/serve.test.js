@@ -13,7 +13,7 @@ const { test } = require('node:test');
 
 const { Vault } = require('..');
 const { serveVault } = require('../lib/serve');
-const { atEnd } = require('./support/at-end');
+const { atEnd, keepTimeZone } = require('./support/at-end');
 const { openPage, skip, untilIn } = require('./support/browser');
 const { ask } = require('./support/capsule-server');
 const { metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
@@ -342,11 +342,7 @@ test('what the page is told', async (t) => {
 });
 
 test('versions without a zone have their time in UTC, wherever the server is', async (t) => {
-  const zone = process.env.TZ;
-  atEnd(t, () => {
-    if (zone === undefined) delete process.env.TZ;
-    else process.env.TZ = zone;
-  });
+  keepTimeZone(t);
   const { get, put } = await served(t);
   const times = ['2026-01-01T00:00:00.000000', '2026-01-01 00:00:00', '2025-12-31T16:00:00-08:00'];
   for (const [place, timestamp] of times.entries()) {

@@ -50,6 +50,14 @@ function optionalText(value, name) {
 }
 
 /**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function optionalFunction(value, name) {
+  if (value !== undefined && typeof value !== 'function') throw refused(`${name} must be a function`);
+}
+
+/**
  * Refuses what is no signal, of whatever realm or package, and throws the reason of one that was aborted already.
  *
  * @param {AbortSignal | null | undefined} signal
@@ -86,4 +94,4 @@ function jsonOf(capsule, indent) {
   }
 }
 
-module.exports = { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text };
+module.exports = { checkSignal, exact, jsonOf, named, optionalFunction, optionalText, reasonOf, text };

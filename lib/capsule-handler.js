@@ -8,7 +8,7 @@ const { timeOfCapsule } = require('./capsule-time');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
 const { severalLooks } = require('./several-looks');
-const { insideOf } = require('./vault');
+const { SHARD, insideOf } = require('./vault');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').DiscoveredCapsule} DiscoveredCapsule */
@@ -27,8 +27,6 @@ const OPTIONS = new Set(['authorize', 'basePath', 'maxBodyBytes']);
 const NAMELESS = new Set(['VVAULT_INVALID_NAME', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE']);
 /** How it says that a name is not one user's: the code is that of a name that is nobody's. */
 const SEVERAL = /^several users have a /;
-/** A folder among the users that is one of users, as Chatty shards them. */
-const SHARD = /^shard_[0-9]+$/;
 /** Where capsules lie in a user's folder, and in the vault's own. What lies elsewhere is a copy. */
 const KNOWN_PLACE =
   /^(instances\/[^/]+\/((identity|memup)\/)?|capsules\/([^/]+\/)?|account\/capsule\/(versions\/)?)[^/]+$/;

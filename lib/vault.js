@@ -6,7 +6,7 @@ const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
 const native = require('./native');
 const { absoluteAs, isWithin } = require('./absolute');
-const { checkSignal, exact, jsonOf, named, optionalText, reasonOf, text } = require('./arguments');
+const { checkSignal, exact, jsonOf, named, optionalFunction, optionalText, reasonOf, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
 const { refused, toVaultError, withCode } = require('./errors');
@@ -160,7 +160,7 @@ class Vault extends EventEmitter {
     else if (Number.isNaN(since.getTime())) throw refused('since must be a valid date, or a cursor');
     if (since && !watch) throw refused('since is for a vault that is watched: add watch: true');
     if (cacheDir !== null) text(cacheDir, 'cacheDir');
-    if (onProgress !== undefined && typeof onProgress !== 'function') throw refused('onProgress must be a function');
+    optionalFunction(onProgress, 'onProgress');
     optionalText(expectedTetherSignature, 'expectedTetherSignature');
     if (options.directories !== undefined) named(options.directories, Object.keys(DIRECTORIES));
     const directories = { ...DIRECTORIES, ...options.directories };
@@ -517,7 +517,7 @@ class Vault extends EventEmitter {
     if (instances && !(Array.isArray(instances) && Array.from(instances).every((name) => typeof name === 'string'))) {
       throw refused('instances must be an array of strings');
     }
-    if (onProgress !== undefined && typeof onProgress !== 'function') throw refused('onProgress must be a function');
+    optionalFunction(onProgress, 'onProgress');
     checkSignal(signal);
     const progress = new native.ReadingProgress();
     return rows(await followed(engine.verify(instances ?? undefined, progress), progress, signal, onProgress));
@@ -891,4 +891,4 @@ function onAbort(signal, act) {
   };
 }
 
-module.exports = { Vault, insideOf };
+module.exports = { SHARD, Vault, insideOf };

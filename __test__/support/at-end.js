@@ -33,6 +33,19 @@ function atEnd(test, action) {
 }
 
 /**
+ * Gives this process its time zone back when a test ends.
+ *
+ * @param {TestContext} test
+ */
+function keepTimeZone(test) {
+  const zone = process.env.TZ;
+  atEnd(test, () => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+}
+
+/**
  * The end of a process, which is killed when the test ends before it.
  *
  * @param {TestContext} test
@@ -49,4 +62,4 @@ function endOf(test, child) {
   return closed;
 }
 
-module.exports = { atEnd, endOf };
+module.exports = { atEnd, endOf, keepTimeZone };

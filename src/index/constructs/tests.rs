@@ -38,6 +38,15 @@ fn find(root: &Path, user: Option<&str>, name: &str, policy: Policy) -> Result<O
     }))
 }
 
+/// A vault that is watched.
+fn watched() -> (tempfile::TempDir, Store, Constructs) {
+    let vault = tempfile::tempdir().expect("a folder");
+    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let constructs = Constructs::default();
+    constructs.set_watched(true);
+    (vault, store, constructs)
+}
+
 const PLACES: [&str; 9] = [
     "users/shard_0000/ann/instances/nova-001/identity/nova-001.capsule",
     "users/shard_0000/ann/instances/nova-001/identity/other name.capsule",
@@ -203,11 +212,8 @@ fn of_one_time_the_last_of_a_list_is_the_newest() {
 /// Nothing tells when a file can be read again that could not be.
 #[test]
 fn what_could_not_be_looked_at_is_looked_for_again() {
-    let vault = tempfile::tempdir().expect("a folder");
-    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let (vault, store, constructs) = watched();
     let whose = Whose { users: &vault.path().join("users"), user: None };
-    let constructs = Constructs::default();
-    constructs.set_watched(true);
     put(vault.path(), "capsules/Nova/x.capsule", &capsule("Nova", 1, "found"));
     let kept = || lock(&constructs.watched).iter().flatten().count();
     for (broken, is_kept) in [(true, 0), (false, 1)] {
@@ -225,11 +231,8 @@ fn what_could_not_be_looked_at_is_looked_for_again() {
 /// Capsules that are read one after the other must not all stay.
 #[test]
 fn what_is_kept_of_constructs_is_bounded() {
-    let vault = tempfile::tempdir().expect("a folder");
-    let store = Store::open(vault.path(), Options::default()).expect("a store");
+    let (vault, store, constructs) = watched();
     let whose = Whose { users: &vault.path().join("users"), user: None };
-    let constructs = Constructs::default();
-    constructs.set_watched(true);
     let mut sizes = Vec::new();
     for number in 0..5 {
         let name = format!("nova{number}");
