@@ -12,6 +12,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { setImmediate: nextTurn } = require('node:timers/promises');
 
+const { runFloor } = require('../floor');
 const { StallProbe, residentMemory, settledMemory } = require('../probes');
 const { median, percentile } = require('../statistics');
 
@@ -113,6 +114,29 @@ async function timing({ module, vault, repeats, afterWrites, allRows }) {
   }
   await contestant.close();
   return report;
+}
+
+/**
+ * One first call, and no more.
+ * @param {Parameters} parameters
+ */
+async function firstCall({ module, vault }) {
+  const contestant = require(module).create(vault);
+  const { time, value } = await timed(() => contestant.call({ limit: NEWEST }));
+  await contestant.close();
+  return { time, rows: digestOf(value) };
+}
+
+/**
+ * The floor in the place of a first call: the process has loaded the contestant just the same, so as much time has passed
+ * since the files were last read.
+ * @param {Parameters & { folder: string }} parameters
+ */
+async function readFloor({ module, vault, folder }) {
+  const contestant = require(module).create(vault);
+  const { milliseconds } = await runFloor('read', folder, 1);
+  await contestant.close();
+  return { time: milliseconds[0] };
 }
 
 /** @param {Parameters} parameters */
@@ -243,4 +267,6 @@ async function parseParts({ textPath }) {
   return report;
 }
 
-module.exports = { tasks: { timing, stalls, freshness, fillDatabase, parseParts, parseRows, reference } };
+module.exports = {
+  tasks: { timing, firstCall, readFloor, stalls, freshness, fillDatabase, parseParts, parseRows, reference },
+};

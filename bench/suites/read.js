@@ -142,20 +142,26 @@ async function measureSize(size, present, { rounds, hasFloor, hasSqlite, log }) 
   if (hasSqlite) {
     turns.unshift(turn('fill', timingRounds({}), 'fillDatabase', parametersOf(byKey('sqlite'))));
   }
+  const repetitions = large ? 3 : 7;
+  const beforeTurn = async () => readEveryFile(vault.capsulesPath);
   if (hasFloor) {
-    for (const operation of ['read', 'stat']) {
-      turns.push({
-        key: `floor-${operation}`,
-        rounds: timingRounds({}),
-        run: () => runFloor(operation, vault.capsulesPath, large ? 3 : 7),
-      });
-    }
+    turns.push({
+      key: 'floor-stat',
+      rounds: timingRounds({}),
+      run: () => runFloor('stat', vault.capsulesPath, repetitions),
+    });
+    const compared = present.find(({ key }) => key === 'native') ?? byKey('nothing');
+    turns.push({
+      key: 'first-and-floor',
+      rounds: timingRounds({}),
+      run: () =>
+        firstCallsBesideFloor({ ...parametersOf(compared), folder: vault.capsulesPath }, repetitions, beforeTurn),
+    });
   }
   // Before the rounds and not among the turns, so that each query has a whole database whoever begins.
   if (hasSqlite) {
     await runInChild(MEASUREMENTS, 'fillDatabase', parametersOf(byKey('sqlite')));
   }
-  const beforeTurn = async () => readEveryFile(vault.capsulesPath);
   const timings = await takeTurns(turns, { beforeTurn, log: (text) => log(`${size} files, times, ${text}`) });
 
   // Stalls are measured in other processes than times: the probe's timer must not slow what is timed.
@@ -172,6 +178,24 @@ async function measureSize(size, present, { rounds, hasFloor, hasSqlite, log }) 
     timings: Object.fromEntries(timings),
     stalls: Object.fromEntries(stalls),
   };
+}
+
+/**
+ * First calls and the read floor by turns, each right after the files were read.
+ * @param {object} parameters of the contestant
+ * @param {number} repetitions
+ * @param {() => Promise<void>} before
+ * @returns {Promise<Record<'firstCall' | 'readFloor', number[]>>} times in milliseconds
+ */
+async function firstCallsBesideFloor(parameters, repetitions, before) {
+  const times = { firstCall: [], readFloor: [] };
+  for (let repetition = 0; repetition < repetitions; repetition += 1) {
+    for (const task of ['readFloor', 'firstCall']) {
+      await before();
+      times[task].push((await runInChild(MEASUREMENTS, task, parameters)).time);
+    }
+  }
+  return times;
 }
 
 /**
@@ -216,8 +240,9 @@ function describe(data, { hasNative }) {
 
 /** Medians over the rounds, from what the processes reported. */
 function summaryOf({ size, bytes, reference, timings, stalls }) {
-  const floorOf = (operation) =>
-    median((timings[`floor-${operation}`] ?? []).flatMap(({ milliseconds }) => milliseconds));
+  const besideFloor = timings['first-and-floor'] ?? [];
+  const readFloor = median(besideFloor.flatMap((times) => times.readFloor));
+  const statFloor = median((timings['floor-stat'] ?? []).flatMap(({ milliseconds }) => milliseconds));
   const stallsOver = (reports, name) => ({
     typical: median(reports.map((report) => report[name]?.longest)),
     worst: percentile(
@@ -239,7 +264,10 @@ function summaryOf({ size, bytes, reference, timings, stalls }) {
       key,
       label,
       load: over(({ loadTime }) => loadTime),
-      first: over(({ firstCall }) => firstCall),
+      first:
+        key === 'native' && besideFloor.length > 0
+          ? median(besideFloor.flatMap((times) => times.firstCall))
+          : over(({ firstCall }) => firstCall),
       repeated: callsOf('repeatedCalls'),
       afterWrite: callsOf('callsAfterWrite'),
       allRows: callsOf('allRowsCalls'),
@@ -273,7 +301,7 @@ function summaryOf({ size, bytes, reference, timings, stalls }) {
     peak: median(timings.fill.map(({ peakMemory }) => peakMemory)),
   };
   const find = (key) => contestants.find((contestant) => contestant.key === key);
-  return { size, bytes, contestants, find, parse, parts, fill, readFloor: floorOf('read'), statFloor: floorOf('stat') };
+  return { size, bytes, contestants, find, parse, parts, fill, readFloor, statFloor };
 }
 
 /** @param {{ typical: number, worst: number, busy: number }} stall */
