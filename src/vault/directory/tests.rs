@@ -123,6 +123,52 @@ mod unix {
         assert!(folder.read("socket").is_err());
     }
 
+    /// A mark is written to the disk for each file that was not read since it was written.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn reading_a_file_leaves_no_mark() {
+        use std::os::unix::fs::MetadataExt as _;
+        use std::time::{Duration, SystemTime};
+        let folder = Folder::new();
+        let path = folder.place.path().join("a");
+        fs::write(&path, "text").expect("a file");
+        let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let times = fs::FileTimes::new().set_accessed(before);
+        fs::File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("a time");
+        let directory = Directory::open(folder.place.path()).expect("a folder");
+        let inode = path.symlink_metadata().expect("a file").ino();
+        assert_eq!(folder.read("a"), Ok(b"text".to_vec()));
+        directory.each_unseen(vec![("a".into(), Some(inode))], 1000, |_, text| {
+            assert_eq!(text, Some(&b"text"[..]));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(fs::metadata(&path).and_then(|state| state.accessed()).expect("a time"), before);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn files_of_others_are_read_all_the_same() {
+        use std::os::unix::fs::PermissionsExt as _;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = Folder::new();
+        let path = folder.place.path();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        fs::write(path.join("a"), "text").expect("a file");
+        fs::write(path.join("secret"), "text").expect("a file");
+        fs::set_permissions(path.join("secret"), fs::Permissions::from_mode(0o600)).expect("a mode");
+        let read = std::thread::scope(|threads| {
+            let as_nobody = || {
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).expect("root may");
+                (folder.read("a"), folder.read("secret"))
+            };
+            threads.spawn(as_nobody).join().expect("read")
+        });
+        assert_eq!(read.0, Ok(b"text".to_vec()));
+        assert!(read.1.is_err_and(|problem| problem.starts_with("EACCES")));
+    }
+
     #[test]
     fn links_are_followed_inside_only() {
         let (folder, other) = (Folder::new(), tempfile::tempdir().expect("a folder"));
