@@ -285,7 +285,12 @@ impl Folder {
         };
         if std::mem::replace(&mut state.kept, KeptState::Known) == KeptState::Untold {
             let mut texts = TextReader::default();
-            broken = state.snapshot.rows().filter_map(|row| row.broken(&mut texts)).collect();
+            let all: Result<Vec<_>, _> = state.snapshot.rows().map(|row| row.broken(&mut texts)).collect();
+            let Ok(all) = all else {
+                state.snapshot.segment().damage();
+                return self.update(state, directory, boundary, asked, progress);
+            };
+            broken = all.into_iter().flatten().collect();
         }
         (state.swept, state.of) = (Some(swept), Some(own));
         Ok(broken)
@@ -315,7 +320,7 @@ impl Folder {
         let mut texts = TextReader::default();
         for untold in std::mem::take(&mut state.untold) {
             let is_so =
-                state.snapshot.find(&untold.name).and_then(|row| row.broken(&mut texts)).as_ref() == Some(&untold);
+                state.snapshot.find(&untold.name).is_some_and(|row| row.broken(&mut texts) == Ok(Some(untold.clone())));
             if is_so && !broken.contains(&untold) {
                 broken.push(untold);
             }

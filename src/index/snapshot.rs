@@ -145,13 +145,13 @@ impl<'a> RowRef<'a> {
     }
 
     /// What is wrong with a file that holds no memory.
-    pub(super) fn broken(self, texts: &mut TextReader) -> Option<super::BrokenFile> {
+    pub(super) fn broken(self, texts: &mut TextReader) -> Result<Option<super::BrokenFile>, Damaged> {
         match self {
-            Self::Fresh(entry) => entry.broken(),
+            Self::Fresh(entry) => Ok(entry.broken()),
             Self::Stored(segment, at) => {
-                let empty = segment.broken(at)?;
-                let message = texts.text(segment, at).ok().map(String::from_utf8_lossy)?;
-                Some(super::BrokenFile { name: segment.name(at).into(), message: message.into(), empty })
+                let Some(empty) = segment.broken(at) else { return Ok(None) };
+                let message = String::from_utf8_lossy(texts.text(segment, at)?).into();
+                Ok(Some(super::BrokenFile { name: segment.name(at).into(), message, empty }))
             }
         }
     }
@@ -290,7 +290,10 @@ impl Snapshot {
         for (name, entry) in changes {
             if let Some(at) = self.segment.find(&self.kind, &name) {
                 gone.add(at);
-                forgotten.push(at);
+                // What was read again as it was keeps its text, for whoever opens the segment next.
+                if entry.as_ref().and_then(|entry| entry.signature()) != Some(self.segment.signature(at)) {
+                    forgotten.push(at);
+                }
             }
             lost.extend(self.places_of(&name));
             news.extend(entry);

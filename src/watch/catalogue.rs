@@ -967,19 +967,24 @@ impl Catalogue {
             _ => record.draw(),
         };
         let mut told = Told::followed_by(before.as_ref(), number, digest, happening);
-        if let Stage::Beginning(since, _) = looking.stage {
-            told = record.caught_up(since, told);
+        let mut since = None;
+        let mut was_heard = false;
+        if let Stage::Beginning(cursor, _) = looking.stage {
+            told = record.caught_up(cursor, told);
+            since = cursor.filter(|cursor| record.is_behind(cursor, number, changed));
+            told.heard = since.is_some() || before.as_ref().filter(is_told).is_some_and(|told| told.heard);
+            // Who comes without a cursor may be another.
+            was_heard = cursor.is_some() && told.heard;
         }
-        if before.as_ref().filter(is_told).is_none_or(|told| told.number != number) {
+        if before.as_ref().filter(is_told).is_none_or(|before| (before.number, before.heard) != (number, told.heard)) {
             record.note(&path, told);
         }
         let whole = self.root().join(file);
-        if let Stage::Beginning(since, _) = looking.stage {
-            let Some(since) = since.filter(|since| record.is_behind(since, number, changed)) else {
+        if let Stage::Beginning(..) = looking.stage {
+            let Some(since) = since else {
                 let is_rejected = happening == Happening::Rejected;
-                let was_told = is_rejected && number > 0 && before.as_ref().is_some_and(|told| told.number == number);
-                self.vault.note_told(&whole, was_told);
-                if is_rejected && !was_told {
+                self.vault.note_told(&whole, is_rejected && was_heard);
+                if is_rejected && !was_heard {
                     // By who meets it.
                     self.vault.note_untold(whole, verdict.reason.unwrap_or_default());
                 }

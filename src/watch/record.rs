@@ -80,6 +80,8 @@ pub(super) struct Told {
     pub(super) accepted: bool,
     /// When it was there before: from its import to its end, the last of them last.
     pub(super) before: Vec<(u64, u64)>,
+    /// Whether an event told of it. What is found at an opening without a cursor is only noted.
+    pub(super) heard: bool,
 }
 
 impl Told {
@@ -102,7 +104,7 @@ impl Told {
                 spans[0].1 = end;
             }
         }
-        Self { number, imported: present.unwrap_or(number), digest, accepted, before: spans }
+        Self { number, imported: present.unwrap_or(number), digest, accepted, before: spans, heard: true }
     }
 
     /// Whether the last that was told is that it is there, as a capsule.
@@ -129,6 +131,7 @@ impl Told {
             digest: imported.map(|_| self.digest.unwrap_or_default().map(|byte| !byte)),
             accepted: imported.is_some(),
             before: self.before.iter().copied().filter(|(_, end)| *end <= number).collect(),
+            heard: self.heard,
         }
     }
 
@@ -174,7 +177,7 @@ const MOST_GONE: usize = if cfg!(test) { 1000 } else { 100_000 };
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The present format; a record of another is begun anew.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What a record goes on with.
 #[derive(Debug, Clone, Copy)]
@@ -671,7 +674,7 @@ mod tests {
     use super::{Cursor, Record, Told};
 
     fn told(number: u64) -> Told {
-        Told { number, imported: number, digest: Some([7; 16]), accepted: true, before: Vec::new() }
+        Told { number, imported: number, digest: Some([7; 16]), accepted: true, before: Vec::new(), heard: true }
     }
 
     /// A cache folder, and where the first record of the vault is kept in it.

@@ -497,6 +497,40 @@ fn what_was_kept_is_not_read_again() {
     }
 }
 
+#[test]
+fn a_broken_file_is_told_by_each_process_whatever_became_of_its_kept_reason() {
+    for mut vault in Vault::each() {
+        for number in 0..9 {
+            vault.write(&format!("{number}.json"), &number.to_string());
+        }
+        fs::write(vault.path("broken.json"), "{").expect("a file");
+        let told = vault.sweep().1;
+        vault.compact();
+        vault.reopen();
+        vault.sweep();
+        // As a watch does that finds no memory kept of it.
+        let boundary = Boundary::new(vault.place.path()).expect("a vault");
+        let directory = Directory::open(vault.place.path()).expect("a folder");
+        let mut buffer = Vec::new();
+        let (signature, length) = directory.read("broken.json", &boundary, 1000, &mut buffer).expect("a file");
+        let entry = vault.folder.parse("broken.json", &buffer[..length], (signature, true, [0; 16]));
+        vault.folder.apply(vec![("broken.json".into(), Some(entry))], &boundary);
+        vault.sweep();
+        vault.reopen();
+        let (snapshot, again) = vault.sweep();
+        assert_eq!((stored(&snapshot), &again), (10, &told), "nothing of it is gone");
+        // As versions did that forgot what was there.
+        let path = vault.kept().expect("a file");
+        let mut bytes = fs::read(&path).expect("bytes");
+        let reason = told[0].message.as_bytes();
+        let at = bytes.windows(reason.len()).position(|bytes| bytes == reason).expect("kept");
+        bytes[at..at + reason.len()].fill(0);
+        fs::write(&path, bytes).expect("written");
+        vault.reopen();
+        assert_eq!(vault.sweep().1, told);
+    }
+}
+
 /// Else nothing would go into the segment of a folder that somebody keeps adding to.
 #[cfg(target_os = "linux")]
 #[test]
