@@ -568,7 +568,10 @@ export interface VaultEvents {
   'capsule:rejected': [event: CapsuleRejection];
   /** A reading takes longer than a tenth of a second, as the first of many memories does; `userId` is whose. */
   progress: [progress: ReadProgress & { userId: string }];
-  /** The watch, or an attached orchestrator, is in trouble: what `code` says, at `path`. Without a listener it goes to `console.error`. */
+  /**
+   * The watch, or an attached orchestrator, is in trouble: what `code` says, at `path`. Without a listener the watch's goes to
+   * `console.error`, an orchestrator's to `console.warn`.
+   */
   error: [error: Error & { code: string; path?: string }];
   /** `close()` was called: no other event comes, but for an `error` of what is still under way. */
   close: [];
@@ -770,6 +773,11 @@ export interface VVAULTClientOptions {
   mode?: 'filesystem' | 'http';
   /** The vault's folder. `VVAULT_ROOT_PATH`, else `VVAULT_PATH` of the environment if it is not given. */
   vaultPath?: string;
+  /**
+   * Whose constructs are meant, where several users have one of a name, as Chatty names the user; for a vault's folder only. As for
+   * `restoreConstruct`, it is this user's capsule, else one outside of every user's folder.
+   */
+  userId?: string | null;
   /** The server's URL, what comes before `/api/capsules/{id}`; what follows `?` is sent with each request. */
   baseUrl?: string;
   /** Sent with each request, such as `{ Authorization: 'Bearer …' }`; never to another origin. */

@@ -894,6 +894,46 @@ test('an orchestrator that fails to receive breaks nothing', async (t) => {
   ]);
 });
 
+test('whatever it throws is told, with a code that is one', async (t) => {
+  const { root } = temporaryVault(t);
+  const vault = await Vault.open(root, { create: true });
+  atEnd(t, () => vault.close());
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const located = Object.assign(new Error('no'), { code: 'ENOENT', path: '/there' });
+  const thrown = [
+    Symbol('x'),
+    Object.create(null),
+    proxy,
+    new DOMException('late', 'TimeoutError'),
+    undefined,
+    located,
+  ];
+  /** @type {any[]} */
+  const told = [];
+  vault.on('error', ({ code, path, message }) => told.push([code, path, message.replace(/^.* failed: /, '')]));
+  for (const [day, each] of thrown.entries()) {
+    const orchestrator = new Orchestrator();
+    orchestrator.receiveRestoredMemories = () => {
+      throw each;
+    };
+    const attached = await vault.attachOrchestrator(orchestrator, NOVA);
+    const timestamp = `2026-01-0${day + 1}T00:00:00Z`;
+    await vault.storeCapsule(makeCapsule({ instanceName: 'nova-001', uuid: `${day}`, timestamp, memories: ['m'] }));
+    attached.detach();
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  const own = 'VVAULT_ATTACHMENT';
+  assert.deepEqual(told, [
+    [own, undefined, 'Symbol(x)'],
+    [own, undefined, 'what was thrown is an object without a text'],
+    [own, undefined, 'what was thrown is an object without a text'],
+    [own, undefined, 'late'],
+    [own, undefined, 'undefined'],
+    ['ENOENT', '/there', 'no'],
+  ]);
+});
+
 test('nothing is ever written', async () => {
   const vault = new FakeVault({ ann: [capsule(1)] });
   const orchestrator = Object.assign(new Orchestrator(), {

@@ -155,6 +155,59 @@ test('lists, and gives each by its names, byte for byte', async (t) => {
   assert.match(client.errors.get('nobody')?.message ?? '', /404: Capsule not found$/);
 });
 
+test('whatever a capsule says of itself, it is listed, and so are others', async (t) => {
+  const { port, write } = await serveVault(t);
+  write('instances/nova-001/nova-001.capsule', capsuleOf('Nova'));
+  const deep = `${'['.repeat(10_000)}${']'.repeat(10_000)}`;
+  write('capsules/deep.capsule', `{"title":${deep},"description":"d"}`);
+  write('capsules/long.capsule', `{"title":"${'t'.repeat(70_000)}","tags":["x"],"metadata":{"uuid":"u"}}`);
+  const { status, text } = await ask(port, '/api/capsules');
+  const { capsules, count } = JSON.parse(text);
+  assert.deepEqual([status, count], [200, 3]);
+  assert.equal(text.includes(`"title":${deep},"description":"d"`), true);
+  const { size, modified, ...long } = capsules.find((/** @type {any} */ { name }) => name === 'long.capsule');
+  assert.equal(size > 70_000 && modified > '2026', true);
+  assert.deepEqual(long, {
+    name: 'long.capsule',
+    path: 'capsules/long.capsule',
+    type: 'capsule',
+    title: 'long.capsule',
+    description: '',
+    version: '1.0.0',
+    tags: [],
+  });
+});
+
+test('requests that are sent ahead are answered in their order, one at a time', async (t) => {
+  let [atWork, most, admitted] = [0, 0, 0];
+  const { port } = await serveVault(t, {
+    authorize: async () => {
+      atWork += 1;
+      most = Math.max(most, atWork);
+      await delay(1);
+      atWork -= 1;
+      admitted += 1;
+      return true;
+    },
+  });
+  const socket = net.connect(port, '127.0.0.1').setEncoding('utf8');
+  const names = Array.from({ length: 50 }, (_, place) => `n${place}`);
+  socket.write(names.map((name) => `GET /api/capsules/${name} HTTP/1.1\r\nHost: localhost\r\n\r\n`).join(''));
+  let text = '';
+  for await (const piece of socket) {
+    text += piece;
+    if (text.split('HTTP/1.1 404').length > names.length && text.endsWith('}')) break;
+  }
+  assert.deepEqual([most, admitted], [1, names.length]);
+  // Who is gone is not worked for.
+  const leaving = net.connect(port, '127.0.0.1');
+  leaving.write('GET /api/capsules/x HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50));
+  await until(async () => admitted > names.length);
+  leaving.destroy();
+  await delay(100);
+  assert.equal(admitted < 2 * names.length, true, `${admitted}`);
+});
+
 test('nothing outside of the vault, and nothing unsound, is given', async (t) => {
   const { port, url, write, root } = await serveVault(t);
   const outside = temporaryVault(t);
@@ -970,10 +1023,13 @@ test('wrong arguments are refused', async (t) => {
   assert.deepEqual([closed.status, JSON.parse(closed.text)], [503, { success: false, error: 'The vault is closed' }]);
 });
 
-test('answers that wait behind another are let go of with their connection', async (t) => {
-  const never = new Promise(() => {});
+test('an answer that waits behind another, and requests behind it, are let go of with their connection', async (t) => {
+  const authorize = t.mock.fn(() => true);
   const isSlow = (/** @type {http.IncomingMessage} */ req) => req.headers['x-slow'] !== undefined;
-  const { port, server } = await serveVault(t, { authorize: (/** @type {any} */ req) => (isSlow(req) ? never : true) });
+  // Somebody else's answer, which never comes.
+  const { port, server } = await serveVault(t, { authorize }, (handler) => (req, res) => {
+    if (!isSlow(req)) handler(req, res);
+  });
   const { setTimeout, setInterval, clearTimeout, clearInterval } = globalThis;
   /** @type {Set<unknown>} */
   const timers = new Set();
@@ -997,11 +1053,13 @@ test('answers that wait behind another are let go of with their connection', asy
   const others = ['/api/capsules', '/api/capsules/events', ...Array(20).fill('/api/capsules/nobody')];
   client.write(request('/api/capsules', 'X-Slow: 1\r\n') + others.map((place) => request(place)).join(''));
   const [socket] = await connected;
-  while (timers.size < others.length) await delay(1);
+  while (timers.size < 1) await delay(1);
   assert.equal(socket.listenerCount('close') < 10, true);
   client.destroy();
   await once(socket, 'close');
   assert.equal(timers.size, 0);
+  await delay(10);
+  assert.deepEqual([timers.size, authorize.mock.callCount()], [0, 1]);
 });
 
 test('of a capsule that is asked for nothing is parsed by the server, and the whole once by the client', async (t) => {

@@ -246,6 +246,18 @@ test('memories: unknown users and broken files are told, and the rest comes', as
   assert.deepStrictEqual([unknown.code, unknown.stdout], [1, '']);
 });
 
+test('what nests deeper than JSON.stringify can follow is shown like others', async (t) => {
+  const files = temporaryVault(t);
+  const deep = `${'['.repeat(10_000)}${']'.repeat(10_000)}`;
+  files.write('ann', 'a.json', `{"raw":${deep},"created_ts":"2026-01-02T00:00:00Z"}`);
+  files.write('ann', 'b.json', '{"raw":"other","created_ts":"2026-01-01T00:00:00Z"}');
+  const json = await output(['memories', 'ann', '--json', '--vault', files.root]);
+  assert.strictEqual(json.includes(`"content":${deep}`), true);
+  assert.strictEqual(objects(json)[1].content, 'other');
+  const shown = await output(['memories', 'ann', '--vault', files.root]);
+  assert.strictEqual(shown.includes(deep) && shown.includes('other'), true);
+});
+
 test('list, show, tag and untag', async (t) => {
   const { nova } = await vaultWithNova(t);
   assert.match(await output(nova('list')), /^NAME +VERSIONS .*\nNova +1 /);

@@ -384,12 +384,25 @@ test('where the vault is, is not told, however it is named', { skip: process.pla
 
 test('verdicts are those of the files as they are, and judged once for those who ask at once', async (t) => {
   const { get, vault, put, root, port } = await served(t);
-  const verify = t.mock.method(vault, 'verifyCapsules');
-  const socket = net.connect(port, '127.0.0.1').setEncoding('utf8');
-  socket.write('GET /api/verdicts HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(20));
-  let text = '';
-  while ((text.match(/"count":0/g) ?? []).length < 20) text += (await once(socket, 'data'))[0];
-  socket.destroy();
+  const real = vault.verifyCapsules.bind(vault);
+  let open = () => {};
+  const opened = /** @type {Promise<void>} */ (
+    new Promise((resolve) => {
+      open = resolve;
+    })
+  );
+  const verify = t.mock.method(vault, 'verifyCapsules', () => opened.then(() => real()));
+  const sockets = Array.from({ length: 20 }, () => net.connect(port, '127.0.0.1').setEncoding('utf8'));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  for (const socket of sockets) socket.write('GET /api/verdicts HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  // What is sent after them is answered after they have come.
+  await get('/api/overview');
+  open();
+  for (const socket of sockets) {
+    let text = '';
+    while (!text.includes('"count":0')) text += (await once(socket, 'data'))[0];
+    socket.destroy();
+  }
   assert.ok(verify.mock.callCount() <= 2, 'one for the first, one for all that came after it had begun');
   const unsound = async () => {
     const { problems } = (await get('/api/verdicts')).json();

@@ -191,6 +191,56 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       assert.ok(event.cursor, 'who keeps it misses nothing');
     });
 
+    test(`what is rejected is told of at each opening, but to who has heard of it (${nameOf(method)})`, async (t) => {
+      const { root, cacheDir } = temporaryFolders(t);
+      const at = (/** @type {string} */ file) => path.join(root, file);
+      const capsule = 'users/ann/instances/nova-001/nova-001.capsule';
+      fs.mkdirSync(path.dirname(at(capsule)), { recursive: true });
+      fs.mkdirSync(at(MEMORIES), { recursive: true });
+      /**
+       * What one session is told, and where it ended.
+       *
+       * @param {{ since?: string | null, meets?: boolean, during?: () => void }} session
+       */
+      const session = async ({ since, meets = true, during }) => {
+        const vault = await Vault.open(root, { watch: method, cacheDir, since, pollInterval: 50 });
+        const record = new EventRecord(root, vault);
+        during?.();
+        await record.quiet(during ? 600 : 90);
+        if (meets) {
+          await vault.restoreConstruct('nova-001', { userId: 'ann' }).catch(() => {});
+          await vault.readMemories('ann');
+          await record.quiet();
+        }
+        const { cursor } = vault;
+        await vault.close();
+        return {
+          told: record
+            .told()
+            .map(({ kind, path: file }) => `${kind} ${path.basename(file)}`)
+            .sort(),
+          cursor,
+        };
+      };
+      listenTo(t, 'warn');
+      assert.deepStrictEqual((await session({})).told, []);
+      fs.writeFileSync(
+        at(capsule),
+        constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000'),
+      );
+      fs.writeFileSync(at(`${MEMORIES}/a.json`), JSON.stringify({ raw: 'a', raw_sha256: '00' }));
+      const both = ['rejected a.json', 'rejected nova-001.capsule'];
+      const noted = await session({ meets: false });
+      assert.deepStrictEqual(noted.told, []);
+      assert.deepStrictEqual((await session({ since: noted.cursor })).told, both, 'nobody has been told');
+      for (let time = 0; time < 2; time++) assert.deepStrictEqual((await session({})).told, both);
+      const arrival = () => fs.writeFileSync(at(`${MEMORIES}/b.json`), 'no JSON');
+      const live = await session({ meets: false, during: arrival });
+      assert.deepStrictEqual(live.told, ['rejected b.json']);
+      assert.deepStrictEqual((await session({ since: live.cursor })).told, both, 'of one an event has told');
+      assert.deepStrictEqual((await session({})).told, ['rejected a.json', 'rejected b.json', both[1]]);
+    });
+
     test(`what was broken or unsound at the opening is told of by who meets it, once (${nameOf(method)})`, async (t) => {
       const unsound = constructText('x').replace(/"fingerprint_hash": ".{8}/, '"fingerprint_hash": "00000000');
       const capsule = 'users/ann/instances/nova-001/identity/nova-001.capsule';
@@ -239,6 +289,20 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       assert.strictEqual(/adoptCapsule/.test(event.reason ?? ''), what === 'unsound');
     });
   }
+
+  test('a memory of very many values is none for an event', async (t) => {
+    const { vault, record, write, at } = await watchVault(t, true);
+    for (const member of ['tags', 'raw', 'role']) {
+      const many = { raw: 'x', [member]: Array.from({ length: 300_000 }, () => ({})) };
+      const trouble = once(vault, 'error');
+      write(`${MEMORIES}/${member}.json`, JSON.stringify(many));
+      const [{ code, path: file, message }] = await trouble;
+      assert.deepStrictEqual([code, file], ['VVAULT_TOO_LARGE', at(`${MEMORIES}/${member}.json`)]);
+      assert.match(message, /readMemories/);
+    }
+    await record.expect([]);
+    assert.strictEqual((await vault.readMemories('ann', { limit: 0 })).length, 3);
+  });
 
   test('a store waits for its own event, and not for those that come meanwhile', async (t) => {
     const { vault, write } = await watchVault(t, true);

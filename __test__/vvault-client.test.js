@@ -104,6 +104,31 @@ test('a folder: the newest sound capsule of each, and why others are left out', 
   assert.ok(!client.errors.has('katana-001'), 'the errors are those of the last call');
 });
 
+test('a folder where several users have a construct of one name: the one who is meant', async (t) => {
+  const vault = temporaryVault(t);
+  for (const [day, user] of [
+    [1, 'ann'],
+    [2, 'bob'],
+  ]) {
+    const folder = vault.path(`users/${user}/instances/nova-001`);
+    fs.mkdirSync(folder, { recursive: true });
+    fs.writeFileSync(path.join(folder, 'nova-001.capsule'), capsuleOf('Nova', Number(day)));
+  }
+  const load = async (/** @type {string | null} */ userId) => {
+    const client = new VVAULTClient({ vaultPath: vault.root, capsuleIds: ['nova-001'], userId });
+    const { 'nova-001': capsule } = await client.loadAllCapsules();
+    return capsule?.metadata.uuid ?? client.errors.get('nova-001')?.code;
+  };
+  assert.deepEqual(
+    [await load('ann'), await load('bob'), await load('cyd'), await load('../..'), await load(null)],
+    ['Nova-1', 'Nova-2', 'VVAULT_NO_CONSTRUCT', 'VVAULT_OUTSIDE', 'VVAULT_NO_CONSTRUCT'],
+  );
+  for (const options of [{ userId: '' }, { mode: 'http', baseUrl: 'http://localhost', userId: 'ann' }]) {
+    const make = () => new VVAULTClient({ vaultPath: vault.root, .../** @type {any} */ (options) });
+    assert.throws(make, { code: 'VVAULT_INVALID_ARGUMENT' });
+  }
+});
+
 test('a file that is there and can’t be read is told as what it is', async (t) => {
   const vault = temporaryVault(t);
   const file = vault.path('instances/nova-001/nova-001.capsule');

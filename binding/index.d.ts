@@ -404,7 +404,7 @@ export interface ReadingWarning {
  * Restores a construct from its capsule's JSON text, as JSON.
  *
  * # Errors
- * If the text is not a JSON object.
+ * If the text is not a JSON object; [`Error::System`] if what it restores to is too large.
  */
 export declare function restoreConstruct(capsule: string): string
 

@@ -4,9 +4,10 @@
 
 const fs = require('node:fs/promises');
 const path = require('node:path');
-const { inspect } = require('node:util');
+const { inspect, types } = require('node:util');
 const { isWithin } = require('./absolute');
 const { Audience } = require('./audience');
+const { toldOf } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 const { insideOf } = require('./vault');
 
@@ -87,8 +88,8 @@ async function decisionOf(authorize, req) {
   try {
     return await authorize(req);
   } catch (thrown) {
-    // It may have a code of the vault's, whose messages are for the client.
-    throw new Error('authorize failed', { cause: thrown });
+    // It may have a code of the vault's, whose messages are for the client; and nothing that can be told.
+    throw new Error('authorize failed', { cause: types.isNativeError(thrown) ? thrown : toldOf(thrown).message });
   }
 }
 
@@ -343,6 +344,28 @@ function onceOver(req, res, then) {
   if (req.httpVersionMajor < 2) ofConnections.join(req.socket, 'close', over);
 }
 
+/** The end of the last request that came on each connection. @type {WeakMap<import('node:net').Socket, Promise<void>>} */
+const endings = new WeakMap();
+/** Requests that have waited already: one handler may hand them on to another. @type {WeakSet<Request>} */
+const inLine = new WeakSet();
+
+/**
+ * Waits until the requests before this one are over. Else whoever sends many of them ahead, and takes no answer, has all of the
+ * answers kept.
+ *
+ * @param {Request} req
+ * @param {Response} res
+ */
+async function inTurn(req, res) {
+  // Later versions send answers in any order, and no more at once than they have agreed on.
+  if (req.httpVersionMajor >= 2 || inLine.has(req)) return;
+  inLine.add(req);
+  const before = endings.get(req.socket);
+  endings.set(req.socket, new Promise((resolve) => onceOver(req, res, resolve)));
+  await before;
+  if (isOver(req, res)) throw new Vanished();
+}
+
 /**
  * @param {Request} req
  * @param {Response} res
@@ -385,6 +408,7 @@ module.exports = {
   demandMethod,
   demandSameOrigin,
   fail,
+  inTurn,
   isLoopbackAddress,
   isOver,
   listedFile,

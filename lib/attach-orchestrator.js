@@ -2,7 +2,7 @@
 
 const { Audience } = require('./audience');
 const native = require('./native');
-const { refused, withCode } = require('./errors');
+const { refused, toldOf, withCode } = require('./errors');
 
 /** @typedef {import('../index').Memory | import('../index').RestoredMemory} Memory */
 /**
@@ -164,11 +164,12 @@ class Attachment {
 
   /**
    * @param {string} what
-   * @param {any} cause
+   * @param {unknown} cause
    */
   #report(what, cause) {
-    const message = `attachOrchestrator: ${what}: ${cause?.message ?? cause}`;
-    const error = withCode(new Error(message, { cause }), cause?.code ?? 'VVAULT_ATTACHMENT');
+    const { message: why, code = 'VVAULT_ATTACHMENT', path } = toldOf(cause);
+    const message = `attachOrchestrator: ${what}: ${why}`;
+    const error = withCode(new Error(message, { cause }), code, path);
     if (this.vault.listenerCount('error') > 0) {
       this.#means.tell(error);
       return;

@@ -2,11 +2,12 @@
 
 const path = require('node:path');
 const { isWithin } = require('./absolute');
-const { IDENTITY_FILE, Refusal, Vanished, admit, demandMethod, fail, listedFile } = require('./answering');
+const { IDENTITY_FILE, Refusal, Vanished, admit, demandMethod, fail, inTurn, listedFile } = require('./answering');
 const { realPath, relative, respondJson, respondTagged, shared } = require('./answering');
 const { timeOfCapsule } = require('./capsule-time');
 const { refused } = require('./errors');
 const { EventStream } = require('./event-stream');
+const { jsonText } = require('./json-text');
 const { severalLooks } = require('./several-looks');
 const { SHARD, insideOf } = require('./vault');
 
@@ -69,6 +70,7 @@ function createCapsuleHandler(vault, options = {}) {
       return;
     }
     try {
+      await inTurn(req, res);
       await admit(req, authorize);
       if (below === '') await collection(req, res);
       else if (below === 'events') events(req, res);
@@ -90,8 +92,8 @@ function createCapsuleHandler(vault, options = {}) {
       return;
     }
     const found = await discovered();
-    const capsules = found.map((capsule) => ({ ...capsule, path: relative(vault.root, capsule.path) }));
-    respondTagged(req, res, Buffer.from(JSON.stringify({ success: true, capsules, count: capsules.length })));
+    const entries = found.map((capsule) => entryOf({ ...capsule, path: relative(vault.root, capsule.path) }));
+    respondTagged(req, res, listOf(entries));
   }
 
   /**
@@ -119,6 +121,41 @@ function createCapsuleHandler(vault, options = {}) {
   }
 
   return Object.assign(handler, { close: () => imports.close() });
+}
+
+/** Characters of an entry in the list: a capsule may call itself anything, at any length. */
+const LONGEST_ENTRY = 64 * 1024;
+
+/**
+ * A capsule in the list, as JSON. One that says too much of itself is listed as if it said nothing.
+ *
+ * @param {DiscoveredCapsule} capsule
+ */
+function entryOf(capsule) {
+  try {
+    const text = jsonText(capsule);
+    if (text.length <= LONGEST_ENTRY) return text;
+  } catch (error) {
+    // Longer than any string.
+    if (!(error instanceof RangeError)) throw error;
+  }
+  const { name, path: place, size, modified, type } = capsule;
+  const nothing = { title: name, description: '', version: '1.0.0', tags: [] };
+  return JSON.stringify({ name, path: place, size, modified, type, ...nothing });
+}
+
+/**
+ * Not as one string, which can't have any length.
+ *
+ * @param {string[]} entries
+ */
+function listOf(entries) {
+  const parts = entries.map((entry, place) => Buffer.from(place === 0 ? entry : `,${entry}`));
+  return Buffer.concat([
+    Buffer.from('{"success":true,"capsules":['),
+    ...parts,
+    Buffer.from(`],"count":${parts.length}}`),
+  ]);
 }
 
 /**

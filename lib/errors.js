@@ -48,6 +48,24 @@ function withCode(error, code, path) {
 }
 
 /**
+ * What somebody else's function threw, as far as it can be told: it may be anything.
+ *
+ * @param {unknown} thrown
+ * @returns {{ message: string, code?: string, path?: string }}
+ */
+function toldOf(thrown) {
+  const text = (/** @type {unknown} */ value) => (typeof value === 'string' ? value : undefined);
+  try {
+    const { message = thrown, code, path } = /** @type {Record<string, unknown>} */ (Object(thrown));
+    return { message: String(message), code: text(code), path: text(path) };
+  } catch {
+    return {
+      message: `what was thrown is ${typeof thrown === 'function' ? 'a function' : 'an object'} without a text`,
+    };
+  }
+}
+
+/**
  * The error of an argument that can't be taken.
  *
  * @param {string} message
@@ -56,4 +74,4 @@ function refused(message) {
   return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
-module.exports = { refused, toVaultError, withCode };
+module.exports = { refused, toVaultError, toldOf, withCode };

@@ -2,6 +2,7 @@
 
 const { Refusal, isOver, onceOver, relative, withoutPlace } = require('./answering');
 const { Audience } = require('./audience');
+const { jsonText } = require('./json-text');
 
 /** @typedef {import('../index').Vault} Vault */
 /** @typedef {import('../index').CapsuleEvent} CapsuleEvent */
@@ -140,7 +141,7 @@ class EventStream {
     this.#cursor = cursor;
     const place = { path: relative(this.#vault.root, file), cursor };
     const why = reason ? this.#withoutPlace(reason) : null;
-    let data = JSON.stringify({ ...rest, reason: why, ...place, memoryCount: memories?.length ?? 0 });
+    let data = jsonText({ ...rest, reason: why, ...place, memoryCount: memories?.length ?? 0 });
     // The capsule's own members can have any size.
     if (data.length > LONGEST_EVENT) data = JSON.stringify({ kind: event.kind, format: event.format, ...place });
     const told = { id, text: `event: ${event.kind}\nid: ${id}\ndata: ${data}\n\n` };

@@ -5,13 +5,14 @@ const { setTimeout: delay } = require('node:timers/promises');
 const native = require('./native');
 const { named, text } = require('./arguments');
 const { refused, toVaultError, withCode } = require('./errors');
+const { requestOf } = require('./reading');
 const { severalLooks } = require('./several-looks');
 
 /** @typedef {import('./errors').VaultError} VaultError */
 /** @typedef {(id: string) => Promise<any>} Source Gives a construct's capsule, parsed, or throws a VaultError. */
 /** @typedef {{ retryable?: boolean, retryAfter?: number }} Again Whether a failed request may be made once more, and when. */
 
-const OPTIONS = ['mode', 'vaultPath', 'baseUrl', 'headers', 'capsuleIds', 'timeoutMs'];
+const OPTIONS = ['mode', 'vaultPath', 'userId', 'baseUrl', 'headers', 'capsuleIds', 'timeoutMs'];
 const DEFAULT_IDS = ['nova-001'];
 const DEFAULT_TIMEOUT = 30_000;
 /** So many capsules are loaded at a time. */
@@ -107,21 +108,26 @@ function checkedId(id) {
  * @param {import('../index').VVAULTClientOptions} options
  * @returns {() => Source}
  */
-function folderOf({ vaultPath }) {
+function folderOf({ vaultPath, userId }) {
   const root = vaultPath ?? (process.env.VVAULT_ROOT_PATH || process.env.VVAULT_PATH);
   if (root === undefined) {
     throw refused("no vault: give vaultPath, or set VVAULT_ROOT_PATH or VVAULT_PATH to the vault's folder");
   }
   text(root, 'vaultPath');
-  const options = { create: false, report: false, users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+  // An empty one must not mean all users.
+  if (userId !== undefined && userId !== null) text(userId, 'userId');
+  const directories = { users: 'users', capsules: 'capsules', transcripts: 'transcripts' };
+  const options = { create: false, report: false, ...directories };
   return () => {
-    const opening = native.openVault(path.resolve(root), options, undefined, new native.ReadingProgress());
+    const folder = path.resolve(root);
+    const user = userId ? requestOf(folder, directories, userId, {}).user : undefined;
+    const opening = native.openVault(folder, options, undefined, new native.ReadingProgress());
     // Each capsule's own call tells of a failure; there may be none.
     opening.catch(() => {});
     return async (id) => {
       const vault = await opening;
       const find = async () => {
-        const { path: file, problem } = await vault.restore(id, {});
+        const { path: file, problem } = await vault.restore(id, {}, user);
         if (problem) throw toVaultError(new Error(problem));
         return file;
       };
@@ -136,8 +142,11 @@ function folderOf({ vaultPath }) {
  * @param {import('../index').VVAULTClientOptions} options
  * @returns {() => Source}
  */
-function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT }) {
+function serverOf({ baseUrl, headers: given, timeoutMs = DEFAULT_TIMEOUT, userId }) {
   const base = urlOf(baseUrl);
+  if (userId !== undefined && userId !== null) {
+    throw refused("userId is for the mode 'filesystem': VVAULT's web API asks for a capsule, not for whose it is");
+  }
   if (!(Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= 0x7fffffff)) {
     throw refused('timeoutMs must be a whole number of milliseconds above 0');
   }

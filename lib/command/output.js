@@ -4,6 +4,7 @@ const { createColors } = require('picocolors');
 const { GAP, cutTo, fitted, harmless, widthOf } = require('./terminal');
 const { timeOfCapsule } = require('../capsule-time');
 const { escapeHarmful } = require('../harmless');
+const { jsonText } = require('../json-text');
 
 /** @typedef {'bold' | 'dim' | 'green' | 'red' | 'yellow'} Style */
 /** @typedef {{ text: string, style: Style }} Styled A text and how it is shown. */
@@ -89,7 +90,7 @@ class Output {
    * @param {unknown} value
    */
   json(value) {
-    return this.raw(`${escapeHarmful(JSON.stringify(value))}\n`);
+    return this.raw(`${escapeHarmful(jsonText(value))}\n`);
   }
 
   /**
@@ -184,7 +185,7 @@ const [bold, dim, green, red, yellow] = /** @type {const} */ (['bold', 'dim', 'g
  */
 function cell(value) {
   if (value === null || value === undefined) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return typeof value === 'object' ? jsonText(value) : String(value);
 }
 
 /**

@@ -4,7 +4,7 @@
 // colour what follows, set the clipboard, or show itself in another order than it stands in.
 
 const stringWidth = require('string-width');
-const { HARMFUL } = require('../harmless');
+const { withoutHarmful } = require('../harmless');
 
 const SPACE = /^[\t\n\v\f\r\u0085\u2028\u2029]$/;
 
@@ -21,7 +21,7 @@ const graphemes = new Intl.Segmenter();
  * @param {string} text
  */
 function harmless(text) {
-  return text.replaceAll(HARMFUL, (character) => (SPACE.test(character) ? ' ' : escaped(character)));
+  return withoutHarmful(text, (character) => (SPACE.test(character) ? ' ' : escaped(character)));
 }
 
 /** @param {string} character */

@@ -6,6 +6,7 @@ const native = require('../native');
 const { Refusal, listedFile, relative, shared, withoutPlace } = require('../answering');
 const { placeOf } = require('../capsule-handler');
 const { timeOfCapsule } = require('../capsule-time');
+const { jsonText } = require('../json-text');
 const { insideOf } = require('../vault');
 
 /** @typedef {import('../../index').Vault} Vault */
@@ -309,7 +310,7 @@ function tagsOf(tags) {
 /** @param {unknown} value */
 function textOf(value) {
   if (typeof value === 'string') return value;
-  return value === undefined || value === null ? '' : JSON.stringify(value);
+  return value === undefined || value === null ? '' : jsonText(value);
 }
 
 /**

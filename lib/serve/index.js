@@ -7,7 +7,7 @@ const fs = require('node:fs/promises');
 const http = require('node:http');
 const path = require('node:path');
 const { Refusal, Vanished, admit, demandLoopbackName, demandMethod, demandSameOrigin } = require('../answering');
-const { fail, isLoopbackAddress, respondTagged } = require('../answering');
+const { fail, inTurn, isLoopbackAddress, respondTagged } = require('../answering');
 const { createCapsuleHandler } = require('../capsule-handler');
 const { refused, withCode } = require('../errors');
 const { EventStream } = require('../event-stream');
@@ -111,6 +111,7 @@ async function serveVault(vault, options = {}) {
    * @param {Response} res
    */
   async function answer(req, res) {
+    await inTurn(req, res);
     const [pathname, search] = /** @type {[string, string?]} */ ((req.url ?? '').split('?', 2));
     if (isLocal) demandLoopbackName(req);
     const file = page.get(pathname);

@@ -187,6 +187,19 @@ impl Memory {
         json::items(self.member(Member::Tags)).iter().filter_map(Value::string).collect()
     }
 
+    /// How many values its lists and objects hold, about, and not too few.
+    #[must_use]
+    pub fn value_count(&self) -> usize {
+        let mut start = 0;
+        let members = self.ends.iter().map(|end| {
+            let member = &self.texts[start..*end as usize];
+            start = *end as usize;
+            member
+        });
+        let lists = members.filter(|member| member.starts_with(['[', '{']));
+        lists.map(|list| 1 + memchr::memchr_iter(b',', list.as_bytes()).count()).sum()
+    }
+
     /// From what kind of file it comes.
     #[must_use]
     pub fn origin(&self) -> Origin {

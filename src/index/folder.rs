@@ -22,7 +22,7 @@ use super::storage::{Storage, identity};
 use crate::formats::fingerprint::digest;
 use crate::lock::lock;
 use crate::vault::{
-    Boundary, Change, Changes, Directory, FileProblem, Item, LARGEST_FILE, Notifications, Signature, with_buffer,
+    Boundary, Change, Changes, Directory, FileProblem, Item, LARGEST_MEMORY, Notifications, Signature, with_buffer,
 };
 
 /// Files above this size are read one after the other, so that memory holds one of them at a time.
@@ -589,7 +589,7 @@ impl Folder {
                 changes.extend(known.map(|_| (name.clone(), None)));
                 continue;
             }
-            let Ok(entry) = sweep.read(name.clone(), known, LARGEST_FILE) else { continue };
+            let Ok(entry) = sweep.read(name.clone(), known, LARGEST_MEMORY) else { continue };
             if entry.is_aliased() {
                 // A link that leads somewhere now.
                 return Ok(None);
@@ -866,7 +866,7 @@ impl<'a> Sweep<'a> {
             each(to_read.len(), (to_read.len() / 8).clamp(FEW_TO_READ, SPLIT), |at| read(to_read[at], LARGE));
         for (at, entry) in to_read.iter().zip(&mut entries_read) {
             if entry.is_none() {
-                *entry = read(*at, LARGEST_FILE);
+                *entry = read(*at, LARGEST_MEMORY);
             }
         }
         let mut broken = Vec::new();
@@ -917,7 +917,7 @@ impl<'a> Sweep<'a> {
     /// One at a time: each may take as much memory as a file may be large, or the only handle that the system has left.
     fn read_alone(&self, names: impl IntoIterator<Item = Box<str>>) -> impl Iterator<Item = Arc<Entry>> {
         let wanted = names.into_iter().take_while(|_| !self.progress.is_aborted());
-        wanted.filter_map(|name| self.read(name, None, LARGEST_FILE).ok())
+        wanted.filter_map(|name| self.read(name, None, LARGEST_MEMORY).ok())
     }
 
     /// The names in the folder and the states of their files. `None` if a name is not UTF-8.
@@ -1069,7 +1069,7 @@ impl<'a> Sweep<'a> {
                     let text = &buffer[..length];
                     (self.kind.parse(&name, text), Some(signature), text)
                 }
-                Err(FileProblem::TooLarge { .. } | FileProblem::Exhausted(_)) if limit < LARGEST_FILE => {
+                Err(FileProblem::TooLarge { .. } | FileProblem::Exhausted(_)) if limit < LARGEST_MEMORY => {
                     return Err(name);
                 }
                 Err(problem) => (Content::unreadable(problem.to_string()), None, &[][..]),

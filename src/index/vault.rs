@@ -19,7 +19,7 @@ use crate::formats::json::{self, Kind};
 use crate::lock::lock;
 use crate::store::{Store, Version};
 use crate::vault::{
-    Boundary, Directory, FileProblem, LARGEST_FILE, UserFolder, UserPath, describe, find_user, is_capsule, is_memory,
+    Boundary, Directory, FileProblem, LARGEST_MEMORY, UserFolder, UserPath, describe, find_user, is_capsule, is_memory,
     read_file,
 };
 
@@ -432,7 +432,7 @@ impl Vault {
             let name = path.file_name().and_then(|name| name.to_str());
             let is_construct = path.parent().zip(name).is_some_and(|(folder, name)| is_construct(folder, name));
             // As readers have it: a limit is for constructs.
-            let limit = if is_construct { self.store.options().largest_capsule } else { LARGEST_FILE };
+            let limit = if is_construct { self.store.options().largest_capsule } else { LARGEST_MEMORY };
             let verdict = match read_file(&path, limit) {
                 // What is no object is no capsule of a construct, whatever it states.
                 Ok(text) if is_construct && ConstructCapsule::is_no_object(&text) => {

@@ -1,6 +1,6 @@
 //! Construct capsules for JavaScript: loading with a verdict, and restoring.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use napi::JsString;
 use napi::bindgen_prelude::{Buffer, Env, PromiseRaw};
@@ -134,11 +134,22 @@ impl LoadedCapsule {
 /// Restores a construct from its capsule's JSON text, as JSON.
 ///
 /// # Errors
-/// If the text is not a JSON object.
+/// If the text is not a JSON object; [`Error::System`] if what it restores to is too large.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "napi hands arguments over")]
 pub fn restore_construct(capsule: String) -> napi::Result<String> {
     let not_a_capsule = || Error::NotACapsule { message: "a construct's capsule is a JSON object".to_owned() };
     let restored = construct::restore(capsule.as_bytes(), None).ok_or_else(|| to_js(&not_a_capsule()))?;
-    Ok(restored.to_json())
+    let json = restored.to_json();
+    // In UTF-16 it has no more units than bytes, and may have fewer.
+    if json.len() as u64 > LARGEST_FILE && json.encode_utf16().count() as u64 > LARGEST_FILE {
+        let message =
+            "as one text its memories are longer than a string of V8 may be; Vault.restoreConstruct gives them";
+        return Err(to_js(&Error::System {
+            code: "VVAULT_TOO_LARGE",
+            message: message.to_owned(),
+            path: PathBuf::new(),
+        }));
+    }
+    Ok(json)
 }

@@ -659,6 +659,14 @@ fn with_memories(event: impl FnOnce(&str) -> String, mut memories: Vec<String>) 
 /// Bytes of an event's memories: V8's longest string holds twice as many.
 const LONGEST: usize = 256 << 20;
 
+/// Values of an event's memory: V8 takes a tenth of a second to make so many objects, and as long again to collect them.
+const MOST_VALUES: usize = 256 << 10;
+
+/// Whether a memory is small enough to be parsed while others wait.
+fn fits(memory: &Memory) -> bool {
+    memory.heap_size() <= LONGEST && (memory.heap_size() <= MOST_VALUES || memory.value_count() <= MOST_VALUES)
+}
+
 /// That a usual memory came or was changed, as a JSON array of what is not always the same: V8 parses that, and JavaScript makes
 /// the event of it, in two thirds of the time: `eventOf` in lib/watch-events.js has the order. `None` for what is to be told as a
 /// whole.
@@ -675,7 +683,7 @@ fn told_in_brief(event: &watch::Event, report: bool) -> Option<String> {
         return None;
     }
     row.with_memory(|memory| {
-        if memory.heap_size() > LONGEST {
+        if !fits(memory) {
             return None;
         }
         let mut text = String::with_capacity(memory.heap_size() + HEADER);
@@ -732,6 +740,7 @@ fn told(notice: Notice, report: bool) -> Vec<String> {
     let mut header = [null(), null(), null()];
     let mut memories = Vec::new();
     let mut calls_itself = None;
+    let mut is_too_large = false;
     let format = match &event.content {
         Content::Memory(row) => {
             let marked = report && event.verdict.valid == Some(false);
@@ -742,8 +751,10 @@ fn told(notice: Notice, report: bool) -> Vec<String> {
                 json.push(']');
                 json
             };
-            if is_there {
-                memories.extend(row.as_ref().and_then(|row| row.with_memory(|memory| write(row, memory))));
+            if let Some(row) = row.as_ref().filter(|_| is_there) {
+                let text = row.with_memory(|memory| fits(memory).then(|| write(row, memory)));
+                is_too_large = text == Some(None);
+                memories.extend(text.flatten());
             }
             format_of(false)
         }
@@ -761,7 +772,7 @@ fn told(notice: Notice, report: bool) -> Vec<String> {
     let [instance_name, uuid, timestamp] = header;
     let is_construct = matches!(event.content, Content::Construct(Some(_)));
     let reason = if is_there { None } else { reason_of(&event.verdict, is_construct) };
-    if memories.iter().map(String::len).sum::<usize>() > LONGEST {
+    if is_too_large || memories.iter().map(String::len).sum::<usize>() > LONGEST {
         let message = "it is too large for an event; `readMemories` gives what it holds".to_owned();
         let path = event.path.clone();
         return told(Notice::Trouble(Error::System { code: "VVAULT_TOO_LARGE", message, path }), report);

@@ -22,6 +22,9 @@ use super::{Boundary, describe};
 /// The largest file that is read, in bytes: V8's longest string, beyond which Chatty's own reader fails too.
 pub const LARGEST_FILE: u64 = 0x1fff_ffe8;
 
+/// The largest file of a memory, in bytes: a little less, as the memory and its names are one string on their way to JavaScript.
+pub const LARGEST_MEMORY: u64 = LARGEST_FILE - (8 << 10);
+
 /// What tells one state of a file from another. A write gives the file a new change time, a replacement another inode.
 /// Only where two writes fall into one tick of the file system's clock two states can have one signature; see
 /// [`Signature::is_settled`].

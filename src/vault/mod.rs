@@ -13,7 +13,8 @@ mod user;
 pub use boundary::Boundary;
 pub use construct::{Candidate, PlaceOf, all_users, candidates, instances, is_capsule, is_memory};
 pub use directory::{
-    Directory, FileProblem, Item, LARGEST_FILE, Signature, read_file, real_folder, state_of, with_buffer,
+    Directory, FileProblem, Item, LARGEST_FILE, LARGEST_MEMORY, Signature, read_file, real_folder, state_of,
+    with_buffer,
 };
 pub(crate) use directory::{is_exhausted, is_withheld};
 #[cfg(test)]

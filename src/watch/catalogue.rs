@@ -31,8 +31,8 @@ use crate::javascript::date;
 use crate::lock::lock;
 use crate::store::Options;
 use crate::vault::{
-    Directory, FileProblem, LARGEST_FILE, PlaceOf, Signature, UserFolder, UserPath, find_user, instances, is_exhausted,
-    is_shard, with_buffer,
+    Directory, FileProblem, LARGEST_MEMORY, PlaceOf, Signature, UserFolder, UserPath, find_user, instances,
+    is_exhausted, is_shard, with_buffer,
 };
 
 /// One that is whole but unsound may be in the middle of being written over.
@@ -744,7 +744,7 @@ impl Catalogue {
             return Found::Read(Box::new(read));
         }
         let limit = match place {
-            Place::Memory { .. } => LARGEST_FILE,
+            Place::Memory { .. } => LARGEST_MEMORY,
             Place::Construct { .. } => store.options().largest_capsule,
         };
         let began = SystemTime::now();
