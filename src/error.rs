@@ -140,8 +140,9 @@ impl Error {
             Self::OutsideVault { path }
             | Self::NoVault { path, .. }
             | Self::Busy { path, .. }
-            | Self::Timestamp { path, .. }
-            | Self::System { path, .. } => Some(path),
+            | Self::Timestamp { path, .. } => Some(path),
+            // Of what was handed over there is none.
+            Self::System { path, .. } => Some(&**path).filter(|path| !path.as_os_str().is_empty()),
             Self::Unsound { path, .. } => path.as_deref(),
             _ => None,
         }
