@@ -18,7 +18,7 @@ const { Vault } = require('..');
 const { createCapsuleHandler } = require('../lib/capsule-handler');
 const { VVAULTClient } = require('../lib/vvault-client');
 const { atEnd, keepTimeZone } = require('./support/at-end');
-const { ask, serve } = require('./support/capsule-server');
+const { ask, gate, serve } = require('./support/capsule-server');
 const { capsuleFilename, makeCapsule, timestampOf } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
 
@@ -76,17 +76,6 @@ async function listen(port, headers = {}) {
     return text;
   };
   return { response, until, close: () => request.destroy(), text: () => text };
-}
-
-/** A promise that others resolve. */
-function gate() {
-  let resolve = () => {};
-  const promise = /** @type {Promise<void>} */ (
-    new Promise((done) => {
-      resolve = done;
-    })
-  );
-  return { promise, resolve };
 }
 
 /** @param {() => Promise<boolean>} holds */

@@ -15,7 +15,7 @@ const { Vault } = require('..');
 const { serveVault } = require('../lib/serve');
 const { atEnd, keepTimeZone } = require('./support/at-end');
 const { openPage, skip, untilIn } = require('./support/browser');
-const { ask } = require('./support/capsule-server');
+const { ask, gate } = require('./support/capsule-server');
 const { metadataOf, sealCapsule, timestampOf } = require('./support/construct-capsules');
 const { temporaryVault } = require('./support/temporary-vault');
 
@@ -385,12 +385,7 @@ test('where the vault is, is not told, however it is named', { skip: process.pla
 test('verdicts are those of the files as they are, and judged once for those who ask at once', async (t) => {
   const { get, vault, put, root, port } = await served(t);
   const real = vault.verifyCapsules.bind(vault);
-  let open = () => {};
-  const opened = /** @type {Promise<void>} */ (
-    new Promise((resolve) => {
-      open = resolve;
-    })
-  );
+  const { promise: opened, resolve: open } = gate();
   const verify = t.mock.method(vault, 'verifyCapsules', () => opened.then(() => real()));
   const sockets = Array.from({ length: 20 }, () => net.connect(port, '127.0.0.1').setEncoding('utf8'));
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));

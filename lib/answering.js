@@ -88,7 +88,8 @@ async function decisionOf(authorize, req) {
   try {
     return await authorize(req);
   } catch (thrown) {
-    // It may have a code of the vault's, whose messages are for the client; and nothing that can be told.
+    // It may have a code of the vault's, whose messages are for the client. Of what is no error, not even the log can show more
+    // than a text.
     throw new Error('authorize failed', { cause: types.isNativeError(thrown) ? thrown : toldOf(thrown).message });
   }
 }

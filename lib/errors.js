@@ -17,8 +17,7 @@ const { isNativeError } = require('node:util').types;
 function toVaultError(thrown) {
   // Not by `instanceof`: Jest runs tests in a realm of its own, where the engine's errors are of another.
   if (!isNativeError(thrown)) {
-    const { message = String(thrown) } = /** @type {{ message?: unknown }} */ (Object(thrown));
-    return new Error(String(message), { cause: thrown });
+    return new Error(messageOf(thrown), { cause: thrown });
   }
   if (!thrown.message.startsWith('{"code":"VVAULT_')) return thrown;
   /** @type {{ code: string, message: string, path?: string }} */
@@ -47,6 +46,12 @@ function withCode(error, code, path) {
   return Object.assign(error, path === undefined ? { code } : { code, path });
 }
 
+/** @param {unknown} thrown */
+function messageOf(thrown) {
+  const { message = thrown } = /** @type {{ message?: unknown }} */ (Object(thrown));
+  return String(message);
+}
+
 /**
  * What somebody else's function threw, as far as it can be told: it may be anything.
  *
@@ -56,8 +61,8 @@ function withCode(error, code, path) {
 function toldOf(thrown) {
   const text = (/** @type {unknown} */ value) => (typeof value === 'string' ? value : undefined);
   try {
-    const { message = thrown, code, path } = /** @type {Record<string, unknown>} */ (Object(thrown));
-    return { message: String(message), code: text(code), path: text(path) };
+    const { code, path } = /** @type {Record<string, unknown>} */ (Object(thrown));
+    return { message: messageOf(thrown), code: text(code), path: text(path) };
   } catch {
     return {
       message: `what was thrown is ${typeof thrown === 'function' ? 'a function' : 'an object'} without a text`,

@@ -49,4 +49,15 @@ async function ask(port, path, { body, ...options } = {}) {
   return { status: response.statusCode, headers: response.headers, text };
 }
 
-module.exports = { ask, serve };
+/** A promise that others resolve. */
+function gate() {
+  let resolve = () => {};
+  const promise = /** @type {Promise<void>} */ (
+    new Promise((done) => {
+      resolve = done;
+    })
+  );
+  return { promise, resolve };
+}
+
+module.exports = { ask, gate, serve };

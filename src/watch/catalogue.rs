@@ -955,8 +955,8 @@ impl Catalogue {
         let path = file.to_string_lossy();
         let accepted = matches!(happening, Happening::Imported | Happening::Updated);
         let before = record.line(&path).cloned();
-        let is_told = |line: &&Told| line.digest == digest && line.accepted == accepted;
-        let number = match (looking.stage, before.as_ref().filter(is_told)) {
+        let same = before.as_ref().filter(|line| line.digest == digest && line.accepted == accepted);
+        let number = match (looking.stage, same) {
             (Stage::Beginning(..), Some(told)) => told.number,
             // What was there before anything was recorded.
             (Stage::Beginning(since, _), None)
@@ -968,21 +968,21 @@ impl Catalogue {
         };
         let mut told = Told::followed_by(before.as_ref(), number, digest, happening);
         let mut since = None;
-        let mut was_heard = false;
         if let Stage::Beginning(cursor, _) = looking.stage {
             told = record.caught_up(cursor, told);
             since = cursor.filter(|cursor| record.is_behind(cursor, number, changed));
-            told.heard = since.is_some() || before.as_ref().filter(is_told).is_some_and(|told| told.heard);
-            // Who comes without a cursor may be another.
-            was_heard = cursor.is_some() && told.heard;
+            told.heard = since.is_some() || same.is_some_and(|same| same.heard);
         }
-        if before.as_ref().filter(is_told).is_none_or(|before| (before.number, before.heard) != (number, told.heard)) {
+        let heard = told.heard;
+        if same.is_none_or(|same| (same.number, same.heard) != (number, heard)) {
             record.note(&path, told);
         }
         let whole = self.root().join(file);
-        if let Stage::Beginning(..) = looking.stage {
+        if let Stage::Beginning(cursor, _) = looking.stage {
             let Some(since) = since else {
                 let is_rejected = happening == Happening::Rejected;
+                // Who comes without a cursor may be another.
+                let was_heard = cursor.is_some() && heard;
                 self.vault.note_told(&whole, is_rejected && was_heard);
                 if is_rejected && !was_heard {
                     // By who meets it.

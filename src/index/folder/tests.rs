@@ -83,6 +83,13 @@ impl Vault {
         fs::write(self.path(name), format!("{{\"raw\":\"{raw}\"}}")).expect("a file");
     }
 
+    fn write_nine_and_a_broken_one(&self) {
+        for number in 0..9 {
+            self.write(&format!("{number}.json"), &number.to_string());
+        }
+        fs::write(self.path("broken.json"), "{").expect("a file");
+    }
+
     fn refresh(&self, asked: Ticket) -> Refreshed {
         if !self.notified {
             self.folder.rest(Duration::ZERO);
@@ -192,10 +199,7 @@ fn replacement_removal_and_a_new_folder_are_seen() {
 #[test]
 fn what_was_read_without_looking_at_it_is_told_by_a_later_look() {
     let vault = Vault::watched_later();
-    for number in 0..9 {
-        vault.write(&format!("{number}.json"), &number.to_string());
-    }
-    fs::write(vault.path("broken.json"), "{").expect("a file");
+    vault.write_nine_and_a_broken_one();
     fs::write(vault.path("large.json"), format!("{{\"raw\":\"{}\"}}", "x".repeat(70_000))).expect("a file");
     fs::hard_link(vault.path("8.json"), vault.cache.path().join("other name")).expect("a link");
     std::thread::sleep(SETTLED);
@@ -472,10 +476,7 @@ fn stored(snapshot: &Snapshot) -> usize {
 #[test]
 fn what_was_kept_is_not_read_again() {
     for mut vault in Vault::each() {
-        for number in 0..9 {
-            vault.write(&format!("{number}.json"), &number.to_string());
-        }
-        fs::write(vault.path("broken.json"), "{").expect("a file");
+        vault.write_nine_and_a_broken_one();
         let before = vault.contents();
         assert_eq!(stored(&vault.sweep().0), 0);
         vault.compact();
@@ -500,10 +501,7 @@ fn what_was_kept_is_not_read_again() {
 #[test]
 fn a_broken_file_is_told_by_each_process_whatever_became_of_its_kept_reason() {
     for mut vault in Vault::each() {
-        for number in 0..9 {
-            vault.write(&format!("{number}.json"), &number.to_string());
-        }
-        fs::write(vault.path("broken.json"), "{").expect("a file");
+        vault.write_nine_and_a_broken_one();
         let told = vault.sweep().1;
         vault.compact();
         vault.reopen();
