@@ -17,7 +17,11 @@ for (const [what, rounds] of /** @type {const} */ ([
   ['refusals', 400],
 ])) {
   test(`${what}, ${rounds} times`, { timeout: 120_000 }, async () => {
-    const moments = await heldWhile(what, rounds);
+    let moments = await heldWhile(what, rounds);
+    // On a loaded machine the allocator may take as much by chance. A leak is there every time.
+    for (let again = 0; again < 2 && growthOf(moments, 'rss') >= MEGABYTE / 2; again += 1) {
+      moments = await heldWhile(what, rounds);
+    }
     const [settled, end] = [moments[2], moments[moments.length - 1]];
     const told = JSON.stringify(moments, null, 1);
     // Threads that come on a loaded machine bring their stacks with them.
