@@ -263,7 +263,7 @@ export class CapsuleLoader {
 
 /** What is known of a capsule's integrity. */
 export interface Integrity {
-  /** Whether the stated hash is right; `null` if none is stated. */
+  /** Whether the stated hash is right; `null` if none is stated, `false` also of what can't be read. */
   valid: boolean | null;
   /** Which recipe matched; see {@link CapsuleLoadResult.recipe}. */
   recipe: 'F1' | 'F2' | 'F3' | 'F4' | 'raw_sha256' | null;

@@ -630,8 +630,14 @@ describe('a watched vault', { concurrency: 2 }, () => {
         const events = await record.expect(Object.keys(files).map((file) => ['rejected', file]));
         for (const event of events) {
           assert.match(String(event.reason), /\w/, event.path);
-          assert.ok(event.integrity.valid !== true || event.integrity.tether === false, event.path);
+          const isOthers = /instances\/tether/.test(event.path);
+          const integrity = isOthers
+            ? { valid: true, recipe: 'F1', tether: false }
+            : { valid: false, recipe: null, tether: event.integrity.tether };
+          assert.deepStrictEqual(event.integrity, integrity, event.path);
         }
+        const verified = new Map((await vault.verifyCapsules()).map((each) => [each.path, each.integrity.valid]));
+        for (const { path: file, integrity } of events) assert.strictEqual(integrity.valid, verified.get(file), file);
         assert.deepStrictEqual(await vault.readMemories('ann'), []);
         for (const constructId of ['changed', 'tether']) await vault.readMemories('ann', { constructId });
         await record.expect([], 'reading does not tell again what the watch has told');

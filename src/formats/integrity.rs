@@ -16,7 +16,7 @@ pub enum Policy {
 /// What is known of a capsule's integrity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the stated hash is right; `None` if none is stated.
+    /// Whether the stated hash is right; `None` if none is stated. `Some(false)` also of what can't be read.
     pub valid: Option<bool>,
     /// The recipe that matched: `F1` to `F4`, or `raw_sha256`. What only `F3` vouches for may have been changed nearly
     /// everywhere (see [`Recipe::ChattyValidator`]).
@@ -33,15 +33,11 @@ pub struct Verdict {
 #[must_use]
 pub fn judge(text: &[u8], expected_tether: Option<&str>) -> Verdict {
     let decoded = String::from_utf8_lossy(text);
-    let mut verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };
     let capsule = match Node::parse(decoded.as_bytes(), Dialect::Python) {
         Ok(capsule) => capsule,
-        Err(error) => {
-            verdict.valid = Some(false);
-            verdict.reason = Some(error.describe(&decoded));
-            return verdict;
-        }
+        Err(error) => return Verdict::unreadable(error.describe(&decoded)),
     };
+    let mut verdict = Verdict { valid: None, recipe: None, tether: None, reason: None };
     let metadata = capsule.get("metadata");
     if let Some(expected) = expected_tether {
         let first = metadata.and_then(|metadata| metadata.get("tether_signature")).and_then(Node::as_str);
@@ -106,6 +102,12 @@ fn mismatch(stated: &Node<'_>, generator: Option<&Node<'_>>) -> String {
 }
 
 impl Verdict {
+    /// On what can't be read, and so can't be relied on.
+    #[must_use]
+    pub const fn unreadable(reason: String) -> Self {
+        Self { valid: Some(false), recipe: None, tether: None, reason: Some(reason) }
+    }
+
     /// As JSON: `{ valid, recipe, tether }`.
     #[must_use]
     pub fn to_json(&self) -> String {

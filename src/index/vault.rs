@@ -73,9 +73,8 @@ pub struct Rejection {
 impl Rejection {
     /// Of a file of which nothing else is known.
     fn of_file(path: PathBuf, is_construct: bool, is_whole: bool, reason: String) -> Self {
-        let verdict = Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(reason) };
         let header = std::array::from_fn(|_| "null".to_owned());
-        Self { path, is_construct, is_whole, verdict, header, calls_itself: None }
+        Self { path, is_construct, is_whole, verdict: Verdict::unreadable(reason), header, calls_itself: None }
     }
 }
 
@@ -436,21 +435,16 @@ impl Vault {
             let verdict = match read_file(&path, limit) {
                 // What is no object is no capsule of a construct, whatever it states.
                 Ok(text) if is_construct && ConstructCapsule::is_no_object(&text) => {
-                    let reason = Some(ConstructCapsule::problem_of(&text));
-                    Verdict { valid: Some(false), recipe: None, tether: None, reason }
+                    Verdict::unreadable(ConstructCapsule::problem_of(&text))
                 }
                 // A tether binds constructs; a memory has none.
                 Ok(text) if is_construct => self.store.judge(&text),
                 // By what readers and the watch judge one.
                 Ok(text) => match FolderKind::Capsules.parse("", &text) {
                     Content::Memory(memory) => of_memory(memory.is_sound()),
-                    Content::Broken { message, .. } => {
-                        Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(message.into()) }
-                    }
+                    Content::Broken { message, .. } => Verdict::unreadable(message.into()),
                 },
-                Err(problem) => {
-                    Verdict { valid: Some(false), recipe: None, tether: None, reason: Some(problem.to_string()) }
-                }
+                Err(problem) => Verdict::unreadable(problem.to_string()),
             };
             Verified { path, is_construct, verdict }
         });

@@ -22,7 +22,6 @@ use crate::formats::construct_name::ConstructName;
 use crate::formats::fingerprint::{self, digest};
 use crate::formats::integrity::{self, Policy, Verdict};
 use crate::formats::json;
-use crate::formats::memory::Memory;
 use crate::index::{
     ConstructCapsule, Entry, Folder, HALF, Progress, Row, RowRef, SPLIT, Snapshot, Vault, WatchedFolders, each,
     give_way,
@@ -772,22 +771,19 @@ impl Catalogue {
     ) -> Found {
         let store = self.vault.store();
         let digest = digest(text);
-        let (content, mut verdict, problem) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
+        let (content, judged) = if let (Place::Memory { .. }, Some(index)) = (place, index) {
             let entry = index.parse(name, text, (signature, settled, digest));
-            let valid = entry.memory().ok().and_then(Memory::is_sound);
-            let problem = entry.memory().err().map(str::to_owned);
-            (Content::Memory(Some(Row::Fresh(entry))), integrity::of_memory(valid), problem)
+            let judged = entry.memory().map(|memory| integrity::of_memory(memory.is_sound())).map_err(str::to_owned);
+            (Content::Memory(Some(Row::Fresh(entry))), judged)
         } else if let Some(capsule) = ConstructCapsule::parse(store, &self.root().join(file), None, text) {
             let verdict = capsule.verdict.clone();
-            (Content::Construct(Some(Arc::new(capsule))), verdict, None)
+            (Content::Construct(Some(Arc::new(capsule))), Ok(verdict))
         } else {
-            let verdict = Verdict { valid: Some(false), ..NO_VERDICT };
-            (Content::Construct(None), verdict, Some(ConstructCapsule::problem_of(text)))
+            (Content::Construct(None), Err(ConstructCapsule::problem_of(text)))
         };
+        let problem = judged.as_ref().err().cloned();
+        let verdict = judged.unwrap_or_else(Verdict::unreadable);
         let is_half = problem.is_some() && json::breaks_off(text);
-        if verdict.reason.is_none() {
-            verdict.reason.clone_from(&problem);
-        }
         let sections = if let Content::Construct(Some(_)) = content { sections(text) } else { Sections::default() };
         let read = Read { signature, settled, digest, content, sections, verdict, problem, is_half };
         Found::Read(Box::new(read))
@@ -842,8 +838,7 @@ impl Catalogue {
         state.known.remove(file);
         state.unreadable.insert(file.to_owned(), problem.clone());
         let reason = digest(problem.as_bytes());
-        let verdict = Verdict { valid: Some(false), reason: Some(problem), ..NO_VERDICT };
-        let noticed = Noticed::new(file, place, Happening::Rejected, verdict);
+        let noticed = Noticed::new(file, place, Happening::Rejected, Verdict::unreadable(problem));
         // In place of its content's digest, so that it is not taken for gone.
         self.tell(state, Noticed { digest: Some(reason), ..noticed }, looking);
         true
