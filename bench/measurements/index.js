@@ -10,6 +10,7 @@ const path = require('node:path');
 const { setImmediate: nextTurn, setTimeout: sleep } = require('node:timers/promises');
 
 const { capsulesPathOf, isCapsuleName, memoryOf } = require('../contestants/memories');
+const { runFloor } = require('../floor');
 const { IndexWriter } = require('../index-writer');
 const { residentMemory, settledMemory } = require('../probes');
 const { KINDS, answer, questionsOf, readRows } = require('../questions');
@@ -219,6 +220,20 @@ async function opening({ module, vault, shape }) {
 }
 
 /**
+ * The floor in the place of an opening: the process has loaded the contestant just the same, so as much time has passed
+ * since the files were last read.
+ * @param {{ module: string, operation: 'read' | 'stat', folders: string[] }} parameters
+ */
+async function floor({ module, operation, folders }) {
+  require(module);
+  let time = 0;
+  for (const folder of folders) {
+    time += (await runFloor(operation, folder, 1)).milliseconds[0];
+  }
+  return { time };
+}
+
+/**
  * The process whose persistent index later ones find: opens, reads every user's memories, closes.
  * @param {Parameters} parameters
  */
@@ -303,4 +318,4 @@ async function parseRows({ textPath }) {
   };
 }
 
-module.exports = { tasks: { everything, leaveIndex, opening, parseRows, prepare, questions } };
+module.exports = { tasks: { everything, floor, leaveIndex, opening, parseRows, prepare, questions } };
