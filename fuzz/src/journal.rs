@@ -19,7 +19,7 @@ pub fn check(data: &[u8]) {
 
     let Ok(mut index) = InstanceIndex::parse(parts.next().unwrap_or_default()) else { return };
     for (uuid, entry) in index.entries() {
-        let _ = (journal.has_moved(uuid, entry.filename(), entry), journal.has_deleted(uuid));
+        let _ = (journal.has_moved(uuid, entry.filename(), entry, |_| true), journal.has_deleted(uuid));
         let _ = journal.is_superseded(entry.filename(), uuid);
     }
     for record in journal.taken_by_others(&index) {

@@ -284,6 +284,13 @@ impl State {
         self.check_all_at.is_none_or(|at| Instant::now() >= at)
     }
 
+    /// Takes in what was seen, and is to be written down.
+    fn note(&mut self, record: Record) {
+        self.journal.note(record.clone());
+        self.unrecorded.push(record);
+        self.ahead = true;
+    }
+
     fn has_entry(&self, uuid: &str) -> bool {
         self.index.as_ref().is_some_and(|index| index.entry(uuid).is_some())
     }
@@ -361,6 +368,8 @@ impl Instance {
         if state.unread.is_some() {
             state.ahead = false;
             state.unrecorded.clear();
+            // As it is without them.
+            state.journal_seen = None;
         }
         if refreshed.is_err() || state.unread.is_some() {
             // What was read of the index was not put right.
@@ -411,7 +420,7 @@ impl Instance {
         if whole || rebuilt || is_moved_back {
             changed |= self.read_folder(state, changed, rebuilt)?;
         }
-        let State { index, journal, ahead, unrecorded, .. } = &mut *state;
+        let State { index, journal, ahead, unrecorded, names, .. } = &mut *state;
         if changed && let Some(index) = index {
             if !salvaged_tags.is_empty() {
                 let given = salvaged_tags.iter().filter(|(uuid, tag)| !journal.has_taken(uuid, tag));
@@ -431,14 +440,15 @@ impl Instance {
                 unrecorded.push(record);
                 *ahead = true;
             }
-            for record in journal.gone_back_to(index) {
+            for record in journal.gone_back_to(index, |filename| names.contains(filename)) {
                 journal.note(record.clone());
                 unrecorded.push(record);
                 *ahead = true;
             }
             // Deleted here, and brought back by a copy from before.
             let is_ghost = |uuid: &str, entry: &Entry| {
-                journal.has_deleted(uuid) && matches!(self.holds(entry.filename(), uuid), Ok(None | Some(false)))
+                journal.has_deleted_since(uuid, entry)
+                    && matches!(self.holds(entry.filename(), uuid), Ok(None | Some(false)))
             };
             let ghosts: Vec<String> = index
                 .entries()
@@ -460,7 +470,18 @@ impl Instance {
             return Ok(if seen == Some(&absent) { IndexFile::Unchanged } else { IndexFile::Missing(absent) });
         };
         let boundary = &self.places.boundary;
-        let signature = match indexes.file_signature(&name, boundary) {
+        let asked = Instant::now();
+        let was_there = seen.is_some_and(|seen| seen.signature.is_some());
+        let signature = loop {
+            match indexes.file_signature(&name, boundary) {
+                // Somebody may be about to put another in its place.
+                Err(FileProblem::Missing(_)) if was_there && asked.elapsed() < QUIET => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                signature => break signature,
+            }
+        };
+        let signature = match signature {
             Ok(signature) => signature,
             Err(FileProblem::Missing(_)) if seen == Some(&absent) => return Ok(IndexFile::Unchanged),
             Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
@@ -563,7 +584,8 @@ impl Instance {
             let Some(uuid) = stray.uuid.as_ref().filter(|_| stray.is_earlier) else { return true };
             let entry = known.and_then(|index| index.entry(uuid));
             entry.map_or(!index_changed, |entry| {
-                names.contains(entry.filename()) && (!index_changed || !journal.has_moved(uuid, name, entry))
+                let is_there = |filename: &str| names.contains(filename);
+                is_there(entry.filename()) && (!index_changed || !journal.has_moved(uuid, name, entry, is_there))
             })
         });
         self.check_entries(state, &folder, began);
@@ -599,8 +621,7 @@ impl Instance {
 
     /// Takes over what was found of files without entries. Gives whether that changed the index.
     fn take_in(&self, state: &mut State, folder: &Directory, found: Vec<(Box<str>, Looked)>, rebuilt: bool) -> bool {
-        let mut births = Vec::new();
-        let mut left = Vec::new();
+        let (mut births, mut left, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         let unread = |(name, found): &(Box<str>, Looked)| {
             let (Stray { problem, .. }, _) = found.as_ref().err()?;
             let problem = problem.as_deref().filter(|problem| self.may_be_capsule(name, problem, None))?;
@@ -615,29 +636,44 @@ impl Instance {
                 }
                 Ok(found) if found.was_earlier => left.push((name, found)),
                 Ok(found) => births.push((name, found)),
-                Err((stray, content)) => {
-                    if let (Some(content), Some(uuid)) = (content, &stray.uuid) {
-                        let (filename, uuid) = (name.to_string(), uuid.clone());
-                        state.unrecorded.push(Record::Superseded { filename, content, uuid });
-                        state.ahead = true;
+                Err((stray, unwritten)) => {
+                    if let (Some(unwritten), Some(uuid)) = (unwritten, &stray.uuid) {
+                        earlier.push((name.to_string(), uuid.clone(), unwritten));
                     }
                     state.strays.insert(name, stray);
                 }
             }
         }
-        // Of what is left of a capsule only the newest.
+        // Of several files of a capsule the newest, and of what is left of it too.
+        births.sort_by_key(|(_, found): &(Box<str>, Found)| Reverse((found.sound, found.time, found.modified)));
         left.sort_by_key(|(_, found): &(Box<str>, Found)| Reverse(found.modified));
-        let mut born: HashSet<String> =
-            births.iter().map(|(_, found): &(Box<str>, Found)| found.uuid.clone()).collect();
-        for (name, found) in left {
-            if !born.insert(found.uuid.clone()) {
-                let stray = Stray { uuid: Some(found.uuid), is_earlier: true, ..Stray::default() };
-                state.strays.insert(name, stray);
-                continue;
-            }
+        let mut born: HashSet<String> = HashSet::new();
+        births.append(&mut left);
+        let (births, others): (Vec<_>, Vec<_>) =
+            births.into_iter().partition(|(_, found)| born.insert(found.uuid.clone()));
+        for (name, found) in others {
+            let stray = Stray { uuid: Some(found.uuid), is_earlier: true, ..Stray::default() };
+            state.strays.insert(name, stray);
+        }
+        for (name, found) in births.iter().filter(|(_, found)| found.was_earlier || found.is_newer) {
             let (uuid, filename) = (found.uuid.clone(), name.to_string());
-            state.unrecorded.push(Record::Moved { uuid, filename, at: now() });
-            births.push((name, found));
+            let before = state.index.as_ref().and_then(|index| Some(index.entry(&uuid)?.filename().to_owned()));
+            if let Some(filename) = before.filter(|_| found.is_newer)
+                && let Ok(content) = self.read(&filename)
+            {
+                let (content, uuid) = (sha256(&content), uuid.clone());
+                state.note(Record::Superseded { filename, content, uuid, gone: false });
+            }
+            state.note(Record::Moved { uuid, filename, at: now() });
+        }
+        for (filename, uuid, Unwritten { content, gone }) in earlier {
+            let record = Record::Superseded { filename, content, uuid: uuid.clone(), gone };
+            if !gone {
+                state.unrecorded.push(record);
+                state.ahead = true;
+            } else if !born.contains(&uuid) {
+                state.note(record);
+            }
         }
         let any = !births.is_empty();
         if any {
@@ -706,6 +742,9 @@ impl Instance {
         let own = latest.as_deref().filter(|uuid| !state.foreign.contains(*uuid));
         let mut latest_written = own.and_then(|uuid| written(&index, uuid));
         for (_, found) in births {
+            if let Some(restored) = state.journal.restored(&found.uuid, &index, "") {
+                state.note(restored);
+            }
             index.insert_found(&found.uuid, found.entry, &now);
             if latest_written.is_none_or(|written| found.sound && found.modified > written) {
                 latest = Some(found.uuid);
@@ -735,26 +774,41 @@ impl Instance {
         let uuid = header.uuid();
         let earlier = |seen| Stray { seen, uuid: Some(header.uuid()), is_earlier: true, problem: None };
         let content = sha256(text);
-        // Of several files of one capsule, the one that the index names is it, if it is one of them.
+        // Of several files of one capsule, the one that the index names is it, if it is one of them, and none came later with a
+        // later time.
         let entry = known.index.and_then(|index| index.entry(&uuid));
-        let current = entry.filter(|entry| !known.journal.has_moved(&uuid, name, entry)).map(Entry::filename);
+        let is_there = |filename: &str| known.names.contains(filename);
+        let current = entry.filter(|entry| !known.journal.has_moved(&uuid, name, entry, is_there));
         let was_earlier = known.journal.is_superseded(name, &content);
+        let sound = integrity::judge(text, None).is_sound();
+        let time = capsule::time(header.timestamp().as_bytes());
+        let mut is_newer = false;
         if was_earlier {
-            let has_current = current.is_some_and(|current| known.names.contains(current));
-            if has_current && !known.foreign.contains(&*uuid) || entry.is_none() && known.is_whole {
-                // Python deletes only the file that the index names.
+            if current.is_some_and(|current| is_there(current.filename())) && !known.foreign.contains(&*uuid)
+                || known.journal.is_gone(name)
+            {
                 return Err((earlier(seen), None));
             }
-            if entry.is_some() && !known.is_quiet {
+            if !known.is_quiet && (entry.is_some() || known.is_whole) {
                 // Whoever deletes it may be about to write the index.
                 return Err((earlier(None), None));
             }
+            if entry.is_none() && known.is_whole {
+                // Python deletes only the file that the index names.
+                return Err((earlier(seen), Some(Unwritten { content, gone: true })));
+            }
         } else if let Some(current) = current {
-            match self.holds(current, &uuid) {
+            match self.holds(current.filename(), &uuid) {
                 Ok(Some(true)) => {
-                    // A copy of what it is now is no earlier state.
-                    let is_copy = self.read(current).is_ok_and(|current| current == text);
-                    return Err((earlier(seen), (!is_copy).then_some(content)));
+                    is_newer = sound && time > current.timestamp().and_then(|time| capsule::time(time.as_bytes())) && {
+                        let changed = signature.changed().max(signature.modified());
+                        capsule::time(current.updated_at().as_bytes()).is_some_and(|since| changed / 1000 > since)
+                    };
+                    if !is_newer {
+                        // A copy of what it is now is no earlier state.
+                        let is_copy = self.read(current.filename()).is_ok_and(|current| current == text);
+                        return Err((earlier(seen), (!is_copy).then_some(Unwritten { content, gone: false })));
+                    }
                 }
                 // Which of them it is now shows once that one can be read.
                 Err(_) => return Err((earlier(None), None)),
@@ -765,10 +819,12 @@ impl Instance {
         Ok(Found {
             entry: Entry::new(&uuid, &header.entry(name, signature.size), &born),
             uuid,
+            time,
             modified: signature.modified(),
             born,
-            sound: integrity::judge(text, None).is_sound(),
+            sound,
             was_earlier,
+            is_newer,
         })
     }
 
@@ -984,9 +1040,7 @@ impl Instance {
                     let uuid = header.uuid();
                     let filename = placed.as_ref().map(|placed| placed.filename.clone());
                     let filename = filename.unwrap_or_else(|| self.free_filename(&header, &text, index));
-                    if index.entry(&uuid).is_none() && state.journal.has_deleted(&uuid) {
-                        plan.records.push(Record::Restored { uuid: uuid.clone() });
-                    }
+                    plan.records.extend(state.journal.restored(&uuid, index, now));
                     let moved = |filename: &String| Record::Moved {
                         uuid: uuid.clone(),
                         filename: filename.clone(),
@@ -997,8 +1051,8 @@ impl Instance {
                         let is_own =
                             self.is_own_file(&before_file, &uuid) && !is_named_by_another(index, &before_file, &uuid);
                         if is_own && let Ok(content) = self.read(&before_file) {
-                            let (filename, content) = (before_file.clone(), sha256(&content));
-                            plan.records.push(Record::Superseded { filename, content, uuid: uuid.clone() });
+                            let (filename, content, uuid) = (before_file.clone(), sha256(&content), uuid.clone());
+                            plan.records.push(Record::Superseded { filename, content, uuid, gone: false });
                         }
                         if is_own && before.timestamp() == Some(&*header.timestamp()) {
                             plan.superseded.push(before_file);
@@ -1021,7 +1075,7 @@ impl Instance {
                     if batch.journal.is_some() {
                         // It went while this was tried: what was written down of it is void, but for its earlier states, whose
                         // files may be there.
-                        plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
+                        plan.records.push(Record::deleted(uuid, now, std::iter::empty()));
                         plan.records.extend(state.journal.earlier_states_of(uuid));
                     }
                     Outcome::Changed(false)
@@ -1062,7 +1116,8 @@ impl Instance {
                                 && (!is_named_by_another(index, filename, uuid) || self.is_own_file(filename, uuid))
                         };
                         plan.removals.extend(filename.filter(is_own));
-                        plan.records.push(Record::Deleted { uuid: uuid.clone(), at: now.to_owned() });
+                        let tags = removed.iter().flat_map(Entry::tags);
+                        plan.records.push(Record::deleted(uuid, now, tags));
                         plan.writes = true;
                     }
                     // Also in a second attempt, which finds it gone.
@@ -1496,11 +1551,22 @@ enum IndexFile {
 struct Found {
     uuid: String,
     entry: Entry,
+    /// Its own time, in microseconds since 1970.
+    time: Option<i64>,
     modified: i64,
     born: String,
     sound: bool,
     /// Whether it was written down as an earlier state, and is all that is left.
     was_earlier: bool,
+    /// Whether it is a later state than the one that the index names, and came after that.
+    is_newer: bool,
+}
+
+/// What is to be written down of an earlier state of a capsule.
+struct Unwritten {
+    content: String,
+    /// Whether the capsule itself is gone.
+    gone: bool,
 }
 
 /// What is known when a file is looked at that no entry names.
@@ -1516,8 +1582,8 @@ struct Known<'a> {
     began: SystemTime,
 }
 
-/// What a capsule file was found to be; of an earlier state of a version that nobody has written down, with its content.
-type Looked = Result<Found, (Stray, Option<String>)>;
+/// What a capsule file was found to be.
+type Looked = Result<Found, (Stray, Option<Unwritten>)>;
 
 /// A file that gets no entry.
 #[derive(Debug, Default)]

@@ -44,11 +44,17 @@ pub enum Record {
         /// When.
         #[serde(default)]
         at: String,
+        /// The tags that went with it, or some of them if they are long.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        tags: BTreeSet<String>,
     },
-    /// It was stored again after it had been deleted: what was done before is void.
+    /// It was stored again after it had been deleted, or its file was put back: what was done before is void.
     Restored {
         /// The capsule.
         uuid: String,
+        /// Before when; empty if everything is.
+        #[serde(default)]
+        at: String,
     },
     /// It was stored again, in another file.
     Moved {
@@ -68,6 +74,9 @@ pub enum Record {
         /// The capsule. All its files go with it: what has such a name later was put there on purpose.
         #[serde(default)]
         uuid: String,
+        /// Whether that capsule was seen to be deleted by somebody else, who left this file: it is none again by itself.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
     },
 }
 
@@ -80,6 +89,18 @@ impl Record {
         let size: usize = before.clone().map(|tag| tag.len() + 3).sum();
         let before = if size > MOST_BEFORE { undecided(tag) } else { before.map(str::to_owned).collect() };
         Self::Tagged { uuid: uuid.to_owned(), tag: tag.to_owned(), at: at.to_owned(), before }
+    }
+
+    /// That a capsule with these tags was deleted.
+    #[must_use]
+    pub fn deleted<'a>(uuid: &str, at: &str, tags: impl Iterator<Item = &'a str>) -> Self {
+        let mut size = 0;
+        let is_within = |tag: &&str| {
+            size += tag.len() + 3;
+            size <= MOST_BEFORE
+        };
+        let tags = tags.take_while(is_within).map(str::to_owned).collect();
+        Self::Deleted { uuid: uuid.to_owned(), at: at.to_owned(), tags }
     }
 }
 
@@ -99,16 +120,40 @@ enum Mark {
     Taken { at: String },
 }
 
+/// A file that is an earlier state of a capsule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Earlier {
+    content: String,
+    uuid: String,
+    gone: bool,
+}
+
+impl Earlier {
+    fn record(self, filename: String) -> Record {
+        let Self { content, uuid, gone } = self;
+        Record::Superseded { filename, content, uuid, gone }
+    }
+}
+
+/// When something was done to a capsule, and the tags that went with its deletion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Deletion {
+    at: String,
+    tags: BTreeSet<String>,
+}
+
 /// The journal of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Journal {
     marks: HashMap<String, HashMap<String, Mark>>,
     /// By UUID: the file, and since when it is that.
     moved: HashMap<String, (String, String)>,
-    /// By file: the content that is an earlier state of a capsule, and that capsule's UUID.
-    superseded: HashMap<String, (String, String)>,
+    /// By file.
+    superseded: HashMap<String, Earlier>,
     /// Capsules that were deleted here, and when.
-    deleted: HashMap<String, String>,
+    deleted: HashMap<String, Deletion>,
+    /// Capsules that were restored after that, and when.
+    restored: HashMap<String, Deletion>,
     /// How many lines it was read from.
     lines: usize,
 }
@@ -141,7 +186,7 @@ impl Journal {
     /// Takes a record in.
     pub fn note(&mut self, record: Record) {
         if let Record::Deleted { uuid, .. } = &record {
-            self.superseded.retain(|_, (_, own)| own != uuid);
+            self.superseded.retain(|_, earlier| earlier.uuid != *uuid);
         }
         self.take(record);
     }
@@ -155,44 +200,64 @@ impl Journal {
             Record::Untagged { uuid, tag, at } => {
                 self.marks.entry(uuid).or_default().insert(tag, Mark::Taken { at });
             }
-            Record::Deleted { uuid, at } => drop(self.deleted.insert(uuid, at)),
-            Record::Restored { uuid } => {
-                self.marks.remove(&uuid);
+            Record::Deleted { uuid, at, tags } => {
+                self.restored.remove(&uuid);
+                self.deleted.insert(uuid, Deletion { at, tags });
+            }
+            Record::Restored { uuid, at } => {
+                if let Some(marks) = self.marks.get_mut(&uuid) {
+                    marks.retain(|_, mark| {
+                        let (Mark::Given { at: own, .. } | Mark::Taken { at: own }) = mark;
+                        !at.is_empty() && moment(own) > moment(&at)
+                    });
+                    if marks.is_empty() {
+                        self.marks.remove(&uuid);
+                    }
+                }
                 self.moved.remove(&uuid);
-                self.deleted.remove(&uuid);
+                let tags = self.deleted.remove(&uuid).unwrap_or_default().tags;
+                if !tags.is_empty() {
+                    self.restored.insert(uuid, Deletion { at, tags });
+                }
             }
             Record::Moved { uuid, filename, at } => {
                 self.superseded.remove(&filename);
                 self.moved.insert(uuid, (filename, at));
             }
-            Record::Superseded { filename, content, uuid } => {
-                self.superseded.insert(filename, (content, uuid));
+            Record::Superseded { filename, content, uuid, gone } => {
+                self.superseded.insert(filename, Earlier { content, uuid, gone });
             }
         }
     }
 
-    /// Whether a capsule was moved to this file after its entry was made.
+    /// Whether a capsule was moved to this file after its entry was made. An entry that names a file which `is_there` and is no
+    /// earlier state was made since, by a clock that is behind.
     #[must_use]
-    pub fn has_moved(&self, uuid: &str, filename: &str, entry: &Entry) -> bool {
-        self.moved.get(uuid).is_some_and(|(own, at)| own == filename && moment(at) > moment(&entry.updated_at()))
+    pub fn has_moved(&self, uuid: &str, filename: &str, entry: &Entry, is_there: impl Fn(&str) -> bool) -> bool {
+        self.moved.get(uuid).is_some_and(|(own, at)| {
+            own == filename
+                && moment(at) > moment(&entry.updated_at())
+                && (self.has_superseded(entry.filename()) || !is_there(entry.filename()))
+        })
     }
 
     /// Whether a file with this content is an earlier state of a capsule.
     #[must_use]
     pub fn is_superseded(&self, filename: &str, content: &str) -> bool {
-        self.superseded.get(filename).is_some_and(|(own, _)| own == content)
+        self.superseded.get(filename).is_some_and(|earlier| earlier.content == content)
+    }
+
+    /// Whether that capsule was seen to be deleted by somebody else.
+    #[must_use]
+    pub fn is_gone(&self, filename: &str) -> bool {
+        self.superseded.get(filename).is_some_and(|earlier| earlier.gone)
     }
 
     /// What is known of earlier states of a capsule.
     #[must_use]
     pub fn earlier_states_of(&self, uuid: &str) -> Vec<Record> {
-        let own = self.superseded.iter().filter(|(_, (_, own))| own == uuid);
-        let record = |(filename, (content, uuid)): (&String, &(String, String))| Record::Superseded {
-            filename: filename.clone(),
-            content: content.clone(),
-            uuid: uuid.clone(),
-        };
-        own.map(record).collect()
+        let own = self.superseded.iter().filter(|(_, earlier)| earlier.uuid == uuid);
+        own.map(|(filename, earlier)| earlier.clone().record(filename.clone())).collect()
     }
 
     /// Whether a file of this name was once an earlier state of a capsule.
@@ -205,24 +270,28 @@ impl Journal {
     #[must_use]
     pub fn is_moved_back(&self, index: &InstanceIndex) -> bool {
         self.moved.iter().any(|(uuid, (filename, _))| {
-            index.entry(uuid).is_some_and(|entry| entry.filename() != filename && self.has_moved(uuid, filename, entry))
+            let is_there = |_: &str| false;
+            index
+                .entry(uuid)
+                .is_some_and(|entry| entry.filename() != filename && self.has_moved(uuid, filename, entry, is_there))
         })
     }
 
-    /// That files which were earlier states are what the index has again, as somebody went back to one: to be written down, so that
-    /// they are found should the index be lost.
+    /// That what the index has is another file than is written down here: one that was an earlier state, as somebody went back to it,
+    /// or one that is not known, of a clock that is behind. To be written down, so that they are found should the index be lost.
     #[must_use]
-    pub fn gone_back_to(&self, index: &InstanceIndex) -> Vec<Record> {
-        if self.superseded.is_empty() {
+    pub fn gone_back_to(&self, index: &InstanceIndex, is_there: impl Fn(&str) -> bool) -> Vec<Record> {
+        if self.superseded.is_empty() && self.moved.is_empty() {
             return Vec::new();
         }
-        let is_later = |uuid: &str, entry: &Entry| {
-            self.moved
-                .get(uuid)
-                .is_none_or(|(filename, at)| filename == entry.filename() || moment(at) <= moment(&entry.updated_at()))
+        let is_another = |uuid: &str, entry: &Entry| {
+            let own = entry.filename();
+            let moved = self.moved.get(uuid);
+            let is_later = moved.is_some_and(|(_, at)| moment(at) > moment(&entry.updated_at()));
+            let is_other = moved.is_some_and(|(filename, _)| filename != own);
+            if self.has_superseded(own) { !is_later || !is_other } else { is_later && is_other && is_there(own) }
         };
-        let gone_back =
-            index.entries().filter(|(uuid, entry)| self.has_superseded(entry.filename()) && is_later(uuid, entry));
+        let gone_back = index.entries().filter(|(uuid, entry)| is_another(uuid, entry));
         let moved = |(uuid, entry): (&str, &Entry)| Record::Moved {
             uuid: uuid.to_owned(),
             filename: entry.filename().to_owned(),
@@ -239,7 +308,11 @@ impl Journal {
             return (records, Vec::new());
         }
         let named = index.entries().map(|(_, entry)| entry.filename());
-        let current: HashSet<&str> = named.chain(self.moved.values().map(|(filename, _)| &**filename)).collect();
+        // What was moved here and then elsewhere by somebody else is an earlier state.
+        let is_last =
+            |uuid: &str, at: &str| index.entry(uuid).is_none_or(|entry| moment(at) >= moment(&entry.updated_at()));
+        let moved = self.moved.iter().filter(|(uuid, (_, at))| is_last(uuid, at)).map(|(_, (filename, _))| &**filename);
+        let current: HashSet<&str> = named.chain(moved).collect();
         let mut wrong = Vec::new();
         let right = records.into_iter().filter(|record| match record {
             Record::Superseded { filename, .. } if current.contains(&**filename) => {
@@ -255,10 +328,25 @@ impl Journal {
         (right, wrong)
     }
 
+    /// That a capsule is there again, which voids what was done before its deletion here and, if it is stored anew, before `now`;
+    /// `None` if it was not deleted, or the index does not say so.
+    #[must_use]
+    pub fn restored(&self, uuid: &str, index: &InstanceIndex, now: &str) -> Option<Record> {
+        let deletion = self.deleted.get(uuid).filter(|_| index.entry(uuid).is_none())?;
+        // By a clock that was ahead it may have been deleted later than now.
+        Some(Record::Restored { uuid: uuid.to_owned(), at: deletion.at.as_str().max(now).to_owned() })
+    }
+
     /// Whether a capsule was deleted here.
     #[must_use]
     pub fn has_deleted(&self, uuid: &str) -> bool {
         self.deleted.contains_key(uuid)
+    }
+
+    /// Whether it was deleted here after this entry was made.
+    #[must_use]
+    pub fn has_deleted_since(&self, uuid: &str, entry: &Entry) -> bool {
+        self.deleted.get(uuid).is_some_and(|deletion| moment(&entry.created_at()) <= moment(&deletion.at))
     }
 
     /// Whether a tag was last taken here, not given.
@@ -323,7 +411,7 @@ impl Journal {
             let tags: BTreeSet<&str> = entry.tags().collect();
             let times = LazyCell::new(|| [entry.created_at(), entry.updated_at()].map(|at| moment(&at)));
             // It was stored again by Python: what was done before is void.
-            let void = self.deleted.get(uuid).map(|at| moment(at)).filter(|at| times[0] > *at);
+            let void = self.deleted.get(uuid).map(|deletion| moment(&deletion.at)).filter(|at| times[0] > *at);
             for (tag, mark) in marks {
                 let (Mark::Given { at, .. } | Mark::Taken { at }) = mark;
                 if void.is_some_and(|void| moment(at) <= void) {
@@ -354,6 +442,15 @@ impl Journal {
                     _ => {}
                 }
             }
+        }
+        // In a copy from before its deletion, a capsule that was restored has the tags that it had then.
+        for (uuid, Deletion { at, tags }) in &self.restored {
+            let Some(entry) = index.entry(uuid).filter(|entry| moment(&entry.updated_at()) < moment(at)) else {
+                continue;
+            };
+            let is_given = |tag: &str| self.marks.get(uuid).is_some_and(|marks| marks.contains_key(tag));
+            let void = tags.iter().filter(|tag| entry.has_tag(tag) && !is_given(tag));
+            undone.extend(void.map(|tag| (&**uuid, &**tag, false)));
         }
         (undone, taken)
     }
@@ -390,7 +487,8 @@ impl Journal {
             Mark::Taken { at } => Some(moment(at)),
             Mark::Given { .. } => None,
         });
-        let deleted = self.deleted.iter().filter(|(uuid, _)| index.entry(uuid).is_none()).map(|(_, at)| moment(at));
+        let deleted = self.deleted.iter().filter(|(uuid, _)| index.entry(uuid).is_none());
+        let deleted = deleted.map(|(_, deletion)| moment(&deletion.at));
         let mut times: Vec<i64> = taken.chain(deleted).collect();
         let last = times.len().checked_sub(MOST_GONE)?.checked_sub(1)?;
         Some((*times.select_nth_unstable(last).1).min(moment(now).saturating_sub(YOUNG)))
@@ -406,9 +504,14 @@ impl Journal {
         let is_late = |at: &str| forgotten.is_none_or(|until| moment(at) > until);
         let old = moment(now).saturating_sub(YOUNG);
         // What was done before a deletion is void as long as that is known.
-        let counts = |(uuid, at): &(&String, &String)| index.entry(uuid).is_some() || is_late(at);
-        for (uuid, at) in self.deleted.iter().filter(counts) {
-            text.push_str(&line(&Record::Deleted { uuid: uuid.clone(), at: at.clone() }));
+        let counts = |(uuid, deletion): &(&String, &Deletion)| index.entry(uuid).is_some() || is_late(&deletion.at);
+        let deleted = |(uuid, Deletion { at, tags }): (&String, &Deletion)| {
+            line(&Record::Deleted { uuid: uuid.clone(), at: at.clone(), tags: tags.clone() })
+        };
+        text.extend(self.deleted.iter().filter(counts).map(deleted));
+        for (uuid, deletion) in self.restored.iter().filter(|(_, deletion)| moment(&deletion.at) >= old) {
+            text.push_str(&deleted((uuid, deletion)));
+            text.push_str(&line(&Record::Restored { uuid: uuid.clone(), at: deletion.at.clone() }));
         }
         let is_there = |uuid: &str| !self.deleted.contains_key(uuid) || index.entry(uuid).is_some();
         for (uuid, marks) in self.marks.iter().filter(|(uuid, _)| is_there(uuid)) {
@@ -431,8 +534,8 @@ impl Journal {
         }
         // Behind what was moved, which takes the same file's word back.
         let superseded = self.superseded.clone().into_iter();
-        for (filename, (content, uuid)) in superseded.filter(|(filename, _)| has_file(filename)) {
-            text.push_str(&line(&Record::Superseded { filename, content, uuid }));
+        for (filename, earlier) in superseded.filter(|(filename, _)| has_file(filename)) {
+            text.push_str(&line(&earlier.record(filename)));
         }
         text
     }

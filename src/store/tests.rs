@@ -773,7 +773,7 @@ fn tags_hold_until_a_deletion_is_done() {
     vault.store.store(capsule("Nova", "a", "1", "a").as_bytes()).expect("stored");
     let stale = fs::read(vault.index_path()).expect("an index");
     vault.store.add_tag("Nova", "a", "gold").expect("tagged");
-    let deleted = journal::Record::Deleted { uuid: "a".to_owned(), at: "2999-01-01T00:00:00+00:00".to_owned() };
+    let deleted = journal::Record::deleted("a", "2999-01-01T00:00:00+00:00", std::iter::empty());
     SystemFiles.append(&vault.root().join("indexes/Nova.journal"), journal::line(&deleted).as_bytes()).expect("killed");
     fs::write(vault.index_path(), stale).expect("written");
     assert_eq!(tags(&open(vault.root())), [("a".to_owned(), vec!["gold".to_owned()])]);
@@ -1019,6 +1019,188 @@ fn an_earlier_state_is_the_capsule_where_nothing_else_is_left() {
         }
         vault.store.add_tag("Nova", "a", "gold").expect("tagged");
         assert_eq!(tags(&open(vault.root())), [("a".to_owned(), vec!["gold".to_owned()])]);
+    }
+}
+
+/// Its file is away for longer than somebody takes who deletes it, and comes back; or it is only then put into the folder.
+#[test]
+fn a_later_state_that_comes_later_is_the_capsule() {
+    let times = ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"];
+    let [first, second] = times.map(|time| capsule("Nova", "a", time, time));
+    for with_journal in [true, false] {
+        let vault = Vault::new();
+        vault.store.store(first.as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        let stored = vault.store.store(second.as_bytes()).expect("stored").path;
+        if !with_journal {
+            fs::remove_file(vault.root().join("indexes/Nova.journal")).expect("removed");
+        }
+        let away = vault.root().join("away");
+        fs::rename(&stored, &away).expect("moved");
+        let folder = File::open(stored.parent().expect("a folder")).expect("a folder");
+        folder.set_modified(SystemTime::now() - std::time::Duration::from_secs(10)).expect("a time");
+        let store = open(vault.root());
+        eventually(|| text_of(&store, &uuid("a")) == Ok(first.clone()));
+        store.add_tag("Nova", "a", "lead").expect("tagged");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::rename(&away, &stored).expect("moved");
+        eventually(|| text_of(&store, &uuid("a")) == Ok(second.clone()));
+        store.add_tag("Nova", "a", "iron").expect("tagged");
+        for store in [&store, &open(vault.root())] {
+            assert_eq!(text_of(store, &uuid("a")).as_ref(), Ok(&second), "{with_journal}");
+            assert_eq!(tags(store).len(), 1);
+            assert_eq!(tags(store)[0].1.len(), 3, "{:?}", tags(store));
+        }
+        fs::remove_file(vault.index_path()).expect("removed");
+        assert_eq!(text_of(&open(vault.root()), &uuid("a")).as_ref(), Ok(&second), "{with_journal}");
+    }
+    // One that is unsound, or has no later time, is a conflict copy.
+    let vault = Vault::new();
+    vault.store.store(first.as_bytes()).expect("stored");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let put = |name: &str, text: &str| fs::write(vault.root().join("capsules/Nova").join(name), text).expect("written");
+    put("edited.capsule", &first.replace("\"memory_log\"", "\"edited\""));
+    put("unsound.capsule", &second.replace("\"fingerprint_hash\": \"", "\"fingerprint_hash\": \"0"));
+    assert_eq!(text_of(&vault.store, &uuid("a")), Ok(first));
+    put("Nova_2.capsule", &second);
+    for store in [&vault.store, &open(vault.root())] {
+        assert_eq!(text_of(store, &uuid("a")).as_ref(), Ok(&second));
+    }
+}
+
+fn eventually(is_so: impl Fn() -> bool) {
+    for _ in 0..300 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("never");
+}
+
+/// Python deletes what was stored twice, which is seen. Later the index is damaged, or missing for a moment.
+#[test]
+fn what_python_deleted_stays_deleted_whatever_becomes_of_the_index() {
+    for is_cut in [true, false] {
+        let vault = Vault::new();
+        vault.store.store(capsule("Nova", "other", "0", "other").as_bytes()).expect("stored");
+        for timestamp in ["1", "2"] {
+            vault.store.store(capsule("Nova", "a", timestamp, timestamp).as_bytes()).expect("stored");
+        }
+        let folder = vault.root().join("capsules/Nova");
+        fs::remove_file(folder.join("Nova_2.capsule")).expect("removed");
+        python_changes(&vault, |index, now| assert!(index.remove("a", now).is_some()));
+        let before = SystemTime::now() - std::time::Duration::from_secs(10);
+        File::open(&folder).expect("a folder").set_modified(before).expect("a time");
+        let journal = || fs::read_to_string(vault.root().join("indexes/Nova.journal")).expect("a journal");
+        eventually(|| {
+            assert_eq!(tags(&vault.store).len(), 1);
+            vault.store.add_tag("Nova", "other", "gold").expect("tagged");
+            journal().contains("\"gone\":true")
+        });
+        let text = fs::read(vault.index_path()).expect("an index");
+        if is_cut {
+            fs::write(vault.index_path(), &text[..text.len() - 30]).expect("cut");
+        } else {
+            fs::remove_file(vault.index_path()).expect("removed");
+        }
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(tags(store).into_iter().map(|(uuid, _)| uuid).collect::<Vec<_>>(), ["other"], "cut: {is_cut}");
+        }
+    }
+    // An editor that puts another in its place is waited for.
+    let vault = Vault::with_tags_of_python();
+    let all = tags(&vault.store);
+    let aside = vault.index_path().with_extension("old");
+    fs::rename(vault.index_path(), &aside).expect("moved");
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fs::rename(&aside, vault.index_path()).expect("moved");
+        });
+        assert_eq!(tags(&vault.store), all);
+    });
+}
+
+/// What was stored again here bears a time that is to come; then Python stores it, by the right clock.
+#[test]
+fn what_python_stores_counts_also_by_a_clock_that_is_behind() {
+    let (vault, _) = Vault::with_one_stored_twice("2");
+    let moved = journal::Record::Moved {
+        uuid: "a".to_owned(),
+        filename: "Nova_2.capsule".to_owned(),
+        at: iso_in(std::time::Duration::from_secs(1800)),
+    };
+    SystemFiles.append(&vault.root().join("indexes/Nova.journal"), journal::line(&moved).as_bytes()).expect("written");
+    let third = capsule("Nova", "a", "3", "third");
+    python_stores(&vault, &third, "Nova_3.capsule");
+    for _ in 0..2 {
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(text_of(store, &uuid("a")).as_ref(), Ok(&third));
+        }
+        vault.store.add_tag("Nova", "a", "gold").expect("tagged");
+        vault.store.remove_tag("Nova", "a", "gold").expect("taken");
+    }
+    fs::remove_file(vault.index_path()).expect("removed");
+    assert_eq!(text_of(&open(vault.root()), &uuid("a")), Ok(third));
+}
+
+fn iso_in(time: std::time::Duration) -> String {
+    let then = jiff::Timestamp::now() + jiff::SignedDuration::try_from(time).expect("a duration");
+    then.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+/// It was deleted here, and is there again: stored by Python, or put back. A moment without its file is no deletion.
+#[test]
+fn what_came_back_keeps_its_tags_while_its_file_is_away() {
+    for is_by_python in [true, false] {
+        let vault = Vault::new();
+        let text = capsule("Nova", "a", "1", "first");
+        vault.store.store(text.as_bytes()).expect("stored");
+        vault.store.delete("Nova", "a").expect("deleted");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let path = vault.root().join("capsules/Nova/Nova_1.capsule");
+        if is_by_python {
+            python_stores(&vault, &text, "Nova_1.capsule");
+        } else {
+            fs::write(&path, &text).expect("put back");
+            vault.store.add_tag("Nova", "a", "ours").expect("tagged");
+        }
+        python_changes(&vault, |index, now| assert!(index.add_tag("a", "python's", now)));
+        let all = tags(&vault.store);
+        let away = vault.root().join("away");
+        fs::rename(&path, &away).expect("moved");
+        assert!(tags(&open(vault.root())).is_empty());
+        assert!(tags(&vault.store).is_empty());
+        fs::rename(&away, &path).expect("moved");
+        for store in [&vault.store, &open(vault.root())] {
+            assert_eq!(tags(store), all, "by Python: {is_by_python}");
+        }
+    }
+}
+
+/// It is deleted here and stored again, while Python has its copy of the index, and changes another entry in it.
+#[test]
+fn the_tags_of_what_was_deleted_do_not_come_back_with_a_copy_from_before() {
+    for timestamp in ["1", "2"] {
+        let vault = Vault::new();
+        vault.store.store(capsule("Nova", "other", "0", "other").as_bytes()).expect("stored");
+        vault.store.store(capsule("Nova", "a", "1", "first").as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", "a", "private").expect("tagged");
+        vault.store.add_tag("Nova", "a", "again").expect("tagged");
+        let copy = fs::read(vault.index_path()).expect("an index");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        vault.store.delete("Nova", "a").expect("deleted");
+        vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
+        vault.store.add_tag("Nova", "a", "again").expect("tagged");
+        fs::write(vault.index_path(), &copy).expect("written");
+        python_changes(&vault, |index, now| assert!(index.add_tag("other", "python's", now)));
+        for store in [&vault.store, &open(vault.root())] {
+            let mut all = tags(store);
+            all.sort();
+            let [of_a, of_other] = ["again", "python's"].map(|tag| vec![tag.to_owned()]);
+            assert_eq!(all, [("a".to_owned(), of_a), ("other".to_owned(), of_other)], "{timestamp}");
+        }
     }
 }
 

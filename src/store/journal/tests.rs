@@ -27,7 +27,7 @@ fn only_the_last_word_on_a_tag_is_kept() {
     for _ in 0..2000 {
         journal.note(tagged("a", "gold"));
         journal.note(Record::Untagged { uuid: "a".to_owned(), tag: "gold".to_owned(), at: "u".to_owned() });
-        journal.note(Record::Deleted { uuid: "b".to_owned(), at: "t".to_owned() });
+        journal.note(Record::deleted("b", "t", std::iter::empty()));
     }
     assert_eq!(journal.len(), 6000);
     let short = Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes());
@@ -40,7 +40,7 @@ fn earlier_states_whose_files_are_gone_are_forgotten() {
     let mut journal = Journal::default();
     for at in 0..2000 {
         let [filename, content, at] = [format!("{at}.capsule"), "c".to_owned(), at.to_string()];
-        journal.note(Record::Superseded { filename: filename.clone(), content, uuid: "a".to_owned() });
+        journal.note(Record::Superseded { filename: filename.clone(), content, uuid: "a".to_owned(), gone: false });
         journal.note(Record::Moved { uuid: "a".to_owned(), filename: format!("next-{filename}"), at });
     }
     let text = journal.to_text(&index(&[], "t", "t"), |filename| filename == "7.capsule", "t");
@@ -57,7 +57,7 @@ fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
     };
     let superseded = |filename: &str| {
         let [filename, content, uuid] = [filename, "c", "a"].map(str::to_owned);
-        Record::Superseded { filename, content, uuid }
+        Record::Superseded { filename, content, uuid, gone: false }
     };
     journal.note(moved("new.capsule"));
     let records = vec![superseded("old.capsule"), superseded("new.capsule"), tagged("a", "gold")];
@@ -71,9 +71,9 @@ fn what_a_reader_took_for_an_earlier_state_may_be_the_capsule_by_now() {
 fn earlier_states_are_forgotten_with_their_capsule() {
     let superseded = |filename: &str, uuid: &str| {
         let [filename, content, uuid] = [filename, "c", uuid].map(str::to_owned);
-        Record::Superseded { filename, content, uuid }
+        Record::Superseded { filename, content, uuid, gone: false }
     };
-    let deleted = Record::Deleted { uuid: "a".to_owned(), at: "t".to_owned() };
+    let deleted = Record::deleted("a", "t", std::iter::empty());
     let records = [superseded("1", "a"), superseded("2", "b"), deleted, superseded("3", "a")];
     let mut noted = Journal::default();
     for record in &records {
@@ -96,7 +96,7 @@ fn of_what_is_gone_only_the_last_is_kept() {
     let mut journal = Journal::default();
     // Its index has an entry again: that its tags are void is still to be known.
     journal.note(tagged("a", "gold"));
-    journal.note(Record::Deleted { uuid: "a".to_owned(), at: at(0) });
+    journal.note(Record::deleted("a", &at(0), std::iter::empty()));
     journal.note(tagged("b", "gold"));
     for minute in 0..MOST_GONE {
         let [uuid, tag] = ["b".to_owned(), format!("tag{minute}")];
@@ -104,7 +104,7 @@ fn of_what_is_gone_only_the_last_is_kept() {
         journal.note(Record::Untagged { uuid, tag, at: at(minute) });
         let uuid = format!("gone{minute}");
         journal.note(tagged(&uuid, "lead"));
-        journal.note(Record::Deleted { uuid, at: at(minute) });
+        journal.note(Record::deleted(&uuid, &at(minute), std::iter::empty()));
     }
     let shortened = |now: &str| Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, now).as_bytes());
     let short = shortened(NOW);
@@ -124,7 +124,12 @@ fn of_what_is_gone_only_the_last_is_kept() {
 fn a_shortened_journal_says_the_same() {
     let mut journal = Journal::default();
     journal.note(Record::Moved { uuid: "a".to_owned(), filename: "f".to_owned(), at: "t".to_owned() });
-    journal.note(Record::Superseded { filename: "f".to_owned(), content: "ff".to_owned(), uuid: "a".to_owned() });
+    journal.note(Record::Superseded {
+        filename: "f".to_owned(),
+        content: "ff".to_owned(),
+        uuid: "a".to_owned(),
+        gone: false,
+    });
     assert_eq!(Journal::parse(journal.to_text(&index(&[], "t", "t"), |_| true, "t").as_bytes()), journal);
 }
 
@@ -223,6 +228,6 @@ fn what_a_clock_that_was_ahead_has_dated_is_not_later_than_everything() {
     let taken = index(&["lead"], AHEAD, LATER);
     assert!(!journal.is_undone_in(&taken));
     assert_eq!(journal.taken_by_others(&taken).len(), 1);
-    assert!(!journal.has_moved("a", "f", taken.entry("a").expect("an entry")));
+    assert!(!journal.has_moved("a", "f", taken.entry("a").expect("an entry"), |_| false));
     assert!(journal.is_undone_in(&index(&["lead"], AHEAD, NOW)), "a copy from before");
 }
