@@ -300,8 +300,15 @@ describe('a watched vault, oddly', { concurrency: 4 }, () => {
       assert.deepStrictEqual([code, file], ['VVAULT_TOO_LARGE', at(`${MEMORIES}/${member}.json`)]);
       assert.match(message, /readMemories/);
     }
+    const nested = once(vault, 'error');
+    write(`${MEMORIES}/nested.json`, `{"raw": [${`${'['.repeat(40)}${']'.repeat(40)},`.repeat(8000)}1]}`);
+    assert.strictEqual((await nested)[0].path, at(`${MEMORIES}/nested.json`));
     await record.expect([]);
-    assert.strictEqual((await vault.readMemories('ann', { limit: 0 })).length, 3);
+    assert.strictEqual((await vault.readMemories('ann', { limit: 0 })).length, 4);
+    const imported = once(vault, 'capsule:imported');
+    const text = { raw: { table: '1,[{'.repeat(300_000) }, tags: ['\\",'.repeat(300_000)] };
+    write(`${MEMORIES}/text.json`, JSON.stringify(text));
+    assert.strictEqual((await imported)[0].path, at(`${MEMORIES}/text.json`), 'text is one value');
   });
 
   test('a store waits for its own event, and not for those that come meanwhile', async (t) => {

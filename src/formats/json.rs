@@ -705,6 +705,26 @@ impl ObjectText {
     }
 }
 
+/// How many of a JSON text's bytes outside its strings are counted.
+#[must_use]
+pub fn count_outside_strings(text: &str, counts: impl Fn(u8) -> bool) -> usize {
+    let mut rest = text.as_bytes();
+    let mut count = 0;
+    loop {
+        let outside = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+        count += rest[..outside].iter().filter(|byte| counts(**byte)).count();
+        rest = rest.get(outside + 1..).unwrap_or_default();
+        loop {
+            let Some(end) = memchr::memchr2(b'"', b'\\', rest) else { return count };
+            let is_escape = rest[end] == b'\\';
+            rest = rest.get(end + 1 + usize::from(is_escape)..).unwrap_or_default();
+            if !is_escape {
+                break;
+            }
+        }
+    }
+}
+
 /// Whether a text is the beginning of a JSON value.
 #[must_use]
 pub fn breaks_off(text: &[u8]) -> bool {

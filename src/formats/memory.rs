@@ -187,7 +187,7 @@ impl Memory {
         json::items(self.member(Member::Tags)).iter().filter_map(Value::string).collect()
     }
 
-    /// How many values its lists and objects hold, about, and not too few.
+    /// How many values its lists and objects are and hold, about, and not too few.
     #[must_use]
     pub fn value_count(&self) -> usize {
         let mut start = 0;
@@ -197,7 +197,7 @@ impl Memory {
             member
         });
         let lists = members.filter(|member| member.starts_with(['[', '{']));
-        lists.map(|list| 1 + memchr::memchr_iter(b',', list.as_bytes()).count()).sum()
+        lists.map(|list| 1 + json::count_outside_strings(list, |byte| matches!(byte, b',' | b'[' | b'{'))).sum()
     }
 
     /// From what kind of file it comes.
@@ -268,6 +268,12 @@ impl Memory {
     pub fn has_role(&self, role: &[u8]) -> bool {
         let text = self.member(Member::Role);
         text.starts_with('"') && json::string(text).is_some_and(|own| own.as_ref() == role)
+    }
+
+    /// Bytes of its JSON text, but for names and marks of which there are less than 8 KiB.
+    #[must_use]
+    pub fn text_size(&self) -> usize {
+        self.texts.len() + self.member(Member::Session).len()
     }
 
     /// Bytes that it holds on the heap.

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::formats::memory::{Memory, Moment};
 use crate::formats::{memory_capsule, transcript};
 use crate::javascript::text;
-use crate::vault::Signature;
+use crate::vault::{LARGEST_MEMORY, Signature};
+
+/// Bytes of a transcript's memory on its way to JavaScript.
+const LONGEST_TRANSCRIPT: u64 = if cfg!(test) { 1 << 20 } else { LARGEST_MEMORY };
 
 /// What the files in a folder are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,8 +57,15 @@ impl FolderKind {
                 }
                 Err(memory_capsule::Refusal::TooLarge) => too_large(),
             },
-            Self::Transcripts { session } => transcript::parse(&String::from_utf8_lossy(bytes), name, session)
-                .map_or_else(too_large, Content::Memory),
+            Self::Transcripts { session } => {
+                match transcript::parse(&String::from_utf8_lossy(bytes), name, session) {
+                    // What is short in the file may be long when it is escaped.
+                    Some(memory) if memory.text_size() as u64 > LONGEST_TRANSCRIPT => {
+                        Content::unreadable("its memory is longer than V8's longest string".to_owned())
+                    }
+                    parsed => parsed.map_or_else(too_large, Content::Memory),
+                }
+            }
         }
     }
 }
@@ -210,4 +220,20 @@ pub struct BrokenFile {
     pub message: Box<str>,
     /// It could be read, but holds nothing (JSON's `null`).
     pub empty: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, FolderKind};
+
+    /// Escaped, each of these characters is six.
+    #[test]
+    fn a_transcript_that_would_be_too_long_for_javascript_is_left_out() {
+        let transcripts = FolderKind::Transcripts { session: "s".into() };
+        for (length, is_left_out) in [(150_000, false), (190_000, true)] {
+            let text = format!("# Role: user\n# ---\nx{}x", "\u{1}".repeat(length));
+            let content = transcripts.parse("a.txt", text.as_bytes());
+            assert_eq!(matches!(content, Content::Broken { .. }), is_left_out, "{length}");
+        }
+    }
 }

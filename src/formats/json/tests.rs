@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{Kind, SyntaxError, Value, scan, scan_python, without_python_numbers, write_string};
+use super::{Kind, SyntaxError, Value, count_outside_strings, scan, scan_python, without_python_numbers, write_string};
 
 type Members = Vec<(Vec<u8>, String)>;
 
@@ -23,6 +23,15 @@ fn reports_members_in_order_with_the_text_of_their_values() {
     assert_eq!(kind, Kind::Object);
     let expected = [("a", r#"[1, {"b": 2}]"#), ("a", r#""x""#), ("c", "{}"), ("", "-1.5e3")];
     assert_eq!(members, expected.map(|(key, text)| (key.as_bytes().to_vec(), text.to_owned())));
+}
+
+#[test]
+fn counts_what_stands_outside_of_strings() {
+    let count = |text: &str| count_outside_strings(text, |byte| byte == b',');
+    for (text, commas) in [("", 0), (",\",", 1), (r#"["a,b\",",[1,2],"\\",3,"\\\",,"]"#, 5), (r#""\"#, 0), (r#"","#, 0)]
+    {
+        assert_eq!(count(text), commas, "{text}");
+    }
 }
 
 #[test]
