@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const { setImmediate } = require('node:timers/promises');
+const { format } = require('node:util');
 
 const { Vault } = require('..');
 const { atEnd } = require('./support/at-end');
@@ -359,12 +360,42 @@ test('what is no object is no sound capsule of a construct, also where it states
   assert.deepStrictEqual(verdicts, [false, false, false, false, null]);
 });
 
+test('a listener whose error cannot be printed disturbs nobody either', async (t) => {
+  for (const watch of [true, false]) {
+    const { vault } = await openVault(t, { watch });
+    const unprintable = Object.assign(new Error('failed'), {
+      [Symbol.for('nodejs.util.inspect.custom')]: () => {
+        throw new Error('formatting failed');
+      },
+    });
+    let count = 0;
+    vault.on('capsule:imported', () => {
+      throw unprintable;
+    });
+    vault.on('capsule:imported', () => Promise.reject(unprintable));
+    vault.on('capsule:imported', () => {
+      count += 1;
+    });
+    const complained = t.mock.method(console, 'error', (/** @type {unknown[]} */ ...all) => void format(...all));
+    for (const day of [1, 2]) await vault.storeCapsule(nova(`a${day}`, day));
+    complained.mock.mockImplementation(() => {
+      throw new Error('no words in tests');
+    });
+    await vault.storeCapsule(nova('a3', 3));
+    complained.mock.restore();
+    assert.strictEqual(count, 3, `watch: ${watch}`);
+    await vault.close();
+  }
+});
+
 test('bad arguments and hostile names are refused', async (t) => {
   const { root, vault } = await openVault(t);
   const any = /** @type {any} */ (vault);
   await assert.rejects(any.storeCapsule(5), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.storeCapsule('{}'), { code: 'VVAULT_INVALID_CAPSULE' });
   await assert.rejects(any.storeCapsule('not JSON'), { code: 'VVAULT_INVALID_CAPSULE' });
+  const half = nova('a', 1).replace('"a"', '"half \ud800"');
+  await assert.rejects(any.storeCapsule(half), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.listCapsules(''), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.addTag('Nova', 'a', 5), { code: 'VVAULT_INVALID_ARGUMENT' });
   await assert.rejects(any.addTag('Nova', 'a', 'half \ud800'), { code: 'VVAULT_INVALID_ARGUMENT' });

@@ -7,7 +7,7 @@ const path = require('node:path');
 const { inspect, types } = require('node:util');
 const { isWithin } = require('./absolute');
 const { Audience } = require('./audience');
-const { toldOf } = require('./errors');
+const { complain, toldOf } = require('./errors');
 const { escapeHarmful } = require('./harmless');
 const { insideOf } = require('./vault');
 
@@ -223,19 +223,24 @@ function fail(req, res, error) {
     res.destroy();
     return;
   }
-  if (error?.code === 'VVAULT_BUSY') {
+  const { code, message: told } = toldOf(error);
+  if (code === 'VVAULT_BUSY') {
     // The vault's own message tells where it is.
     const message = 'Another process has locked the instance: try again';
     respondJson(req, res, 409, { success: false, error: message }, { 'Retry-After': '1' });
     return;
   }
-  const status = error instanceof Refusal ? error.status : STATUS_OF_CODE.get(error?.code);
-  if (status !== undefined) {
-    respondJson(req, res, status, { success: false, error: error.message }, error.headers);
+  const refusal = error instanceof Refusal ? error : { status: STATUS_OF_CODE.get(code ?? ''), headers: undefined };
+  if (refusal.status !== undefined) {
+    respondJson(req, res, refusal.status, { success: false, error: told }, refusal.headers);
     return;
   }
-  console.error('A request for capsules failed:', oneLine(inspect(error)));
-  const closed = error?.code === 'VVAULT_CLOSED';
+  let text = told;
+  try {
+    text = inspect(error);
+  } catch {}
+  complain('A request for capsules failed:', oneLine(text));
+  const closed = code === 'VVAULT_CLOSED';
   const message = closed ? 'The vault is closed' : 'Internal server error';
   respondJson(req, res, closed ? 503 : 500, { success: false, error: message });
 }
@@ -345,26 +350,24 @@ function onceOver(req, res, then) {
   if (req.httpVersionMajor < 2) ofConnections.join(req.socket, 'close', over);
 }
 
-/** The end of the last request that came on each connection. @type {WeakMap<import('node:net').Socket, Promise<void>>} */
-const endings = new WeakMap();
-/** Requests that have waited already: one handler may hand them on to another. @type {WeakSet<Request>} */
-const inLine = new WeakSet();
-
 /**
- * Waits until the requests before this one are over. Else whoever sends many of them ahead, and takes no answer, has all of the
- * answers kept.
+ * Waits until the requests that came before this one on its connection are answered: only then Node.js gives its answer the
+ * connection. Else whoever sends many of them ahead, and takes no answer, has all of the answers kept.
  *
  * @param {Request} req
  * @param {Response} res
  */
 async function inTurn(req, res) {
   // Later versions send answers in any order, and no more at once than they have agreed on.
-  if (req.httpVersionMajor >= 2 || inLine.has(req)) return;
-  inLine.add(req);
-  const before = endings.get(req.socket);
-  endings.set(req.socket, new Promise((resolve) => onceOver(req, res, resolve)));
-  await before;
-  if (isOver(req, res)) throw new Vanished();
+  if (req.httpVersionMajor >= 2) return;
+  const isAnswered = () => isOver(req, res) || res.writableEnded;
+  if (res.socket === null && !isAnswered()) {
+    await new Promise((resolve) => {
+      res.once('socket', resolve);
+      onceOver(req, res, () => resolve(undefined));
+    });
+  }
+  if (isAnswered()) throw new Vanished();
 }
 
 /**
@@ -380,7 +383,13 @@ function respond(req, res, status, body, headers) {
   if (body) Object.assign(all, { 'Content-Length': body.length });
   res.setTimeout(STALLED, () => res.destroy());
   const sending = setTimeout(() => res.destroy(), LONGEST_SENDING).unref();
-  onceOver(req, res, () => clearTimeout(sending));
+  const { socket } = req;
+  onceOver(req, res, () => {
+    clearTimeout(sending);
+    // It would hold for the next answer on the connection, which may be somebody else's. Node.js sets one itself for the pause between
+    // two, but not where the next request has come already, or where there is to be none.
+    if (socket.timeout === STALLED) socket.setTimeout(/** @type {any} */ (socket).server?.timeout ?? 0);
+  });
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;
   const isBodyPending = hasBody && !req.complete && req.httpVersionMajor < 2;
   if (isBodyPending && body !== null && req.method !== 'HEAD') {

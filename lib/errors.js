@@ -71,6 +71,23 @@ function toldOf(thrown) {
 }
 
 /**
+ * Says on the console what somebody else's function threw. That may be anything, and the console somebody else's too: here ends
+ * what goes wrong with them.
+ *
+ * @param {string} words
+ * @param {unknown} thrown
+ */
+function complain(words, thrown) {
+  try {
+    console.error(words, thrown);
+  } catch {
+    try {
+      console.error(words, toldOf(thrown).message);
+    } catch {}
+  }
+}
+
+/**
  * The error of an argument that can't be taken.
  *
  * @param {string} message
@@ -79,4 +96,4 @@ function refused(message) {
   return withCode(new TypeError(message), 'VVAULT_INVALID_ARGUMENT');
 }
 
-module.exports = { refused, toVaultError, toldOf, withCode };
+module.exports = { complain, refused, toVaultError, toldOf, withCode };

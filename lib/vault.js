@@ -4,12 +4,13 @@ const { EventEmitter } = require('node:events');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 const { clearInterval, setImmediate, setInterval } = require('node:timers');
+const { isDate } = require('node:util/types');
 const native = require('./native');
 const { absoluteAs, isWithin } = require('./absolute');
 const { checkSignal, exact, jsonOf, named, optionalFunction, optionalText, reasonOf, text } = require('./arguments');
 const { attachOrchestrator } = require('./attach-orchestrator');
 const { cacheFolder } = require('./cache-folder');
-const { refused, toVaultError, withCode } = require('./errors');
+const { complain, refused, toVaultError, withCode } = require('./errors');
 const { escapeLine } = require('./harmless');
 const {
   Turns,
@@ -156,7 +157,7 @@ class Vault extends EventEmitter {
     if (!(Number.isSafeInteger(pollInterval) && pollInterval >= 10)) {
       throw refused('pollInterval must be a whole number of milliseconds, at least 10');
     }
-    if (!(since instanceof Date)) optionalText(since, 'since');
+    if (!isDate(since)) optionalText(since, 'since');
     else if (Number.isNaN(since.getTime())) throw refused('since must be a valid date, or a cursor');
     if (since && !watch) throw refused('since is for a vault that is watched: add watch: true');
     if (cacheDir !== null) text(cacheDir, 'cacheDir');
@@ -179,7 +180,7 @@ class Vault extends EventEmitter {
       capsules: directories.capsules,
       transcripts: directories.transcripts,
       pollMilliseconds: watch === 'poll' ? pollInterval : undefined,
-      since: since instanceof Date ? since.getTime() : (since ?? undefined),
+      since: isDate(since) ? since.getTime() : (since ?? undefined),
       cache: cacheDir === null ? undefined : path.resolve(cacheDir),
     };
     checkSignal(signal);
@@ -196,7 +197,7 @@ class Vault extends EventEmitter {
       throw error;
     }
     if (watch) {
-      vault.#cursor = since instanceof Date ? null : (since ?? vault.cursor);
+      vault.#cursor = isDate(since) ? null : (since ?? vault.cursor);
       vault.#isWatched = true;
       vault.ref();
       // Not before the caller has had the vault to listen to.
@@ -693,7 +694,7 @@ class Vault extends EventEmitter {
       const error = withCode(new Error(event.message), event.code, event.path);
       this.#call(EventEmitter.errorMonitor, error);
       if (this.listenerCount('error') > 0) this.#call('error', error);
-      else console.error('The watch of a vault is in trouble:', error);
+      else complain('The watch of a vault is in trouble:', error);
     } else {
       this.#cursor = event.cursor;
       this.#call(`capsule:${event.kind}`, event);
@@ -720,7 +721,7 @@ class Vault extends EventEmitter {
    * @param {unknown} error
    */
   #report(name, error) {
-    console.error(`A listener of ${String(name)} failed:`, error);
+    complain(`A listener of ${String(name)} failed:`, error);
   }
 }
 
@@ -741,7 +742,12 @@ function versionOf({ version, tag, uuid }) {
  * @returns {string | Buffer}
  */
 function contentOf(capsule) {
-  if (typeof capsule === 'string') return capsule;
+  if (typeof capsule === 'string') {
+    // UTF-8 has no such text: another one would be stored.
+    if (!(/** @type {any} */ (capsule).isWellFormed()))
+      throw refused(`a capsule's text must have no half of a surrogate pair`);
+    return capsule;
+  }
   if (Buffer.isBuffer(capsule)) return capsule;
   if (ArrayBuffer.isView(capsule)) return Buffer.from(capsule.buffer, capsule.byteOffset, capsule.byteLength);
   if (typeof capsule !== 'object' || capsule === null || Array.isArray(capsule)) {
@@ -836,7 +842,7 @@ async function followed(promise, work, signal, tell) {
     told = done;
     guarded(
       () => tell?.({ done, total }),
-      (error) => console.error('❌ A listener to progress failed:', error),
+      (error) => complain('❌ A listener to progress failed:', error),
     );
   };
   const timer = tell && setInterval(tellNews, PROGRESS_INTERVAL);
