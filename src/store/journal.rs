@@ -135,7 +135,7 @@ impl Earlier {
     }
 }
 
-/// When something was done to a capsule, and the tags that went with its deletion.
+/// When something was done to a capsule, and the tags that it had before its deletion, as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Deletion {
     at: String,
@@ -205,17 +205,19 @@ impl Journal {
                 self.deleted.insert(uuid, Deletion { at, tags });
             }
             Record::Restored { uuid, at } => {
+                let mut tags = self.deleted.remove(&uuid).unwrap_or_default().tags;
                 if let Some(marks) = self.marks.get_mut(&uuid) {
-                    marks.retain(|_, mark| {
+                    let void = marks.extract_if(|_, mark| {
                         let (Mark::Given { at: own, .. } | Mark::Taken { at: own }) = mark;
-                        !at.is_empty() && moment(own) > moment(&at)
+                        at.is_empty() || moment(own) <= moment(&at)
                     });
+                    // Also those that it had before, and no more when it was deleted: a copy may be from then.
+                    tags.extend(void.map(|(tag, _)| tag));
                     if marks.is_empty() {
                         self.marks.remove(&uuid);
                     }
                 }
                 self.moved.remove(&uuid);
-                let tags = self.deleted.remove(&uuid).unwrap_or_default().tags;
                 if !tags.is_empty() {
                     self.restored.insert(uuid, Deletion { at, tags });
                 }
@@ -505,12 +507,16 @@ impl Journal {
         let old = moment(now).saturating_sub(YOUNG);
         // What was done before a deletion is void as long as that is known.
         let counts = |(uuid, deletion): &(&String, &Deletion)| index.entry(uuid).is_some() || is_late(&deletion.at);
+        // With the tags of which the lines are left out.
         let deleted = |(uuid, Deletion { at, tags }): (&String, &Deletion)| {
-            line(&Record::Deleted { uuid: uuid.clone(), at: at.clone(), tags: tags.clone() })
+            let marked = self.marks.get(uuid).into_iter().flat_map(HashMap::keys);
+            let tags = tags.iter().chain(marked).cloned().collect();
+            line(&Record::Deleted { uuid: uuid.clone(), at: at.clone(), tags })
         };
         text.extend(self.deleted.iter().filter(counts).map(deleted));
         for (uuid, deletion) in self.restored.iter().filter(|(_, deletion)| moment(&deletion.at) >= old) {
-            text.push_str(&deleted((uuid, deletion)));
+            let Deletion { at, tags } = deletion.clone();
+            text.push_str(&line(&Record::Deleted { uuid: uuid.clone(), at, tags }));
             text.push_str(&line(&Record::Restored { uuid: uuid.clone(), at: deletion.at.clone() }));
         }
         let is_there = |uuid: &str| !self.deleted.contains_key(uuid) || index.entry(uuid).is_some();

@@ -1188,8 +1188,10 @@ fn the_tags_of_what_was_deleted_do_not_come_back_with_a_copy_from_before() {
         vault.store.store(capsule("Nova", "a", "1", "first").as_bytes()).expect("stored");
         vault.store.add_tag("Nova", "a", "private").expect("tagged");
         vault.store.add_tag("Nova", "a", "again").expect("tagged");
+        vault.store.add_tag("Nova", "a", "for a moment").expect("tagged");
         let copy = fs::read(vault.index_path()).expect("an index");
         std::thread::sleep(std::time::Duration::from_millis(5));
+        vault.store.remove_tag("Nova", "a", "for a moment").expect("taken");
         vault.store.delete("Nova", "a").expect("deleted");
         vault.store.store(capsule("Nova", "a", timestamp, "second").as_bytes()).expect("stored");
         vault.store.add_tag("Nova", "a", "again").expect("tagged");
