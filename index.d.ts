@@ -644,7 +644,8 @@ export class Vault extends EventEmitter {
    * @param options `refingerprint`: state a new hash, by CapsuleForge's recipe.
    * @returns The path of its file.
    * @throws `VVAULT_INVALID_CAPSULE` if VVAULT's structure is missing; `VVAULT_UNSOUND` if its hash or tether is wrong and
-   *   integrity is enforced; `VVAULT_TOO_LARGE`.
+   *   integrity is enforced; `VVAULT_TOO_LARGE`; `VVAULT_INVALID_ARGUMENT` also for a text with half a surrogate pair, which UTF-8 does
+   *   not have.
    */
   storeCapsule(capsule: string | Uint8Array | object, options?: { refingerprint?: boolean }): Promise<string>;
 
