@@ -230,9 +230,9 @@ function fail(req, res, error) {
     respondJson(req, res, 409, { success: false, error: message }, { 'Retry-After': '1' });
     return;
   }
-  const refusal = error instanceof Refusal ? error : { status: STATUS_OF_CODE.get(code ?? ''), headers: undefined };
-  if (refusal.status !== undefined) {
-    respondJson(req, res, refusal.status, { success: false, error: told }, refusal.headers);
+  const status = error instanceof Refusal ? error.status : STATUS_OF_CODE.get(code ?? '');
+  if (status !== undefined) {
+    respondJson(req, res, status, { success: false, error: told }, error.headers);
     return;
   }
   let text = told;

@@ -463,6 +463,19 @@ impl Instance {
         Ok(())
     }
 
+    /// The state of the index file. One that `was_there` is waited for: somebody may be about to put another in its place.
+    fn signature_of_index(&self, indexes: &Directory, name: &str, was_there: bool) -> Result<Signature, FileProblem> {
+        let asked = Instant::now();
+        loop {
+            match indexes.file_signature(name, &self.places.boundary) {
+                Err(FileProblem::Missing(_)) if was_there && asked.elapsed() < QUIET => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                signature => return signature,
+            }
+        }
+    }
+
     fn read_index(&self, indexes: Option<&Directory>, seen: Option<&IndexSeen>) -> Result<IndexFile, Error> {
         let name = self.index_name();
         let absent = IndexSeen { signature: None, end: Vec::new(), settled: true };
@@ -470,18 +483,8 @@ impl Instance {
             return Ok(if seen == Some(&absent) { IndexFile::Unchanged } else { IndexFile::Missing(absent) });
         };
         let boundary = &self.places.boundary;
-        let asked = Instant::now();
         let was_there = seen.is_some_and(|seen| seen.signature.is_some());
-        let signature = loop {
-            match indexes.file_signature(&name, boundary) {
-                // Somebody may be about to put another in its place.
-                Err(FileProblem::Missing(_)) if was_there && asked.elapsed() < QUIET => {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                signature => break signature,
-            }
-        };
-        let signature = match signature {
+        let signature = match self.signature_of_index(indexes, &name, was_there) {
             Ok(signature) => signature,
             Err(FileProblem::Missing(_)) if seen == Some(&absent) => return Ok(IndexFile::Unchanged),
             Err(FileProblem::Missing(_)) => return Ok(IndexFile::Missing(absent)),
@@ -667,11 +670,13 @@ impl Instance {
             state.note(Record::Moved { uuid, filename, at: now() });
         }
         for (filename, uuid, Unwritten { content, gone }) in earlier {
-            let record = Record::Superseded { filename, content, uuid: uuid.clone(), gone };
+            let is_born = born.contains(&uuid);
+            let record = Record::Superseded { filename, content, uuid, gone };
             if !gone {
+                // Whether it holds shows under the lock only: see `Journal::still_true`.
                 state.unrecorded.push(record);
                 state.ahead = true;
-            } else if !born.contains(&uuid) {
+            } else if !is_born {
                 state.note(record);
             }
         }
@@ -800,10 +805,7 @@ impl Instance {
         } else if let Some(current) = current {
             match self.holds(current.filename(), &uuid) {
                 Ok(Some(true)) => {
-                    is_newer = sound && time > current.timestamp().and_then(|time| capsule::time(time.as_bytes())) && {
-                        let changed = signature.changed().max(signature.modified());
-                        capsule::time(current.updated_at().as_bytes()).is_some_and(|since| changed / 1000 > since)
-                    };
+                    is_newer = sound && time > time_of(current) && came_after(&signature, current);
                     if !is_newer {
                         // A copy of what it is now is no earlier state.
                         let is_copy = self.read(current.filename()).is_ok_and(|current| current == text);
@@ -1603,6 +1605,17 @@ fn tagged(index: &mut InstanceIndex, uuid: &str, tag: &str, now: &str) -> Option
     let record = Record::tagged(uuid, tag, now, index.entry(uuid)?.tags());
     index.add_tag(uuid, tag, now);
     Some(record)
+}
+
+/// The time that an entry's capsule states, in microseconds since 1970.
+fn time_of(entry: &Entry) -> Option<i64> {
+    capsule::time(entry.timestamp()?.as_bytes())
+}
+
+/// Whether a file was written, or put into its folder, after an entry was changed last.
+fn came_after(signature: &Signature, entry: &Entry) -> bool {
+    let came = signature.changed().max(signature.modified()) / 1000;
+    capsule::time(entry.updated_at().as_bytes()).is_some_and(|since| came > since)
 }
 
 fn is_named_by_another(index: &InstanceIndex, filename: &str, uuid: &str) -> bool {

@@ -272,6 +272,7 @@ impl Journal {
     #[must_use]
     pub fn is_moved_back(&self, index: &InstanceIndex) -> bool {
         self.moved.iter().any(|(uuid, (filename, _))| {
+            // The folder is looked into then, and tells.
             let is_there = |_: &str| false;
             index
                 .entry(uuid)
@@ -288,10 +289,11 @@ impl Journal {
         }
         let is_another = |uuid: &str, entry: &Entry| {
             let own = entry.filename();
-            let moved = self.moved.get(uuid);
-            let is_later = moved.is_some_and(|(_, at)| moment(at) > moment(&entry.updated_at()));
-            let is_other = moved.is_some_and(|(filename, _)| filename != own);
-            if self.has_superseded(own) { !is_later || !is_other } else { is_later && is_other && is_there(own) }
+            let is_elsewhere = self
+                .moved
+                .get(uuid)
+                .is_some_and(|(filename, at)| filename != own && moment(at) > moment(&entry.updated_at()));
+            if self.has_superseded(own) { !is_elsewhere } else { is_elsewhere && is_there(own) }
         };
         let gone_back = index.entries().filter(|(uuid, entry)| is_another(uuid, entry));
         let moved = |(uuid, entry): (&str, &Entry)| Record::Moved {
